@@ -1,0 +1,126 @@
+/**
+ * The chat request and its JSON reply, as the API shows them.
+ * Pure. Unknown fields are refused; role "system" is not a client's to send.
+ */
+import { z } from "zod";
+
+/** Longest text of one message, in UTF-16 code units. */
+export const MAX_TEXT_CHARS = 100_000;
+export const MAX_MESSAGES = 1_000;
+
+/** Text that a person can see: not empty, not only white space or zero-width characters, no NUL. */
+export const VisibleText = z
+  .string()
+  .max(MAX_TEXT_CHARS)
+  .refine((text) => !text.includes("\u0000"), "must not contain NUL")
+  .refine((text) => /[^\p{White_Space}\p{Cf}\p{Cc}]/u.test(text), "must contain visible text");
+
+export const ModelType = z.enum(["openai", "vllm"]);
+export type ModelType = z.infer<typeof ModelType>;
+
+const TextPart = z.strictObject({ type: z.literal("text"), text: VisibleText });
+const Parts = z.array(TextPart).min(1).max(100);
+
+const InputMessage = z.strictObject({
+  role: z.enum(["user", "assistant"]),
+  content: z.union([VisibleText, Parts]),
+});
+
+export const CacheControl = z.strictObject({
+  mode: z.enum(["default", "no-cache", "no-store", "only-if-cached"]).default("default"),
+  /** Narrows the scope: an entry that could be shared is kept for its user. */
+  scope: z.enum(["user"]).optional(),
+  ttl_seconds: z.int().min(1).max(86_400).optional(),
+});
+
+export const ResponseFormat = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("text") }),
+  z.strictObject({ type: z.literal("json_object") }),
+]);
+
+export const ToolChoice = z.union([
+  z.enum(["auto", "none"]),
+  z
+    .array(z.string().regex(/^[\w.-]{1,64}$/))
+    .min(1)
+    .max(64),
+]);
+
+export const ChatRequest = z
+  .strictObject({
+    prompt: VisibleText.optional(),
+    parts: Parts.optional(),
+    messages: z.array(InputMessage).min(1).max(MAX_MESSAGES).optional(),
+    session_id: z.uuidv7().optional(),
+    create_new_session: z.boolean().optional(),
+    model: z
+      .string()
+      .regex(/^[\w./:-]{1,128}$/)
+      .optional(),
+    model_type: ModelType.optional(),
+    temperature: z.number().min(0).max(2).optional(),
+    max_tokens: z.int().min(1).max(128_000).optional(),
+    tools: ToolChoice.optional(),
+    response_format: ResponseFormat.optional(),
+    cache: CacheControl.optional(),
+    on_busy: z.enum(["reject", "enqueue", "interrupt"]).optional(),
+    /** false: the turn stays out of the history and its object expires after an hour. */
+    store: z.boolean().optional(),
+  })
+  .superRefine((request, issues) => {
+    const given = [request.prompt, request.parts, request.messages].filter((input) => input !== undefined);
+    if (given.length !== 1) {
+      issues.addIssue({ code: "custom", message: "give exactly one of prompt, parts and messages" });
+    }
+    if (request.session_id !== undefined && request.create_new_session === true) {
+      issues.addIssue({ code: "custom", path: ["create_new_session"], message: "cannot be true beside session_id" });
+    }
+    if (request.messages !== undefined) checkConversation(request.messages, request.session_id, issues);
+  });
+export type ChatRequest = z.infer<typeof ChatRequest>;
+
+/** A conversation that starts with a user, alternates, and ends with a user; it can only start a session. */
+function checkConversation(messages: { role: string }[], sessionId: string | undefined, issues: z.RefinementCtx): void {
+  if (sessionId !== undefined) {
+    issues.addIssue({ code: "custom", path: ["messages"], message: "a session keeps its own messages: send prompt" });
+  }
+  const misplaced = messages.findIndex((message, at) => message.role !== (at % 2 === 0 ? "user" : "assistant"));
+  if (misplaced >= 0 || messages.length % 2 === 0) {
+    issues.addIssue({
+      code: "custom",
+      path: ["messages", misplaced >= 0 ? misplaced : messages.length - 1, "role"],
+      message: "roles must alternate, first and last from the user",
+    });
+  }
+}
+
+export const FinishReason = z.enum(["stop", "length", "tool_calls", "content_filter"]);
+export type FinishReason = z.infer<typeof FinishReason>;
+
+export const Usage = z.strictObject({
+  prompt_tokens: z.int().min(0),
+  completion_tokens: z.int().min(0),
+  total_tokens: z.int().min(0),
+  /** True where the provider gave no figures and these are ours. */
+  estimated: z.boolean().optional(),
+});
+export type Usage = z.infer<typeof Usage>;
+
+export const CacheVerdict = z.enum(["hit", "miss", "bypass"]);
+export type CacheVerdict = z.infer<typeof CacheVerdict>;
+
+export const ChatReply = z.strictObject({
+  response: z.string(),
+  success: z.literal(true),
+  timestamp: z.iso.datetime(),
+  session_id: z.uuidv7(),
+  turn_id: z.uuidv7(),
+  message_id: z.uuidv7(),
+  model: z.string(),
+  provider: z.string(),
+  usage: Usage,
+  cache: CacheVerdict,
+  mcp_tools_used: z.array(z.string()),
+  finish_reason: FinishReason,
+});
+export type ChatReply = z.infer<typeof ChatReply>;

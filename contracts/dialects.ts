@@ -1,0 +1,167 @@
+/**
+ * Decoders of the providers' stream dialects: bytes in, `ModelEvent`s out. State lives in the decoder; any split of the bytes gives
+ * the same text, calls and finish. Upstream is hostile: every frame is checked, and only a real finish reason completes an answer.
+ */
+import { FinishReason, type Usage } from "./chat.ts";
+import type { ErrorCode, Failure } from "./errors.ts";
+import { createDataLineReader } from "./sse-lines.ts";
+import { createToolCallDeltas, isRecord, type MalformedToolCall } from "./tool-call-deltas.ts";
+import type { ToolCall } from "./tools.ts";
+
+export type { MalformedToolCall } from "./tool-call-deltas.ts";
+
+export type Dialect = "openai-chat";
+
+export type ModelEvent =
+  | { type: "text"; text: string }
+  | { type: "usage"; usage: Usage }
+  /** All calls of the reply, once, before `finish`. */
+  | { type: "tool_calls"; calls: (ToolCall | MalformedToolCall)[] }
+  | { type: "finish"; reason: FinishReason }
+  /** Terminal: the reply is not complete. */
+  | { type: "failure"; failure: Failure };
+
+/** Events come in this order: text, tool calls, usage, then one `finish` or `failure`, after which a decoder is silent. */
+export interface Decoder {
+  push(bytes: Uint8Array): ModelEvent[];
+  /** The stream ended: gives exactly one `finish` or `failure` if none was given before. */
+  end(): ModelEvent[];
+}
+
+export interface DecoderOptions {
+  /** Ids for tool calls that came without one. */
+  newCallId: () => string;
+}
+
+export const TRUNCATED: Failure = { code: "upstream_truncated", message: "The model's answer was cut off." };
+const NOT_OURS: Failure = { code: "upstream_error", message: "The model provider sent an unreadable answer." };
+const REPORTED: Failure = { code: "upstream_error", message: "The model provider reported an error." };
+
+export function createDecoder(dialect: Dialect, options: DecoderOptions): Decoder {
+  return DECODERS[dialect](options);
+}
+
+const DECODERS: Record<Dialect, (options: DecoderOptions) => Decoder> = { "openai-chat": createOpenAiChatDecoder };
+
+/** Chat Completions over SSE. The finish is held back until [DONE] or the end: usage follows it on the wire. */
+function createOpenAiChatDecoder({ newCallId }: DecoderOptions): Decoder {
+  const lines = createDataLineReader();
+  const reply = createReply();
+  let closed = false;
+
+  const close = (...last: ModelEvent[]): void => {
+    closed = true;
+    reply.events.push(...last);
+  };
+  const take = (payload: string): boolean => {
+    if (payload.startsWith("[DONE]")) close(...reply.conclude(newCallId));
+    else {
+      const failure = reply.read(payload);
+      if (failure !== undefined) close({ type: "failure", failure });
+    }
+    return !closed;
+  };
+  /** Text that came in one push is one event. */
+  const drain = (): ModelEvent[] => {
+    const text = reply.takeText();
+    const events = reply.events.splice(0);
+    return text === "" ? events : [{ type: "text", text }, ...events];
+  };
+
+  return {
+    push(bytes) {
+      if (closed) return [];
+      if (!lines.push(bytes, take)) close({ type: "failure", failure: NOT_OURS });
+      return drain();
+    },
+    end() {
+      if (closed) return [];
+      if (!lines.end(take)) close({ type: "failure", failure: NOT_OURS });
+      if (!closed) close(...reply.conclude(newCallId));
+      return drain();
+    },
+  };
+}
+
+/** What the frames said so far. */
+function createReply() {
+  const calls = createToolCallDeltas();
+  let text = "";
+  let usage: Usage | undefined;
+  let finish: FinishReason | "unknown" | undefined;
+
+  const readChoice = (choice: unknown): Failure | undefined => {
+    if (!isRecord(choice)) return NOT_OURS;
+    const { delta, finish_reason: reason } = choice as { delta?: unknown; finish_reason?: unknown }; // checked below
+    if (isRecord(delta)) {
+      const { content, tool_calls: parts } = delta as { content?: unknown; tool_calls?: unknown }; // checked below
+      if (typeof content === "string") text += content;
+      else if (content !== undefined && content !== null) return NOT_OURS;
+      if (Array.isArray(parts)) {
+        if (!parts.every(calls.add)) return NOT_OURS;
+      } else if (parts !== undefined && parts !== null) return NOT_OURS;
+    }
+    if (reason !== undefined && reason !== null) finish ??= readFinishReason(reason) ?? "unknown";
+    return undefined;
+  };
+
+  return {
+    events: [] as ModelEvent[],
+    takeText(): string {
+      const taken = text;
+      text = "";
+      return taken;
+    },
+    /** Gives a failure for a frame that ends the reply. */
+    read(payload: string): Failure | undefined {
+      const frame = parseFrame(payload);
+      if (frame === undefined) return NOT_OURS;
+      if (frame["error"] !== undefined && frame["error"] !== null) return REPORTED;
+      usage = readUsage(frame["usage"]) ?? usage;
+      const choices = frame["choices"];
+      if (choices === undefined || choices === null) return undefined;
+      if (!Array.isArray(choices)) return NOT_OURS;
+      return choices.length === 0 ? undefined : readChoice(choices[0]);
+    },
+    conclude(newCallId: () => string): ModelEvent[] {
+      const spent: ModelEvent[] = usage === undefined ? [] : [{ type: "usage", usage }];
+      if (finish === undefined || finish === "unknown") return [...spent, { type: "failure", failure: TRUNCATED }];
+      const reason = settleFinish(finish, calls.size);
+      if (calls.size === 0) return [...spent, { type: "finish", reason }];
+      return [{ type: "tool_calls", calls: calls.parse(newCallId) }, ...spent, { type: "finish", reason }];
+    },
+  };
+}
+
+/** Undefined for a reason that does not complete an answer, as "abort". */
+export function readFinishReason(reason: unknown): FinishReason | undefined {
+  return FinishReason.options.find((known) => known === reason);
+}
+
+/** Tool calls present beat the reason given; a reason that promises calls which are not there is a plain stop. */
+export function settleFinish(reason: FinishReason, calls: number): FinishReason {
+  if (calls > 0) return "tool_calls";
+  return reason === "tool_calls" ? "stop" : reason;
+}
+
+/** Undefined for figures that are missing or no counts. */
+export function readUsage(value: unknown): Usage | undefined {
+  if (!isRecord(value)) return undefined;
+  const prompt = value["prompt_tokens"];
+  const completion = value["completion_tokens"] ?? 0;
+  if (!isCount(prompt) || !isCount(completion)) return undefined;
+  return { prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion };
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}
+
+function parseFrame(payload: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(payload);
+    return isRecord(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * The history as it is handed to Postgres: rows of one session and the store that keeps them. Pure types.
+ * A five-line fake satisfies `HistoryStore`. Times are milliseconds since 1970, ids UUIDs.
+ */
+import type { Result } from "./errors.ts";
+
+export const MESSAGE_ROLES = ["system", "user", "assistant", "tool"] as const;
+export type MessageRole = (typeof MESSAGE_ROLES)[number];
+
+/** `interrupted`: cut by trouble; `cancelled`: cut by the user. */
+export const MESSAGE_STATUSES = ["complete", "interrupted", "cancelled"] as const;
+export type MessageStatus = (typeof MESSAGE_STATUSES)[number];
+
+export interface SessionRow {
+  id: string;
+  userId: string;
+  title: string;
+  modelType: string | null;
+  modelName: string | null;
+  createdAtMs: number;
+  updatedAtMs: number;
+}
+
+/** A message; its session is the batch's. */
+export interface MessageRow {
+  id: string;
+  /** Its place in the session: unique there, rising. */
+  seq: number;
+  /** The message it answers or replaces; null for the first. */
+  parentId: string | null;
+  role: MessageRole;
+  content: string;
+  status: MessageStatus;
+  tokensUsed: number;
+  modelUsed: string | null;
+  provider: string | null;
+  mcpToolsUsed: string[];
+  metaInfo: Record<string, unknown>;
+  turnId: string | null;
+  createdAtMs: number;
+}
+
+/** What one round trip writes: a session and messages of it. */
+export interface HistoryBatch {
+  session: SessionRow;
+  messages: MessageRow[];
+}
+
+export type SaveReport =
+  /** Written. `conflicts`: ids of messages that are not stored, because another message has their id or their place. */
+  | { poison: false; inserted: number; conflicts: string[] }
+  /** Nothing written: one row can never be. Retry row by row to find it. `reason`: an SQLSTATE, or "unencodable". */
+  | { poison: true; reason: string };
+
+/** Fails with `db_unavailable` or `db_timeout`: try again later, the same batch is safe to repeat. */
+export interface HistoryStore {
+  /** All or nothing. A session of another user is never changed: poison. */
+  saveBatch(batch: HistoryBatch): Promise<Result<SaveReport>>;
+  ping(): Promise<Result<{ latencyMs: number }>>;
+  /** The last applied migration; 0 before the first. */
+  schemaVersion(): Promise<Result<number>>;
+}

@@ -1,0 +1,35 @@
+/**
+ * Ids are UUIDv7. A turn's id carries the 74 random bits of its session, so the object that holds a turn is found
+ * from the turn's id alone, without a look-up. Pure: time and randomness are arguments.
+ * Layout: RFC 9562 section 5.7 (48 bits of Unix milliseconds, version, 12 random bits, variant, 62 random bits).
+ */
+export type RandomBytes = (length: number) => Uint8Array;
+
+/** A new UUIDv7 from milliseconds since 1970 and 10 random bytes. */
+export function newId(nowMs: number, random: RandomBytes): string {
+  const hex = toHex(random(10));
+  return format(nowMs, hex.slice(0, 3), variant(hex.slice(3, 7)), hex.slice(7, 19));
+}
+
+/** A turn's id: its own time, its session's random bits. Unique while no two turns of a session share a millisecond. */
+export function newTurnId(nowMs: number, sessionId: string): string {
+  return format(nowMs, sessionId.slice(15, 18), sessionId.slice(19, 23), sessionId.slice(24));
+}
+
+/** The name of the object that holds a session and its turns: the random bits that their ids share. */
+export function objectName(sessionOrTurnId: string): string {
+  return sessionOrTurnId.slice(15);
+}
+
+function format(nowMs: number, randomA: string, variantAndB: string, randomB: string): string {
+  const time = nowMs.toString(16).padStart(12, "0");
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${randomA}-${variantAndB}-${randomB}`;
+}
+
+function variant(hex: string): string {
+  return ((Number.parseInt(hex, 16) & 0x3fff) | 0x8000).toString(16);
+}
+
+function toHex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,197 @@
+/** Migrations on PGlite and on a real PostgreSQL: up, down, races, half failures, edited files, and the command line. */
+import { appendFile, cp, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { DATABASE_URL, NEON_BACKENDS } from "../dev/stand-ins/neon-backends.ts";
+import type { StandIn } from "../dev/stand-ins/serve.ts";
+import { dumpSchema, findDrift } from "./drift.ts";
+import { main, migrate, status } from "./migrate.ts";
+import { MIGRATIONS_FOLDER, readMigrations } from "./migrations.ts";
+import { openSql, type Sql } from "./open.ts";
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "migrations-"));
+  await cp(MIGRATIONS_FOLDER, folder, { recursive: true });
+});
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await rm(folder, { recursive: true });
+});
+
+/** Writes a further migration into the copied folder. */
+async function addMigration(file: string, up: string, down = "select 1"): Promise<void> {
+  await writeFile(join(folder, `${file}.up.sql`), up);
+  await writeFile(join(folder, `${file}.down.sql`), down);
+}
+
+describe("the files", () => {
+  test("describe the same schema as db/schema.ts", async () => {
+    expect(await findDrift()).toEqual([]);
+    await addMigration("0002_more", "alter table users add column nick text");
+    expect(await findDrift(folder)).toEqual(["only in migrations: column users.nick at 10: text default -"]);
+  }, 120_000);
+
+  test("are refused with a gap, a missing half or a stray file", async () => {
+    await addMigration("0003_gap", "select 1");
+    await expect(readMigrations(folder)).rejects.toThrow("should have number 2");
+    await rm(join(folder, "0003_gap.up.sql"));
+    await expect(readMigrations(folder)).rejects.toThrow("0003_gap.down.sql is no migration");
+    await rm(join(folder, "0003_gap.down.sql"));
+    await rm(join(folder, "0001_initial.down.sql"));
+    await expect(readMigrations(folder)).rejects.toThrow("0001_initial.down.sql is missing");
+  });
+});
+
+describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
+  describe.skipIf(isMissing)("migrations", () => {
+    let neon: StandIn;
+    let sql: Sql;
+    const dump = () => dumpSchema((text) => sql.query(text));
+    const versions = (done: { version: number }[]) => done.map(({ version }) => version);
+
+    beforeAll(async () => {
+      neon = await open();
+      sql = openSql({ databaseUrl: DATABASE_URL, httpUrl: `${neon.url}/sql`, timeoutMs: 30_000 });
+    }, 60_000);
+    beforeEach(async () => {
+      neon.control({ mode: "up" });
+      await sql.transaction([sql`drop schema public cascade`, sql`create schema public`]);
+    });
+    afterAll(() => neon.close());
+
+    test("up applies all once, down takes the last back, up again gives the identical schema", async () => {
+      expect(await dump()).toEqual([]);
+      expect(versions(await migrate(sql, "up"))).toEqual([1]);
+      const first = await dump();
+      expect(first).toContain(
+        "CREATE INDEX chat_sessions_user_newest ON public.chat_sessions USING btree (user_id, created_at DESC, id DESC)",
+      );
+      expect(versions(await migrate(sql, "up"))).toEqual([]);
+      expect(versions(await migrate(sql, "down"))).toEqual([1]);
+      expect(await dump()).toEqual([]);
+      expect(await migrate(sql, "down")).toEqual([]);
+      await migrate(sql, "up");
+      expect(await dump()).toEqual(first);
+    });
+
+    test("every further migration goes down to the schema before it", async () => {
+      await addMigration(
+        "0002_more",
+        "create table more (id int)\n--> statement-breakpoint\ncreate view v as select 1 as one",
+        "drop view v;\n--> statement-breakpoint\ndrop table more",
+      );
+      await migrate(sql, "up");
+      const first = await dump();
+      expect(versions(await migrate(sql, "up", { folder }))).toEqual([2]);
+      expect(await dump()).not.toEqual(first);
+      expect(versions(await migrate(sql, "down", { folder }))).toEqual([2]);
+      expect(await dump()).toEqual(first);
+    });
+
+    test("status tells what is applied and what is pending; a dry run changes nothing", async () => {
+      expect(versions(await migrate(sql, "up", { dryRun: true }))).toEqual([1]);
+      expect(await status(sql)).toEqual([{ version: 1, name: "initial", appliedAt: null }]);
+      await migrate(sql, "up");
+      expect(versions(await migrate(sql, "down", { dryRun: true }))).toEqual([1]);
+      expect(await status(sql)).toEqual([
+        { version: 1, name: "initial", appliedAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/) },
+      ]);
+    });
+
+    test("deployers that race apply and take back each migration once", async () => {
+      await addMigration("0002_more", "create table more (id int)", "drop table more");
+      const race = (direction: "up" | "down") =>
+        Promise.all(Array.from({ length: 5 }, () => migrate(sql, direction, { folder })));
+      expect(versions((await race("up")).flat()).toSorted((a, b) => a - b)).toEqual([1, 2]);
+      expect(await sql`select version from schema_migrations order by version`).toEqual([
+        { version: 1 },
+        { version: 2 },
+      ]);
+      expect(await dump()).toContain("relation r more");
+    });
+
+    test("deployers that race to take one back take back no other", async () => {
+      await addMigration("0002_more", "create table more (id int)", "drop table more");
+      await migrate(sql, "up", { folder });
+      const journal = await sql`select version from schema_migrations`;
+      expect(journal).toHaveLength(2);
+      // All have read the journal before the first of them writes it.
+      const barrier = Promise.withResolvers<void>();
+      let readers = 0;
+      const slow = Object.assign((...args: Parameters<Sql>) => sql(...args), sql, {
+        transaction: async (...args: Parameters<Sql["transaction"]>) => {
+          readers += 1;
+          if (readers === 3) barrier.resolve();
+          await barrier.promise;
+          return sql.transaction(...args);
+        },
+      }) as Sql; // the same functions, one of them behind a barrier
+      const done = await Promise.all([1, 2, 3].map(() => migrate(slow, "down", { folder })));
+      expect(versions(done.flat())).toEqual([2]);
+      expect(await sql`select version from schema_migrations`).toEqual([{ version: 1 }]);
+    });
+
+    test("a migration that fails half-way changes nothing, and says what to do", async () => {
+      await addMigration("0002_bad", "create table half (id int)\n--> statement-breakpoint\nselect no_such_function()");
+      await expect(migrate(sql, "up", { folder })).rejects.toThrow(
+        /Migration 2 \(bad\) failed and changed nothing: .* \[42883\]\. Mend the file/,
+      );
+      expect(await sql`select version from schema_migrations`).toEqual([{ version: 1 }]);
+      expect(await dump()).not.toContain("relation r half");
+    });
+
+    test("an answer lost on the way: told as unknown, and running again is safe", async () => {
+      await migrate(sql, "up");
+      await migrate(sql, "down");
+      const lossy = Object.assign((...args: Parameters<Sql>) => sql(...args), sql, {
+        transaction: async (...args: Parameters<Sql["transaction"]>) => {
+          neon.control({ mode: "lost" });
+          return sql.transaction(...args).finally(() => neon.control({ mode: "up" }));
+        },
+      }) as Sql; // the same functions, one of them with a fault
+      await expect(migrate(lossy, "up")).rejects.toThrow('may have been applied. Run "status"');
+      expect(await migrate(sql, "up")).toEqual([]);
+      expect(await status(sql)).toMatchObject([{ version: 1, appliedAt: expect.any(String) }]);
+    });
+
+    test("an edited file, unknown rows and a gap in the journal are refused", async () => {
+      await migrate(sql, "up", { folder });
+      await appendFile(join(folder, "0001_initial.up.sql"), "\n-- later thought\n");
+      for (const direction of ["up", "down"] as const) {
+        await expect(migrate(sql, direction, { folder })).rejects.toThrow(
+          "1 (initial) was edited after it was applied",
+        );
+      }
+      await expect(status(sql, folder)).rejects.toThrow("was edited");
+      await sql`insert into schema_migrations (version, name, checksum) values (2, 'future', 'x')`;
+      await expect(status(sql)).rejects.toThrow("2 (future), which is not among the files");
+      await sql`delete from schema_migrations where version = 1`;
+      await expect(status(sql)).rejects.toThrow("gap before 2 (future)");
+    });
+
+    test("the command line: dry run, up, status, check, down, and its exit codes", async () => {
+      const run = async (...args: string[]) => {
+        const lines: string[] = [];
+        return { code: await main(args, (line) => lines.push(line)), text: lines.join("\n") };
+      };
+      vi.stubEnv("DATABASE_URL", DATABASE_URL);
+      vi.stubEnv("DATABASE_HTTP_URL", `${neon.url}/sql`);
+      expect(await run("up", "--dry-run")).toEqual({ code: 0, text: "would run: up 1 (initial)" });
+      expect(await run("check")).toMatchObject({
+        code: 1,
+        text: expect.stringContaining('1 pending: run "node db/migrate.ts up"'),
+      });
+      expect(await run("up")).toEqual({ code: 0, text: "done: up 1 (initial)" });
+      expect(await run("up")).toEqual({ code: 0, text: "Nothing to apply: the schema is current." });
+      expect(await run("status")).toMatchObject({
+        code: 0,
+        text: expect.stringMatching(/^0001 {2}initial {19}20\d\d-/),
+      });
+      expect(await run("check")).toMatchObject({ code: 0 });
+      expect(await run("down")).toEqual({ code: 0, text: "done: down 1 (initial)" });
+      expect(await run("sideways")).toMatchObject({ code: 1, text: expect.stringContaining("Usage:") });
+    }, 120_000);
+  });
+});

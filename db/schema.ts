@@ -1,0 +1,115 @@
+/**
+ * The tables of Postgres, for queries and their row types; db/migrations/ creates them, and a test proves that both
+ * describe the same schema. Pure. All ids are UUIDs made by us, all times timestamptz in milliseconds.
+ */
+import { sql } from "drizzle-orm";
+import {
+  boolean,
+  check,
+  doublePrecision,
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  text,
+  timestamp,
+  unique,
+  uniqueIndex,
+  uuid,
+} from "drizzle-orm/pg-core";
+import { MESSAGE_ROLES, MESSAGE_STATUSES } from "../contracts/history.ts";
+
+const time = (name: string) => timestamp(name, { withTimezone: true, precision: 3 }).notNull().defaultNow();
+
+export const users = pgTable(
+  "users",
+  {
+    id: uuid("id").primaryKey(),
+    username: text("username").notNull(),
+    email: text("email").notNull(),
+    passwordHash: text("password_hash").notNull(),
+    isActive: boolean("is_active").notNull().default(true),
+    role: text("role", { enum: ["user", "admin"] })
+      .notNull()
+      .default("user"),
+    /** Raised to end every token issued before. */
+    tokenVersion: integer("token_version").notNull().default(0),
+    createdAt: time("created_at"),
+    updatedAt: time("updated_at"),
+  },
+  (table) => [
+    uniqueIndex("users_username_key").on(sql`lower(${table.username})`),
+    uniqueIndex("users_email_key").on(sql`lower(${table.email})`),
+    check("users_role_check", sql`${table.role} in ('user', 'admin')`),
+  ],
+);
+export type User = typeof users.$inferSelect;
+
+export const userPreferences = pgTable("user_preferences", {
+  userId: uuid("user_id")
+    .primaryKey()
+    .references(() => users.id, { onDelete: "cascade" }),
+  defaultModel: text("default_model"),
+  defaultTemperature: doublePrecision("default_temperature"),
+  maxTokens: integer("max_tokens"),
+  createdAt: time("created_at"),
+  updatedAt: time("updated_at"),
+});
+export type UserPreferences = typeof userPreferences.$inferSelect;
+
+export const chatSessions = pgTable(
+  "chat_sessions",
+  {
+    id: uuid("id").primaryKey(),
+    userId: uuid("user_id")
+      .notNull()
+      .references(() => users.id, { onDelete: "cascade" }),
+    title: text("title").notNull(),
+    modelType: text("model_type"),
+    modelName: text("model_name"),
+    isActive: boolean("is_active").notNull().default(true),
+    createdAt: time("created_at"),
+    updatedAt: time("updated_at"),
+  },
+  (table) => [
+    // Drizzle's plain desc() writes NULLS LAST, which `order by created_at desc` cannot use.
+    index("chat_sessions_user_newest").on(
+      table.userId,
+      table.createdAt.desc().nullsFirst(),
+      table.id.desc().nullsFirst(),
+    ),
+  ],
+);
+export type ChatSession = typeof chatSessions.$inferSelect;
+
+export const messages = pgTable(
+  "messages",
+  {
+    id: uuid("id").primaryKey(),
+    sessionId: uuid("session_id")
+      .notNull()
+      .references(() => chatSessions.id, { onDelete: "cascade" }),
+    /** The place in the session. Its unique key also serves reads by (session_id, seq). */
+    seq: integer("seq").notNull(),
+    /** No foreign key: one message that cannot be stored does not take its successors with it. */
+    parentId: uuid("parent_id"),
+    role: text("role", { enum: MESSAGE_ROLES }).notNull(),
+    content: text("content").notNull(),
+    status: text("status", { enum: MESSAGE_STATUSES }).notNull().default("complete"),
+    tokensUsed: integer("tokens_used").notNull().default(0),
+    modelUsed: text("model_used"),
+    provider: text("provider"),
+    mcpToolsUsed: text("mcp_tools_used").array().notNull().default([]),
+    metaInfo: jsonb("meta_info").$type<Record<string, unknown>>().notNull().default({}),
+    turnId: uuid("turn_id"),
+    createdAt: time("created_at"),
+  },
+  (table) => [
+    unique("messages_session_seq_key").on(table.sessionId, table.seq),
+    check("messages_role_check", sql`${table.role} in ('system', 'user', 'assistant', 'tool')`),
+    check("messages_status_check", sql`${table.status} in ('complete', 'interrupted', 'cancelled')`),
+    check("messages_seq_check", sql`${table.seq} >= 0`),
+    check("messages_tokens_used_check", sql`${table.tokensUsed} >= 0`),
+  ],
+);
+export type Message = typeof messages.$inferSelect;

@@ -1,0 +1,59 @@
+/**
+ * The stand-ins of a local run, chosen by the developer's settings: whatever real service is configured needs none.
+ * State: servers in this process, PGlite's data in .dev/postgres.
+ */
+import { LOCAL_DATABASE_URL, LOCAL_LLM_KEY, LOCAL_REDIS_TOKEN } from "./local.ts";
+import { serveLlm } from "./stand-ins/llm.ts";
+import { serveNeon } from "./stand-ins/neon.ts";
+import { serveRedis } from "./stand-ins/redis.ts";
+import type { StandIn } from "./stand-ins/serve.ts";
+
+export interface LocalStack {
+  standIns: { llm?: StandIn; redis?: StandIn; neon?: StandIn };
+  /** What the Workers must be told of them. */
+  settings: Record<string, string>;
+}
+
+export async function startStandIns(own: Record<string, string>): Promise<LocalStack> {
+  const [llm, redis, neon] = await Promise.all([startLlm(own), startRedis(own), startNeon(own)]);
+  const standIns = {
+    ...(llm && { llm: llm.standIn }),
+    ...(redis && { redis: redis.standIn }),
+    ...(neon && { neon: neon.standIn }),
+  };
+  return { standIns, settings: { ...llm?.settings, ...redis?.settings, ...neon?.settings } };
+}
+
+interface Started {
+  standIn: StandIn;
+  settings: Record<string, string>;
+}
+
+/** The demo model, unless a provider is configured. */
+async function startLlm(own: Record<string, string>): Promise<Started | undefined> {
+  if (own["OPENAI_API_KEY"] || own["VLLM_BASE_URL"]) return undefined;
+  const standIn = await serveLlm({ apiKey: LOCAL_LLM_KEY });
+  return {
+    standIn,
+    settings: { OPENAI_API_KEY: LOCAL_LLM_KEY, OPENAI_BASE_URL: `${standIn.url}/v1`, LLM_TYPE: "openai", DEFAULT_MODEL: "demo" },
+  };
+}
+
+/** Upstash's protocol in memory, or in front of the Redis at REDIS_URL. */
+async function startRedis(own: Record<string, string>): Promise<Started | undefined> {
+  if (own["UPSTASH_REDIS_REST_URL"]) return undefined;
+  const redisUrl = own["REDIS_URL"];
+  const standIn = await serveRedis({ token: LOCAL_REDIS_TOKEN, ...(redisUrl && { redisUrl }) });
+  return { standIn, settings: { UPSTASH_REDIS_REST_URL: standIn.url, UPSTASH_REDIS_REST_TOKEN: LOCAL_REDIS_TOKEN } };
+}
+
+/** Neon's protocol over PGlite, or in front of any other PostgreSQL at DATABASE_URL. */
+async function startNeon(own: Record<string, string>): Promise<Started | undefined> {
+  const address = own["DATABASE_URL"];
+  if (own["DATABASE_HTTP_URL"] || (address && new URL(address).hostname.endsWith(".neon.tech"))) return undefined;
+  const standIn = await serveNeon(address ? { postgresUrl: address } : { dataDir: ".dev/postgres" });
+  return {
+    standIn,
+    settings: { ...(!address && { DATABASE_URL: LOCAL_DATABASE_URL }), DATABASE_HTTP_URL: `${standIn.url}/sql` },
+  };
+}

@@ -1,0 +1,62 @@
+/**
+ * A completion in OpenAI's shapes: the frames of a stream, and the one object of a reply without it. Pure.
+ * Content frames are marked, as faults count them.
+ */
+import type { Completion } from "./llm-completion.ts";
+import type { Faults } from "./llm-faults.ts";
+import { joinDeltas } from "./llm-tool-scripts.ts";
+
+export interface Frame {
+  /** Content is text or a tool call: what the pace waits for and faults count. */
+  kind: "opening" | "content" | "closing";
+  data: object;
+}
+
+export function* framesOf(completion: Completion, faults: Faults, includeUsage: boolean): Generator<Frame> {
+  const withUsage = includeUsage && faults.usage !== "none";
+  const chunk = (choices: object[], usage: object | null = null): object => ({
+    id: completion.id,
+    object: "chat.completion.chunk",
+    created: completion.created,
+    model: completion.model,
+    choices,
+    ...(withUsage || usage !== null ? { usage } : {}),
+  });
+  const choice = (delta: object, finish: string | null = null): object => ({
+    index: 0,
+    delta,
+    logprobs: null,
+    finish_reason: finish,
+  });
+  const unasked = faults.usage === "empty-choices";
+
+  if (unasked) yield { kind: "opening", data: chunk([], { ...completion.usage, completion_tokens: 0 }) };
+  yield {
+    kind: "opening",
+    data: chunk([choice({ role: "assistant", content: completion.content.kind === "text" ? "" : null })]),
+  };
+  if (completion.content.kind === "text") {
+    for (const piece of completion.content.pieces) yield { kind: "content", data: chunk([choice({ content: piece })]) };
+  } else {
+    for (const delta of completion.content.deltas)
+      yield { kind: "content", data: chunk([choice({ tool_calls: [delta] })]) };
+  }
+  yield { kind: "closing", data: chunk([choice({}, completion.finish)]) };
+  if (faults.duplicateFinish === true) yield { kind: "closing", data: chunk([choice({}, completion.finish)]) };
+  if (withUsage || unasked) yield { kind: "closing", data: chunk([], completion.usage) };
+}
+
+export function replyOf(completion: Completion, faults: Faults): object {
+  const message =
+    completion.content.kind === "text"
+      ? { role: "assistant", content: completion.content.pieces.join(""), refusal: null }
+      : { role: "assistant", content: null, refusal: null, tool_calls: joinDeltas(completion.content.deltas) };
+  return {
+    id: completion.id,
+    object: "chat.completion",
+    created: completion.created,
+    model: completion.model,
+    choices: [{ index: 0, message, logprobs: null, finish_reason: completion.finish }],
+    ...(faults.usage === "none" ? {} : { usage: completion.usage }),
+  };
+}

@@ -1,0 +1,95 @@
+/**
+ * The part of a Chat Completions request that the stand-in reads. Pure.
+ * Refuses, as OpenAI does, a body without messages and tool messages that answer no call, or leave one unanswered.
+ */
+import { z } from "zod";
+
+const Text = z.union([z.string(), z.null(), z.array(z.looseObject({ text: z.string().optional() }))]).optional();
+
+const Message = z.looseObject({
+  role: z.enum(["system", "developer", "user", "assistant", "tool"]),
+  content: Text,
+  tool_calls: z
+    .array(z.looseObject({ id: z.string(), function: z.looseObject({ name: z.string(), arguments: z.string() }) }))
+    .optional(),
+  tool_call_id: z.string().optional(),
+});
+type Message = z.infer<typeof Message>;
+
+const Tool = z.looseObject({
+  function: z.looseObject({ name: z.string(), parameters: z.record(z.string(), z.unknown()).optional() }),
+});
+export type OfferedTool = z.infer<typeof Tool>["function"];
+
+const Body = z.looseObject({
+  model: z.string().min(1),
+  messages: z.array(Message).min(1),
+  tools: z.array(Tool).optional(),
+  tool_choice: z.unknown().optional(),
+  stream: z.boolean().nullish(),
+  stream_options: z.looseObject({ include_usage: z.boolean().optional() }).nullish(),
+  max_tokens: z.int().min(1).nullish(),
+  max_completion_tokens: z.int().min(1).nullish(),
+  response_format: z.looseObject({ type: z.string() }).nullish(),
+});
+
+export interface CompletionRequest {
+  model: string;
+  messages: { role: Message["role"]; text: string }[];
+  /** Empty when the request forbids tools. */
+  tools: OfferedTool[];
+  stream: boolean;
+  includeUsage: boolean;
+  maxTokens: number;
+  json: boolean;
+  /** The body as it came, for `mirror` and for counting tokens. */
+  body: { messages: unknown; tools: unknown };
+}
+
+/** The request, or what is wrong with it. */
+export function parseCompletionRequest(body: Buffer): CompletionRequest | { problem: string } {
+  const parsed = Body.safeParse(parseJson(body));
+  if (!parsed.success) return { problem: z.prettifyError(parsed.error) };
+  const { data } = parsed;
+  const problem = toolProblem(data.messages);
+  if (problem !== undefined) return { problem };
+  return {
+    model: data.model,
+    messages: data.messages.map((message) => ({ role: message.role, text: textOf(message.content) })),
+    tools: data.tool_choice === "none" ? [] : (data.tools ?? []).map((tool) => tool.function),
+    stream: data.stream === true,
+    includeUsage: data.stream_options?.include_usage === true,
+    maxTokens: data.max_completion_tokens ?? data.max_tokens ?? Infinity,
+    json: data.response_format?.type === "json_object",
+    body: { messages: data.messages, tools: data.tools },
+  };
+}
+
+function parseJson(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString("utf8"));
+  } catch {
+    return undefined;
+  }
+}
+
+function textOf(content: Message["content"]): string {
+  if (typeof content === "string") return content;
+  return (content ?? []).map((part) => part.text ?? "").join("\n");
+}
+
+/** Every call of an assistant must be answered by tool messages right after it, and no other tool message may exist. */
+function toolProblem(messages: Message[]): string | undefined {
+  const unanswered = new Set<string>();
+  for (const [at, message] of messages.entries()) {
+    if (message.role === "tool") {
+      if (!unanswered.delete(message.tool_call_id ?? ""))
+        return `messages[${at}]: no tool call before it has this tool_call_id`;
+      continue;
+    }
+    if (unanswered.size > 0)
+      return `messages[${at}]: tool calls before it were not answered: ${[...unanswered].join(", ")}`;
+    for (const call of message.tool_calls ?? []) unanswered.add(call.id);
+  }
+  return unanswered.size > 0 ? "the last message leaves tool calls unanswered" : undefined;
+}

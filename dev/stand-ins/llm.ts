@@ -1,0 +1,141 @@
+/**
+ * An OpenAI-compatible Chat Completions server whose one model, `demo`, answers from the prompt and says what it is;
+ * every other name is served by it too. Faults by model name or control port: the grammar is in llm-faults.ts.
+ * State: counters in serve.ts and a serial number for ids. Refuses: /v1 without a bearer key, unknown paths, bad bodies.
+ * `node dev/stand-ins/llm.ts` serves on PORT (0: any) at DEMO_TOKENS_PER_SECOND and DEMO_FIRST_TOKEN_MS.
+ */
+import type { ServerResponse } from "node:http";
+import { composeCompletion } from "./llm-completion.ts";
+import { parseFaults, parseModel, type Faults } from "./llm-faults.ts";
+import { NO_KEY, replyError, replyRefusal } from "./llm-refusals.ts";
+import { parseCompletionRequest } from "./llm-request.ts";
+import { sendReply, sendStream, type Pace } from "./llm-send.ts";
+import {
+  replyJson,
+  serveStandIn,
+  type StandIn,
+  type StandInCall,
+  type StandInOptions,
+  type StandInRequest,
+} from "./serve.ts";
+
+export interface LlmStandInOptions extends Pick<StandInOptions, "delay"> {
+  port?: number;
+  /** The only key that is let in; left out: any that is not empty. */
+  apiKey?: string;
+  /** Milliseconds since 1970. */
+  now?: () => number;
+  /** A pace of 0 ms and Infinity tokens a second never waits. */
+  pace?: Partial<Pace>;
+}
+
+const LIFELIKE: Pace = { firstTokenMs: 150, tokensPerSecond: 60 };
+
+const MODELS = [
+  { id: "demo", owned_by: "basechat" },
+  { id: "gpt-4o-mini", owned_by: "basechat" },
+  { id: "gpt-4o", owned_by: "basechat" },
+  {
+    id: "meta-llama/Llama-3.1-8B-Instruct",
+    owned_by: "vllm",
+    root: "meta-llama/Llama-3.1-8B-Instruct",
+    parent: null,
+    max_model_len: 8_192,
+  },
+];
+
+export async function serveLlm(options: LlmStandInOptions = {}): Promise<StandIn> {
+  const { apiKey, now = Date.now, pace, ...server } = options;
+  let serial = 0;
+  const context: Context = {
+    apiKey,
+    now,
+    pace: { ...LIFELIKE, ...pace },
+    nextId: () => `chatcmpl-demo-${(serial += 1)}`,
+  };
+
+  return serveStandIn({
+    ...server,
+    name: "llm",
+    modes: (mode) => mode !== "" && parseFaults(mode) !== undefined,
+    counters: ["chunks_sent"],
+    handle: (request, response, call) => {
+      const faults = call.mode === "up" ? {} : (parseFaults(call.mode) ?? {});
+      if (faults.refusal !== undefined) return replyRefusal(response, faults.refusal, now());
+      return route(request, response, { ...context, call, faults });
+    },
+  });
+}
+
+interface Context {
+  apiKey: string | undefined;
+  now: () => number;
+  pace: Pace;
+  nextId: () => string;
+}
+
+interface Answering extends Context {
+  call: StandInCall;
+  /** Those of the control port. */
+  faults: Faults;
+}
+
+async function route(request: StandInRequest, response: ServerResponse, answering: Answering): Promise<void> {
+  const { method, path, headers } = request;
+  // As in vLLM, the key guards /v1 only.
+  if (path === "/health") return void response.writeHead(200).end();
+  if (path === "/version") return replyJson(response, 200, { version: "0.0.0-stand-in" });
+
+  const key = /^Bearer (\S+)$/i.exec(headers.authorization ?? "")?.[1];
+  if (key === undefined || (answering.apiKey !== undefined && key !== answering.apiKey))
+    return replyError(response, NO_KEY);
+  if (method === "GET" && path === "/v1/models") {
+    const created = Math.floor(answering.now() / 1000);
+    return replyJson(response, 200, {
+      object: "list",
+      data: MODELS.map((model) => ({ ...model, object: "model", created })),
+    });
+  }
+  if (method === "POST" && path === "/v1/chat/completions") return complete(request, response, answering);
+  replyError(response, {
+    status: 404,
+    type: "invalid_request_error",
+    code: "unknown_url",
+    message: "Unknown request URL.",
+  });
+}
+
+async function complete(request: StandInRequest, response: ServerResponse, answering: Answering): Promise<void> {
+  const asked = parseCompletionRequest(request.body);
+  if ("problem" in asked) {
+    return replyError(response, { status: 400, type: "invalid_request_error", code: null, message: asked.problem });
+  }
+  const named = parseModel(asked.model);
+  if (named === undefined) {
+    return replyError(response, {
+      status: 400,
+      type: "invalid_request_error",
+      code: "unknown_fault",
+      message: "No such fault of the demo model.",
+    });
+  }
+  const { call, pace, now, nextId } = answering;
+  const faults = { ...named.faults, ...answering.faults };
+  if (faults.refusal !== undefined) return replyRefusal(response, faults.refusal, now());
+
+  const completion = composeCompletion(asked, faults, { id: nextId(), created: Math.floor(now() / 1000) });
+  const sending = { response, call, faults, pace };
+  return asked.stream ? sendStream(completion, asked.includeUsage, sending) : sendReply(completion, sending);
+}
+
+if (import.meta.main) {
+  const { PORT, DEMO_TOKENS_PER_SECOND, DEMO_FIRST_TOKEN_MS } = process.env;
+  const standIn = await serveLlm({
+    port: Number(PORT ?? 0),
+    pace: {
+      firstTokenMs: Number(DEMO_FIRST_TOKEN_MS ?? LIFELIKE.firstTokenMs),
+      tokensPerSecond: Number(DEMO_TOKENS_PER_SECOND ?? LIFELIKE.tokensPerSecond),
+    },
+  });
+  console.log(`llm stand-in: ${standIn.url}/v1`);
+}

@@ -1,0 +1,32 @@
+/**
+ * A Worker for mcp.test.ts: main's tool server over a real service binding, counting the requests it makes.
+ * No state but the tool list's cache. POST {tool?, arguments?, abort?} gives {list, outcome, requests}.
+ */
+import { createMcpToolServer, type ToolListCache } from "../workers/main/tools/mcp.ts";
+
+interface Env {
+  MCP: Fetcher;
+}
+
+interface Ask {
+  tool: string;
+  arguments: Record<string, unknown>;
+}
+
+export default {
+  async fetch(request: Request, env: Env, ctx: ExecutionContext): Promise<Response> {
+    const ask: Ask = await request.json();
+    let requests = 0;
+    const cache: ToolListCache = { fetchedAtMs: 0, nextTryMs: 0 };
+    const tools = createMcpToolServer({
+      fetch: (url, init) => (requests++, env.MCP.fetch(url, init)),
+      now: Date.now,
+      waitUntil: (work) => ctx.waitUntil(work),
+      cache,
+    });
+    const context = { requestId: "req-from-main", userId: "user-1" };
+    const list = await tools.list(context);
+    const outcome = await tools.call({ id: "c1", name: ask.tool, arguments: ask.arguments }, context, request.signal);
+    return Response.json({ list, outcome, requests });
+  },
+};

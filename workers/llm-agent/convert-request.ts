@@ -1,0 +1,52 @@
+/**
+ * A `ModelRequest` as OpenAI's Chat Completions body. Pure. The same request gives the same bytes, and tools come sorted before
+ * anything volatile, because providers cache exact prefixes.
+ */
+import type { ModelMessage, ModelRequest } from "../../contracts/llm.ts";
+import type { ToolCall } from "../../contracts/tools.ts";
+import type { Provider } from "./provider.ts";
+
+export function toChatCompletion(request: ModelRequest, quirks: Provider["quirks"], stream: boolean): Record<string, unknown> {
+  const { model, tools, messages, temperature, maxTokens, responseFormat } = request;
+  return {
+    model,
+    ...(tools !== undefined && tools.length > 0 && { tools: [...tools].sort(byName).map(toTool) }),
+    messages: messages.map(toMessage),
+    ...(temperature !== undefined && { temperature }),
+    ...(maxTokens !== undefined && { [quirks.maxTokensField]: maxTokens }),
+    ...(responseFormat !== undefined && { response_format: responseFormat }),
+    stream,
+    ...(stream && { stream_options: { include_usage: true } }),
+  };
+}
+
+type OfferedTool = NonNullable<ModelRequest["tools"]>[number];
+
+function byName(a: OfferedTool, b: OfferedTool): number {
+  return a.name < b.name ? -1 : Number(a.name > b.name);
+}
+
+function toTool({ name, description, inputSchema }: OfferedTool) {
+  return { type: "function", function: { name, description, parameters: sortKeys(inputSchema) } };
+}
+
+function toMessage(message: ModelMessage): Record<string, unknown> {
+  if (message.role === "tool") return { role: "tool", tool_call_id: message.toolCallId, content: message.content };
+  if (message.role !== "assistant") return { role: message.role, content: message.content };
+  const { content, toolCalls } = message;
+  if (toolCalls === undefined || toolCalls.length === 0) return { role: "assistant", content };
+  return { role: "assistant", content: content === "" ? null : content, tool_calls: toolCalls.map(toToolCall) };
+}
+
+/** Arguments keep the order in which the model wrote them: its own output is part of the prefix. */
+function toToolCall(call: ToolCall) {
+  return { id: call.id, type: "function", function: { name: call.name, arguments: JSON.stringify(call.arguments) } };
+}
+
+/** Schemas come from several servers, in any order of keys. */
+function sortKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sortKeys);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : Number(a > b)));
+  return Object.fromEntries(entries.map(([key, member]) => [key, sortKeys(member)]));
+}

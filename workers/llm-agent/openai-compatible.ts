@@ -1,0 +1,75 @@
+/**
+ * STORE: a provider that speaks OpenAI's API. The only file that knows the `openai` package: it sends the request, once, and
+ * turns every refusal into ours. Redirects are not followed; no vendor text leaves this file; at most 16 KiB of an error is read.
+ */
+import OpenAI, { APIError } from "openai";
+import type { Provider } from "./provider.ts";
+import { readText } from "./read-text.ts";
+import { faulty, refuseMediaType, type Outcome, refuseResponse } from "./refusal.ts";
+
+const MAX_ERROR_BYTES = 16 * 1024;
+
+export interface ProviderCall {
+  path: "/chat/completions" | "/models";
+  /** Left out: a GET. */
+  body?: Record<string, unknown>;
+  mediaType: "text/event-stream" | "application/json";
+  /** Aborts the request until its headers are here, and its body after that. */
+  signal: AbortSignal;
+}
+
+export interface Net {
+  fetch: typeof fetch;
+  now: () => number;
+}
+
+/** The provider's response, unread. An aborted call gives any refusal: the caller knows why it aborted. */
+export async function callProvider(provider: Provider, call: ProviderCall, net: Net): Promise<Outcome<Response>> {
+  const options = { signal: call.signal, headers: { Accept: call.mediaType } };
+  try {
+    const client = createClient(provider, net.fetch);
+    const sent = call.body === undefined ? client.get(call.path, options) : client.post(call.path, { ...options, body: call.body });
+    const response = await sent.asResponse();
+    const mediaType = mediaTypeOf(response.headers);
+    if (mediaType === call.mediaType) return { ok: true, value: response };
+    await response.body?.cancel();
+    return refuseMediaType(mediaType);
+  } catch (error) {
+    if (!(error instanceof APIError) || error.status === undefined) return faulty("the model provider cannot be reached");
+    const { status, headers, code } = error;
+    const json = mediaTypeOf(headers) === "application/json";
+    return refuseResponse({ status, json, code: code ?? undefined, retryAfter: headers.get("retry-after") }, net.now());
+  }
+}
+
+/** One a request: nothing of a request outlives it. What is left out here the package would read from process.env. */
+function createClient({ baseUrl, apiKey, headers }: Provider, send: typeof fetch): OpenAI {
+  return new OpenAI({
+    baseURL: baseUrl,
+    apiKey: apiKey ?? "none",
+    adminAPIKey: null,
+    organization: null,
+    project: null,
+    webhookSecret: null,
+    defaultHeaders: apiKey === undefined ? { ...headers, Authorization: null } : headers,
+    maxRetries: 0,
+    logLevel: "off",
+    fetch: async (url, init) => boundError(await send(url, { ...init, redirect: "manual" })),
+  });
+}
+
+/** The package reads an error's body whole, whatever its size: it gets a short JSON one or none. */
+async function boundError(response: Response): Promise<Response> {
+  if (response.ok) return response;
+  const { status, headers } = response;
+  if (mediaTypeOf(headers) === "application/json") {
+    const text = await readText(response, MAX_ERROR_BYTES);
+    return new Response(text ?? null, { status, headers });
+  }
+  await response.body?.cancel();
+  return new Response(null, { status, headers });
+}
+
+function mediaTypeOf(headers: Headers): string {
+  return (headers.get("content-type") ?? "").split(";")[0]?.trim().toLowerCase() ?? "";
+}

@@ -1,0 +1,76 @@
+/**
+ * A reply in one piece, checked. Pure. The same rules as the stream's decoder: only a real finish reason completes an answer,
+ * calls present beat it, arguments are parsed once. Refuses a reply with a call that cannot be parsed.
+ */
+import * as z from "zod";
+import type { Usage } from "../../contracts/chat.ts";
+import { readFinishReason, readUsage, settleFinish, TRUNCATED } from "../../contracts/dialects.ts";
+import type { Completion, ModelRequest } from "../../contracts/llm.ts";
+import { MAX_ARGUMENT_CHARS, MAX_CALLS, parseToolCalls } from "../../contracts/tool-call-deltas.ts";
+import { faulty, refused, type Outcome } from "./refusal.ts";
+
+const Name = z.string().max(256);
+const Call = z.object({
+  id: Name.nullish(),
+  function: z.object({ name: Name, arguments: z.string().max(MAX_ARGUMENT_CHARS).nullish() }),
+});
+const Reply = z.object({
+  choices: z
+    .array(
+      z.object({
+        finish_reason: z.unknown(),
+        message: z.object({ content: z.string().nullish(), tool_calls: z.array(Call).max(MAX_CALLS).nullish() }),
+      }),
+    )
+    .min(1),
+  usage: z.unknown(),
+});
+
+export interface ReadOptions {
+  request: ModelRequest;
+  provider: string;
+  newCallId: () => string;
+}
+
+export function readCompletion(text: string, { request, provider, newCallId }: ReadOptions): Outcome<Completion> {
+  const reply = Reply.safeParse(parseJson(text));
+  const choice = reply.data?.choices[0];
+  if (choice === undefined) return refused("upstream_error", "the model provider sent an unreadable answer");
+  const finish = readFinishReason(choice.finish_reason);
+  if (finish === undefined) return faulty(TRUNCATED.message, TRUNCATED.code);
+  const raw = (choice.message.tool_calls ?? []).map((call) => ({
+    id: call.id ?? "",
+    name: call.function.name,
+    arguments: call.function.arguments ?? "",
+  }));
+  const toolCalls = parseToolCalls(raw, newCallId).flatMap((call) => ("malformed" in call ? [] : [call]));
+  if (toolCalls.length < raw.length) return refused("upstream_error", "the model called a tool with unreadable arguments");
+  const content = choice.message.content ?? "";
+  return {
+    ok: true,
+    value: {
+      model: request.model,
+      provider,
+      content,
+      toolCalls,
+      finishReason: settleFinish(finish, toolCalls.length),
+      usage: readUsage(reply.data?.usage) ?? estimateUsage(request, content, raw),
+    },
+  };
+}
+
+/** About four characters a token. */
+function estimateUsage(request: ModelRequest, content: string, calls: { arguments: string }[]): Usage {
+  const tokens = (chars: number) => Math.ceil(chars / 4);
+  const prompt = tokens(JSON.stringify([request.messages, request.tools]).length);
+  const completion = tokens(calls.reduce((chars, call) => chars + call.arguments.length, content.length));
+  return { prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion, estimated: true };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * What a provider's refusal means for us: a public failure, and whether another call may help. Pure: the clock is an argument.
+ * Decides by status, media type and error code, never by a vendor's text.
+ */
+import type { Failure } from "../../contracts/errors.ts";
+
+/** Each kind is tried at most once a request. */
+export interface Retry {
+  kind: "rate" | "fault";
+  afterMs: number;
+}
+
+export interface Refused {
+  ok: false;
+  error: Failure;
+  retry?: Retry;
+}
+
+export type Outcome<T> = { ok: true; value: T } | Refused;
+
+export interface RefusedResponse {
+  status: number;
+  json: boolean;
+  code: string | undefined;
+  retryAfter: string | null;
+}
+
+const LONGEST_WAIT_SECONDS = 5;
+const LONGEST_RETRY_AFTER_SECONDS = 3_600;
+const RETRY_AFTER_UNKNOWN_SECONDS = 5;
+const FAULT_PAUSE_MS = 200;
+
+export function refuseResponse({ status, json, code, retryAfter }: RefusedResponse, nowMs: number): Refused {
+  if (status === 429) return rateLimited(readRetryAfter(retryAfter, nowMs));
+  if (status >= 500 || status === 408) return faulty("the model provider failed");
+  if (status === 401 || status === 403 || (status >= 300 && status < 400)) return unauthorized();
+  if (code === "context_length_exceeded") {
+    return refused("context_length_exceeded", "the conversation is longer than the model's context");
+  }
+  if (status === 404 && json) return refused("model_not_found", "the provider does not serve this model");
+  return refused("upstream_error", "the model provider refused the request");
+}
+
+/** A good status with a body that is no reply: a login page is HTML with status 200. */
+export function refuseMediaType(mediaType: string): Refused {
+  return mediaType.startsWith("text/html")
+    ? unauthorized()
+    : refused("upstream_error", "the model provider sent an unreadable answer");
+}
+
+export function faulty(message: string, code: Failure["code"] = "upstream_error"): Refused {
+  return { ...refused(code, message), retry: { kind: "fault", afterMs: FAULT_PAUSE_MS } };
+}
+
+export function refused(code: Failure["code"], message: string): Refused {
+  return { ok: false, error: { code, message } };
+}
+
+/** Whole seconds; undefined for what is no time to come: missing, negative, not a date. */
+export function readRetryAfter(header: string | null, nowMs: number): number | undefined {
+  const text = header?.trim() ?? "";
+  if (text === "") return undefined;
+  const seconds = Number(text);
+  if (Number.isNaN(seconds)) {
+    const dateMs = Date.parse(text);
+    return Number.isNaN(dateMs) ? undefined : Math.min(Math.max(0, Math.ceil((dateMs - nowMs) / 1000)), LONGEST_RETRY_AFTER_SECONDS);
+  }
+  return seconds < 0 ? undefined : Math.min(Math.ceil(seconds), LONGEST_RETRY_AFTER_SECONDS);
+}
+
+function rateLimited(seconds: number | undefined): Refused {
+  const retryAfterSeconds = Math.max(1, seconds ?? RETRY_AFTER_UNKNOWN_SECONDS);
+  return {
+    ok: false,
+    error: { code: "rate_limited", message: "the model provider is busy", retryAfterSeconds },
+    ...(seconds !== undefined && seconds <= LONGEST_WAIT_SECONDS && { retry: { kind: "rate", afterMs: seconds * 1000 } }),
+  };
+}
+
+function unauthorized(): Refused {
+  return refused("upstream_auth", "the model provider refused our credentials");
+}

@@ -1,0 +1,42 @@
+/**
+ * The app factory: middleware in order, routes, and what an unknown path, a wrong method or an error is answered with.
+ * Built once per isolate from its dependencies; it holds no request's data.
+ */
+import { Hono } from "hono";
+import { methodNotAllowed } from "hono/method-not-allowed";
+import { secureHeaders } from "hono/secure-headers";
+import type { AppContext } from "./http/context.ts";
+import { respondToError, respondToFailure } from "./http/errors.ts";
+import { logRequests } from "./http/request-log.ts";
+import { chatRoutes, type ChatRoutesDeps } from "./routes/chat.ts";
+import { healthRoutes, type Probe } from "./routes/health.ts";
+import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
+
+export interface AppDeps extends ChatRoutesDeps, McpRoutesDeps {
+  probes: Probe[];
+  /** Settings that are missing or malformed. */
+  problems: string[];
+  now: () => number;
+}
+
+export function createApp(deps: AppDeps): Hono<AppContext> {
+  const app = new Hono<AppContext>();
+  app.use(logRequests(deps));
+  app.use(secureHeaders({ crossOriginResourcePolicy: "same-origin", xXssProtection: false }));
+  app.use(
+    methodNotAllowed({
+      app,
+      onMethodNotAllowed(context, methods) {
+        const response = respondToFailure({ code: "method_not_allowed", message: "the route has no such method" }, context);
+        response.headers.set("allow", methods.join(", "));
+        return response;
+      },
+    }),
+  );
+  app.route("/health", healthRoutes(deps));
+  app.route("/chat", chatRoutes(deps));
+  app.route("/mcp", mcpRoutes(deps));
+  app.notFound((context) => respondToFailure({ code: "not_found", message: "there is no such route" }, context));
+  app.onError(respondToError);
+  return app;
+}

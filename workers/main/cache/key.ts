@@ -1,0 +1,29 @@
+/**
+ * Cache keys. A key names layer, scope and the SHA-256 of the canonical request. Pure: no clock, no Redis.
+ * Two requests that mean the same give the same key; what goes in is everything that the result depends on.
+ */
+import { createHash } from "node:crypto";
+import type { Layer } from "../../../contracts/cache.ts";
+
+/** Who may read an entry: everyone of the deployment, or one user. */
+export type Scope = { shared: true } | { userId: string };
+
+/** `parts` is JSON data; undefined members do not count. */
+export function cacheKey(layer: Layer, scope: Scope, parts: Record<string, unknown>): string {
+  const owner = "shared" in scope ? "shared" : `user:${scope.userId}`;
+  const digest = createHash("sha256").update(canonicalJson({ layer, owner, parts })).digest("hex");
+  return `basechat:${layer}:${owner}:${digest}`;
+}
+
+/** JSON with sorted object keys: equal data gives equal text, whatever the order it was built in. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_name, member: unknown) =>
+    isPlainObject(member)
+      ? Object.fromEntries(Object.keys(member).toSorted().map((name) => [name, member[name]]))
+      : member,
+  );
+}
+
+function isPlainObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,70 @@
+/**
+ * STORE: Upstash Redis over REST. The only file that knows it. No retries and a bounded time: the cache may only ever save time.
+ * Failures are values without the vendor's text, which can hold the command and its value.
+ */
+import { Redis } from "@upstash/redis/cloudflare";
+import { fail, ok, type Result } from "../../../contracts/errors.ts";
+
+const READ_TIMEOUT_MS = 250;
+const WRITE_TIMEOUT_MS = 2_000;
+
+export interface RedisEntry {
+  key: string;
+  value: string;
+  ttlSeconds: number;
+}
+
+export interface RedisStore {
+  /** One round trip, one command. */
+  getMany(keys: string[]): Promise<Result<(string | null)[]>>;
+  /** One round trip, a command an entry. */
+  setMany(entries: RedisEntry[]): Promise<Result<void>>;
+  ping(): Promise<Result<void>>;
+}
+
+export function createRedisStore(options: { url: string; token: string }): RedisStore {
+  const client = (timeoutMs: number): Redis =>
+    new Redis({
+      url: options.url,
+      token: options.token,
+      // `retry: false` still sends twice.
+      retry: { retries: 0 },
+      readYourWrites: false,
+      automaticDeserialization: false,
+      enableAutoPipelining: false,
+      enableTelemetry: false,
+      // A function: a signal made once would fire at its own time, and a fired one resolves to an invented value.
+      signal: () => AbortSignal.timeout(timeoutMs),
+    });
+  const reader = client(READ_TIMEOUT_MS);
+  const writer = client(WRITE_TIMEOUT_MS);
+
+  return {
+    getMany: (keys) =>
+      attempt(async () => {
+        const values: unknown = await reader.mget(...keys);
+        // An aborted request resolves with an object in place of the list.
+        if (!Array.isArray(values) || values.length !== keys.length) throw new Error("not a list of the asked length");
+        return values.map((value: unknown) => (typeof value === "string" ? value : null));
+      }),
+    setMany: (entries) =>
+      attempt(async () => {
+        const pipeline = writer.pipeline();
+        for (const entry of entries) pipeline.set(entry.key, entry.value, { ex: entry.ttlSeconds });
+        const replies = await pipeline.exec<unknown[]>();
+        if (!replies.every((reply) => reply === "OK")) throw new Error("a command failed");
+      }),
+    ping: () =>
+      attempt(async () => {
+        if ((await reader.ping()) !== "PONG") throw new Error("no PONG");
+      }),
+  };
+}
+
+async function attempt<T>(work: () => Promise<T>): Promise<Result<T>> {
+  try {
+    return ok(await work());
+  } catch {
+    return fail("upstream_error", "the cache store did not answer");
+  }
+}

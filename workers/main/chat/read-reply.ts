@@ -1,0 +1,105 @@
+/**
+ * Reads one model reply from a provider's bytes: text goes out as it comes, calls and usage at the end.
+ * Refuses a reply that stalls, is cut, or grows without end; leaving early cancels the provider's request.
+ */
+import type { FinishReason, Usage } from "../../../contracts/chat.ts";
+import type { Decoder, MalformedToolCall } from "../../../contracts/dialects.ts";
+import { AppError } from "../../../contracts/errors.ts";
+import type { ToolCall } from "../../../contracts/tools.ts";
+
+/** A message row holds 2 MB at most; no model answers that long. */
+const MAX_REPLY_CHARS = 512 * 1024;
+
+export interface Reply {
+  calls: (ToolCall | MalformedToolCall)[];
+  usage: Usage | undefined;
+  finishReason: FinishReason;
+}
+
+export interface ReadOptions {
+  onText(text: string): void;
+  signal: AbortSignal;
+  /** Longest silence between two pieces. */
+  stallTimeoutMs: number;
+  now: () => number;
+}
+
+/** Throws AppError: upstream_truncated, upstream_timeout, upstream_error, cancelled. */
+export async function readReply(
+  body: ReadableStream<Uint8Array>,
+  decoder: Decoder,
+  options: ReadOptions,
+): Promise<Reply> {
+  const reader = body.getReader();
+  const reply: Partial<Reply> = {};
+  let chars = 0;
+  const take = (events: ReturnType<Decoder["push"]>): void => {
+    for (const event of events) {
+      if (event.type === "failure") throw new AppError(event.failure.code, event.failure.message, event.failure);
+      if (event.type === "text") {
+        chars += event.text.length;
+        if (chars > MAX_REPLY_CHARS) throw new AppError("upstream_error", "the model's answer is too long");
+        options.onText(event.text);
+      } else if (event.type === "tool_calls") reply.calls = event.calls;
+      else if (event.type === "usage") reply.usage = event.usage;
+      else reply.finishReason = event.reason;
+    }
+  };
+  const watch = watchStall(reader, options);
+  try {
+    for (;;) {
+      // Cancelling the reader, on a stall or an abort, ends a pending read.
+      const { done, value } = await reader.read().catch((cause: unknown) => {
+        throw watch.stopped() ?? new AppError("upstream_truncated", "the model's answer was cut off", { cause });
+      });
+      const stopped = watch.stopped();
+      if (stopped) throw stopped;
+      if (done) break;
+      watch.touch();
+      take(decoder.push(value));
+      if (reply.finishReason) break;
+    }
+    take(decoder.end());
+  } finally {
+    watch.end();
+    void reader.cancel().catch(() => {}); // frees the provider's connection; it may be gone already
+  }
+  if (reply.finishReason === undefined) throw new AppError("upstream_truncated", "the model's answer was cut off");
+  return { calls: reply.calls ?? [], usage: reply.usage, finishReason: reply.finishReason };
+}
+
+interface StallWatch {
+  touch(): void;
+  end(): void;
+  /** Why the reader was cancelled, if it was. */
+  stopped(): AppError | undefined;
+}
+
+/** Cancels the reader after a silence or on the signal. One timer at a time, not one a piece. */
+function watchStall(reader: ReadableStreamDefaultReader, { signal, stallTimeoutMs, now }: ReadOptions): StallWatch {
+  let lastPieceAt = now();
+  let stopped: AppError | undefined;
+  let timer = setTimeout(check, stallTimeoutMs);
+  const stop = (error: AppError): void => {
+    stopped = error;
+    void reader.cancel().catch(() => {});
+  };
+  const onAbort = (): void => stop(new AppError("cancelled", "the turn was stopped"));
+  function check(): void {
+    const left = lastPieceAt + stallTimeoutMs - now();
+    if (left <= 0) stop(new AppError("upstream_timeout", "the model stopped answering"));
+    else timer = setTimeout(check, left);
+  }
+  if (signal.aborted) onAbort();
+  signal.addEventListener("abort", onAbort, { once: true });
+  return {
+    touch: () => {
+      lastPieceAt = now();
+    },
+    end: () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", onAbort);
+    },
+    stopped: () => stopped,
+  };
+}

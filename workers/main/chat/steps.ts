@@ -1,0 +1,157 @@
+/**
+ * The steps of one turn's workflow and what they gather: the answer so far, tool rounds, usage. State lives as long as the turn.
+ * Text and tool events go straight to the turn's log; nothing here is kept between turns.
+ */
+import type { FinishReason, Usage } from "../../../contracts/chat.ts";
+import { createDecoder } from "../../../contracts/dialects.ts";
+import { AppError, type Result } from "../../../contracts/errors.ts";
+import type { ModelMessage, ModelRequest, ModelStream } from "../../../contracts/llm.ts";
+import { estimateTokens, roundMessages, type ToolRound } from "../session/messages.ts";
+import { readReply } from "./read-reply.ts";
+import type { Found, Reusable } from "./reuse.ts";
+import { type RequestedCall, runToolRound } from "./tool-round.ts";
+import type { TurnDeps, TurnEmitter, TurnRequest } from "./turn.ts";
+
+export interface TurnSteps {
+  /** The calls to run first: from the cached intent, or from the model, whose words are the answer if it makes none. */
+  decide(): Promise<RequestedCall[]>;
+  runTools(calls: RequestedCall[]): Promise<void>;
+  /** Asks the model with all results so far; gives the calls it makes next. */
+  think(): Promise<RequestedCall[]>;
+  readonly progress: Progress;
+}
+
+export interface Progress {
+  content: string;
+  rounds: ToolRound[];
+  usage: Usage | undefined;
+  model: string;
+  provider: string;
+  finishReason: FinishReason | undefined;
+  reusable: Reusable;
+}
+
+export function createSteps(
+  request: TurnRequest,
+  found: Found,
+  deps: TurnDeps,
+  emit: TurnEmitter,
+  signal: AbortSignal,
+): TurnSteps {
+  const cached = found.intent.verdict === "hit" ? found.intent.value.calls : undefined;
+  const progress: Progress = {
+    content: "",
+    rounds: [],
+    usage: undefined,
+    model: request.model,
+    provider: request.modelType,
+    finishReason: undefined,
+    reusable: { intent: [], toolEntries: [], answer: true },
+  };
+  /** The words of the model's latest reply. */
+  let words = "";
+
+  function tellIntent(intent: "answer" | "tools", source: "model" | "cache", calls: RequestedCall[] = []): void {
+    emit.append({ event: "intent", data: { intent, source, tools: calls.map((call) => call.name) } });
+  }
+
+  async function think(): Promise<RequestedCall[]> {
+    const opened = await openStream(modelRequest(request, progress.rounds), request, deps);
+    progress.model = opened.model;
+    progress.provider = opened.provider;
+    words = "";
+    const reply = await readReply(opened.body, createDecoder(opened.dialect, { newCallId: deps.newCallId }), {
+      onText(text) {
+        if (words === "" && progress.rounds.length === 0) tellIntent("answer", "model");
+        words += text;
+        progress.content += text;
+        emit.text(text);
+      },
+      signal,
+      stallTimeoutMs: deps.stallTimeoutMs,
+      now: deps.now,
+    });
+    progress.usage = addUsage(progress.usage, reply.usage ?? estimateUsage(request, progress.rounds, words));
+    progress.finishReason = reply.finishReason;
+    return reply.calls;
+  }
+
+  return {
+    progress,
+    think,
+    async decide() {
+      if (cached !== undefined) {
+        const calls = cached.map((call) => ({ ...call, id: deps.newCallId() }));
+        tellIntent("tools", "cache", calls);
+        return calls;
+      }
+      const calls = await think();
+      if (calls.length > 0) {
+        tellIntent("tools", "model", calls);
+        progress.reusable.intent = wellFormed(calls);
+      }
+      return calls;
+    },
+    async runTools(calls) {
+      const input = { content: words, calls, fromCache: cached !== undefined && progress.rounds.length === 0 };
+      const result = await runToolRound(input, request, deps, emit, signal);
+      if (signal.aborted) throw new AppError("cancelled", "the turn was stopped");
+      progress.rounds.push(result.round);
+      progress.reusable.toolEntries.push(...result.entries);
+      progress.reusable.answer &&= result.shareable;
+    },
+  };
+}
+
+/** The intent is kept only when every call of it could be run. */
+function wellFormed(calls: RequestedCall[]): Reusable["intent"] {
+  const runnable = calls.flatMap((call) => ("malformed" in call ? [] : [{ name: call.name, arguments: call.arguments }]));
+  return runnable.length === calls.length ? runnable : [];
+}
+
+function modelRequest(request: TurnRequest, rounds: ToolRound[]): ModelRequest {
+  const { model, modelType, temperature, maxTokens, responseFormat, tools } = request;
+  return {
+    model,
+    modelType,
+    messages: promptOf(request, rounds),
+    ...(temperature !== undefined && { temperature }),
+    ...(maxTokens !== undefined && { maxTokens }),
+    ...(responseFormat !== undefined && { responseFormat }),
+    ...(tools !== undefined && tools.tools.length > 0 && { tools: tools.tools.map(offer) }),
+  };
+}
+
+function offer({ name, description, inputSchema }: NonNullable<ModelRequest["tools"]>[number]) {
+  return { name, description, inputSchema };
+}
+
+function promptOf(request: TurnRequest, rounds: ToolRound[]): ModelMessage[] {
+  return [...request.context, ...rounds.flatMap(roundMessages)];
+}
+
+async function openStream(model: ModelRequest, request: TurnRequest, deps: TurnDeps): Promise<ModelStream> {
+  const context = { requestId: request.requestId, userId: request.userId };
+  const opened: Result<ModelStream> = await deps.llm.stream(model, context).catch((cause: unknown) => {
+    throw new AppError("upstream_error", "the model service did not answer", { cause });
+  });
+  if (!opened.ok) throw new AppError(opened.error.code, opened.error.message, opened.error);
+  return opened.value;
+}
+
+function estimateUsage(request: TurnRequest, rounds: ToolRound[], words: string): Usage {
+  const prompt_tokens = estimateTokens(JSON.stringify(promptOf(request, rounds)));
+  const completion_tokens = estimateTokens(words);
+  return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens, estimated: true };
+}
+
+function addUsage(sum: Usage | undefined, next: Usage): Usage {
+  if (sum === undefined) return next;
+  return {
+    prompt_tokens: sum.prompt_tokens + next.prompt_tokens,
+    completion_tokens: sum.completion_tokens + next.completion_tokens,
+    total_tokens: sum.total_tokens + next.total_tokens,
+    ...((sum.estimated || next.estimated) && { estimated: true }),
+  };
+}
+

@@ -1,0 +1,117 @@
+/**
+ * One round of tool calls: checked, run in parallel within a bound, each result told as an event and kept for the model.
+ * A call that is malformed, unknown or one too many becomes a result that says so; it is never run.
+ */
+import type { CacheEntry, CacheRead } from "../cache/cache.ts";
+import type { MalformedToolCall } from "../../../contracts/dialects.ts";
+import { isCacheable, type ToolCall, type ToolOutcome } from "../../../contracts/tools.ts";
+import type { ToolRound } from "../session/messages.ts";
+import { toolSlot } from "./reuse.ts";
+import type { TurnDeps, TurnEmitter, TurnRequest } from "./turn.ts";
+
+const MAX_CALLS_A_ROUND = 16;
+const MAX_PARALLEL = 4;
+
+/** A call as the model, or the cached intent, asked for it. */
+export type RequestedCall = ToolCall | MalformedToolCall;
+
+export interface RoundResult {
+  round: ToolRound;
+  /** Results that this round may add to the cache. */
+  entries: CacheEntry<"mcp">[];
+  /** Every tool that ran may be cached and is private to nobody, so an answer made from it may be kept for everyone. */
+  shareable: boolean;
+}
+
+export interface RoundInput {
+  /** What the model said before it asked. */
+  content: string;
+  calls: RequestedCall[];
+  /** The calls come from the cached intent: a read for their results replaces a model call. */
+  fromCache: boolean;
+}
+
+export async function runToolRound(
+  { content, calls, fromCache }: RoundInput,
+  request: TurnRequest,
+  deps: TurnDeps,
+  emit: TurnEmitter,
+  signal: AbortSignal,
+): Promise<RoundResult> {
+  for (const call of calls) {
+    emit.append({ event: "tool_call", data: { id: call.id, name: call.name, arguments: argumentsOf(call) } });
+  }
+  const cached = await readCached(calls, fromCache, request, deps);
+  const entries: CacheEntry<"mcp">[] = [];
+  const results = await mapBounded(calls, MAX_PARALLEL, async (call, at) => {
+    const outcome = cached.get(call.id) ?? (await settle(call, at, request, deps, signal));
+    const slot = toolSlot(call, request, deps);
+    if (slot !== undefined && outcome.ok && !cached.has(call.id)) {
+      entries.push({ slot, value: { ok: true, content: outcome.content } });
+    }
+    emit.append({ event: "tool_result", data: { id: call.id, name: call.name, ...outcome } });
+    return outcome;
+  });
+  const ran = calls.map((call) => ({ id: call.id, name: call.name, arguments: argumentsOf(call) }));
+  return {
+    round: { content, calls: ran, results },
+    entries,
+    shareable: results.every((result) => result.ok) && calls.every((call) => isShareable(call, request)),
+  };
+}
+
+/** Results already in the cache by call id. A free tool is not asked for unless its calls cost no model call. */
+async function readCached(
+  calls: RequestedCall[],
+  fromCache: boolean,
+  request: TurnRequest,
+  deps: TurnDeps,
+): Promise<Map<string, ToolOutcome>> {
+  const asked = calls.flatMap((call) => {
+    const slot = toolSlot(call, request, deps);
+    const metered = request.tools?.tools.find((tool) => tool.name === call.name)?.cost === "metered";
+    return slot && (fromCache || metered) && request.cache.read ? [{ call, slot }] : [];
+  });
+  if (asked.length === 0) return new Map();
+  const reads: CacheRead<"mcp">[] = await deps.cache.read(asked.map(({ slot }) => slot));
+  return new Map(
+    asked.flatMap(({ call }, at) => {
+      const read = reads[at];
+      return read?.verdict === "hit" ? [[call.id, read.value] as const] : [];
+    }),
+  );
+}
+
+async function settle(
+  call: RequestedCall,
+  at: number,
+  request: TurnRequest,
+  deps: TurnDeps,
+  signal: AbortSignal,
+): Promise<ToolOutcome> {
+  if (at >= MAX_CALLS_A_ROUND) return { ok: false, content: "not run: too many tool calls at once" };
+  if ("malformed" in call) return { ok: false, content: "not run: the arguments were not a JSON object" };
+  const offered = request.tools?.tools.find((tool) => tool.name === call.name);
+  if (offered === undefined) return { ok: false, content: "not run: there is no such tool" };
+  return deps.tools.call(call, { requestId: request.requestId, userId: request.userId }, signal);
+}
+
+function isShareable(call: RequestedCall, request: TurnRequest): boolean {
+  const tool = request.tools?.tools.find((offered) => offered.name === call.name);
+  return tool !== undefined && isCacheable(tool) && !tool.private;
+}
+
+function argumentsOf(call: RequestedCall): Record<string, unknown> {
+  return "malformed" in call ? {} : call.arguments;
+}
+
+async function mapBounded<T, R>(items: T[], width: number, work: (item: T, at: number) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  const queue = items.entries();
+  const worker = async (): Promise<void> => {
+    for (const [at, item] of queue) results[at] = await work(item, at);
+  };
+  await Promise.all(Array.from({ length: Math.min(width, items.length) }, worker));
+  return results;
+}
+

@@ -1,0 +1,130 @@
+/**
+ * The one story of a turn: what the cache holds is replayed; otherwise the workflow runs. The same for JSON and streams.
+ * No storage and no HTTP: it gets a request, writes events, and returns an outcome. Failures are outcomes; only bugs throw.
+ */
+import type { CacheVerdict, FinishReason, ModelType, Usage } from "../../../contracts/chat.ts";
+import { AppError, type Failure } from "../../../contracts/errors.ts";
+import type { ChatEvent } from "../../../contracts/events.ts";
+import type { LlmAgent, ModelMessage } from "../../../contracts/llm.ts";
+import type { ToolList, ToolServer } from "../../../contracts/tools.ts";
+import type { Cache } from "../cache/cache.ts";
+import type { CacheValue, Layer } from "../../../contracts/cache.ts";
+import type { CacheEntry } from "../cache/cache.ts";
+import type { ToolRound } from "../session/messages.ts";
+import { runGraph } from "./graph.ts";
+import { entriesOf, type Found, type TurnSlots } from "./reuse.ts";
+import { createSteps, type Progress } from "./steps.ts";
+
+/** All that a turn runs on, as plain data. */
+export interface TurnRequest {
+  turnId: string;
+  sessionId: string;
+  /** Of the answer to come. */
+  messageId: string;
+  userId: string;
+  requestId: string;
+  model: string;
+  modelType: ModelType;
+  temperature: number | undefined;
+  maxTokens: number | undefined;
+  responseFormat: { type: "text" | "json_object" } | undefined;
+  /** System prompt, window of the session, the new message. */
+  context: ModelMessage[];
+  /** The tools the model may call; undefined for none. */
+  tools: ToolList | undefined;
+  /** Nothing of an earlier turn is in the context. */
+  firstTurn: boolean;
+  cache: { read: boolean; write: boolean; onlyIfCached: boolean; userScope: boolean; ttlSeconds: number | undefined };
+}
+
+export interface TurnDeps {
+  llm: LlmAgent;
+  tools: ToolServer;
+  cache: Cache;
+  now: () => number;
+  newCallId: () => string;
+  stallTimeoutMs: number;
+}
+
+export interface TurnEmitter {
+  append(event: ChatEvent): void;
+  text(text: string): void;
+}
+
+interface OutcomeBase {
+  /** What was shown, whole or partial. */
+  content: string;
+  rounds: ToolRound[];
+  usage: Usage;
+  model: string;
+  provider: string;
+  cache: CacheVerdict;
+}
+export type TurnOutcome =
+  | (OutcomeBase & { ok: true; finishReason: FinishReason })
+  | (OutcomeBase & { ok: false; failure: Failure });
+
+export interface TurnResult {
+  outcome: TurnOutcome;
+  /** To be written to the cache once the turn is stored. */
+  entries: CacheEntry<Layer>[];
+}
+
+const NO_USAGE: Usage = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
+
+export async function runTurn(
+  request: TurnRequest,
+  slots: TurnSlots,
+  lookup: Promise<Found>,
+  deps: TurnDeps,
+  emit: TurnEmitter,
+  signal: AbortSignal,
+): Promise<TurnResult> {
+  const found = await lookup;
+  const { turnId: turn_id, sessionId: session_id, messageId: message_id, model, modelType: provider } = request;
+  const verdict = found.answer.verdict;
+  emit.append({ event: "meta", data: { turn_id, session_id, message_id, model, provider, cache: verdict } });
+  if (found.answer.verdict === "hit") return { outcome: replay(found.answer.value, deps, emit), entries: [] };
+  const steps = createSteps(request, found, deps, emit, signal);
+  try {
+    if (request.cache.onlyIfCached) throw new AppError("cache_miss", "no cached answer to this request");
+    await runGraph(steps);
+    const { finishReason } = steps.progress;
+    if (finishReason === undefined) throw new AppError("upstream_truncated", "the model's answer was cut off");
+    const outcome = { ...base(steps.progress, verdict), ok: true, finishReason } as const;
+    return { outcome, entries: entriesOf(outcome, request, slots, steps.progress.reusable) };
+  } catch (error) {
+    return { outcome: { ...base(steps.progress, verdict), ok: false, failure: failureOf(error, signal) }, entries: [] };
+  }
+}
+
+/** An answer from the cache, told by the same events as when it was made. */
+function replay(answer: CacheValue<"llm">, deps: TurnDeps, emit: TurnEmitter): TurnOutcome {
+  const { content, usage, model, provider } = answer;
+  const rounds = answer.rounds.map(
+    (round): ToolRound => ({ ...round, calls: round.calls.map((call) => ({ ...call, id: deps.newCallId() })) }),
+  );
+  const tools = rounds[0]?.calls.map((call) => call.name) ?? [];
+  emit.append({ event: "intent", data: { intent: tools.length > 0 ? "tools" : "answer", source: "cache", tools } });
+  for (const round of rounds) {
+    for (const call of round.calls) emit.append({ event: "tool_call", data: call });
+    for (const [at, { id, name }] of round.calls.entries()) {
+      emit.append({ event: "tool_result", data: { id, name, ...(round.results[at] ?? { ok: false, content: "" }) } });
+    }
+  }
+  emit.text(content);
+  return { ok: true, finishReason: "stop", content, rounds, usage, model, provider, cache: "hit" };
+}
+
+function base(progress: Progress, cache: CacheVerdict): OutcomeBase {
+  const { content, rounds, usage, model, provider } = progress;
+  return { content, rounds, usage: usage ?? NO_USAGE, model, provider, cache };
+}
+
+/** What to tell of an error: a failure as it is, anything else dully. An abort can surface as any error. */
+function failureOf(error: unknown, signal: AbortSignal): Failure {
+  if (signal.aborted) return { code: "cancelled", message: "the turn was stopped" };
+  if (error instanceof AppError) return error.failure;
+  console.error(JSON.stringify({ service: "main", route: "turn", error: error instanceof Error ? error.name : "unknown" }));
+  return { code: "internal", message: "the turn failed" };
+}

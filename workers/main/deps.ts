@@ -1,0 +1,152 @@
+/**
+ * The service factory: the only place where main's parts are put together. Parts are made when they are first needed
+ * and live as long as the request or the object that they were made for.
+ */
+import { openDb } from "../../db/open.ts";
+import type { ChatRequest } from "../../contracts/chat.ts";
+import { fail } from "../../contracts/errors.ts";
+import type { HistoryStore } from "../../contracts/history.ts";
+import { newId, objectName } from "../../contracts/ids.ts";
+import type { LlmAgent } from "../../contracts/llm.ts";
+import type { ResolvedChat, SessionCommand } from "../../contracts/session.ts";
+import type { AppDeps } from "./app.ts";
+import { createCache } from "./cache/cache.ts";
+import { createRedisStore, type RedisStore } from "./cache/redis.ts";
+import { type Config, readConfig } from "./env.ts";
+import { createHistoryStore } from "./history/store.ts";
+import { requireUser } from "./http/auth.ts";
+import type { Probe, Status } from "./routes/health.ts";
+import type { SessionDeps } from "./session/object.ts";
+import { createMcpToolServer } from "./tools/mcp.ts";
+
+export interface Env {
+  LLM_AGENT: Fetcher;
+  MCP: Fetcher;
+  SESSIONS: DurableObjectNamespace;
+}
+
+const DB_TIMEOUT_MS = 5_000;
+const FALLBACK_MODEL = "gpt-4o-mini";
+
+const now = (): number => Date.now();
+const makeId = (): string => newId(now(), (length) => crypto.getRandomValues(new Uint8Array(length)));
+
+/** What the public routes need. */
+export function makeAppDeps(env: Env): AppDeps {
+  const config = readConfig({ ...env });
+  return {
+    now,
+    newId: makeId,
+    requireUser: requireUser(config.SECRET_KEY),
+    resolve: (request) => resolveChat(request, config),
+    send: (id, command) => sendToSession(env.SESSIONS, id, command),
+    forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
+    problems: config.problems,
+    probes: makeProbes(env, config),
+  };
+}
+
+/** What a session's object needs. */
+export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDeps {
+  const config = readConfig({ ...env });
+  const { CACHE_LLM_TTL: llm, CACHE_INTENT_TTL: intent, CACHE_MCP_TTL: mcp } = config;
+  const redis = config.CACHE_ENABLED === "true" ? makeRedis(config) : undefined;
+  return {
+    now,
+    newId: makeId,
+    newCallId: () => `call_${makeId()}`,
+    random: Math.random,
+    llm: llmAgent(env),
+    tools: createMcpToolServer({
+      fetch: (url, init) => env.MCP.fetch(url, init),
+      now,
+      waitUntil: (work) => state.waitUntil(work),
+    }),
+    cache: createCache({ redis, ttlSeconds: { llm, intent, mcp }, now, random: Math.random }),
+    history: makeHistory(config),
+    contextTokens: config.CONTEXT_TOKENS,
+    stallTimeoutMs: config.LLM_STALL_TIMEOUT_MS,
+    keepAliveMs: config.KEEP_ALIVE_MS,
+  };
+}
+
+function resolveChat(request: ChatRequest, config: Config): ResolvedChat {
+  return {
+    request,
+    model: request.model ?? config.DEFAULT_MODEL ?? FALLBACK_MODEL,
+    modelType: request.model_type ?? config.LLM_TYPE ?? "openai",
+    temperature: request.temperature ?? config.TEMPERATURE,
+    maxTokens: request.max_tokens ?? config.MAX_TOKENS,
+  };
+}
+
+async function sendToSession(sessions: DurableObjectNamespace, id: string, command: SessionCommand): Promise<Response> {
+  const stub = sessions.get(sessions.idFromName(objectName(id)));
+  return ownHeaders(await stub.fetch("https://session.internal/", { method: "POST", body: JSON.stringify(command) }));
+}
+
+/** A fetched reply's headers are read-only; the body passes as it is. */
+function ownHeaders(response: Response): Response {
+  return new Response(response.body, response);
+}
+
+function llmAgent(env: Env): LlmAgent {
+  // The binding's stub answers the entrypoint's methods by RPC; its type is generated from the other Worker's code,
+  // which this one does not import.
+  return env.LLM_AGENT as unknown as LlmAgent;
+}
+
+function makeRedis({ UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token }: Config): RedisStore | undefined {
+  return url !== undefined && token !== undefined ? createRedisStore({ url, token }) : undefined;
+}
+
+function makeHistory({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): HistoryStore {
+  if (databaseUrl !== undefined) {
+    const db = openDb({ databaseUrl, httpUrl, timeoutMs: DB_TIMEOUT_MS });
+    return createHistoryStore(db, {
+      now,
+      onFault: ({ kind, reason }) => console.warn(JSON.stringify({ service: "main", route: "postgres", kind, reason })),
+    });
+  }
+  const missing = async () => fail("not_configured", "the history is not configured: DATABASE_URL");
+  return { saveBatch: missing, ping: missing, schemaVersion: missing };
+}
+
+function makeProbes(env: Env, config: Config): Probe[] {
+  const fromResult = (result: { ok: boolean }): Status => (result.ok ? "healthy" : "unhealthy");
+  const context = (requestId: string) => ({ requestId, userId: "health" });
+  return [
+    {
+      name: "llm_agent",
+      essential: true,
+      async check(requestId) {
+        const providers = await llmAgent(env).health(context(requestId));
+        return worst(providers.map((provider) => provider.status));
+      },
+    },
+    {
+      name: "mcp",
+      essential: false,
+      async check(requestId) {
+        const tools = createMcpToolServer({ fetch: (url, init) => env.MCP.fetch(url, init), now, cache: freshList() });
+        return (await tools.list(context(requestId))) === undefined ? "unhealthy" : "healthy";
+      },
+    },
+    { name: "postgres", essential: false, check: async () => fromResult(await makeHistory(config).ping()) },
+    {
+      name: "redis",
+      essential: false,
+      check: async () => fromResult((await makeRedis(config)?.ping()) ?? { ok: false }),
+    },
+  ];
+}
+
+function freshList() {
+  return { fetchedAtMs: 0, nextTryMs: 0 };
+}
+
+/** Healthy while any provider is; without one, chat cannot be served. */
+function worst(statuses: Status[]): Status {
+  if (statuses.length > 0 && statuses.every((status) => status === "healthy")) return "healthy";
+  return statuses.some((status) => status === "healthy") ? "degraded" : "unhealthy";
+}

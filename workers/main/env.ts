@@ -1,0 +1,55 @@
+/**
+ * main's configuration, checked once per isolate. A missing or malformed key is named, its value never;
+ * the feature that needs it stays closed, the others work.
+ */
+import { z } from "zod";
+import { ModelType } from "../../contracts/chat.ts";
+
+/** An empty line of .dev.vars counts as missing. */
+const optional = <T extends z.ZodType>(schema: T) =>
+  z.preprocess((value) => (value === "" ? undefined : value), schema.optional());
+const positiveInt = (fallback: number) => z.coerce.number().int().min(1).default(fallback);
+
+const Settings = z.object({
+  /** Signs and verifies keys and tokens. */
+  SECRET_KEY: optional(z.string().min(32)),
+  DATABASE_URL: optional(z.string().regex(/^postgres(ql)?:\/\//)),
+  /** Where SQL over HTTP is spoken, if not at the host of DATABASE_URL. */
+  DATABASE_HTTP_URL: optional(z.url()),
+  UPSTASH_REDIS_REST_URL: optional(z.url()),
+  UPSTASH_REDIS_REST_TOKEN: optional(z.string().min(1)),
+  LLM_TYPE: optional(ModelType),
+  DEFAULT_MODEL: optional(z.string().min(1)),
+  TEMPERATURE: optional(z.coerce.number().min(0).max(2)),
+  MAX_TOKENS: optional(z.coerce.number().int().min(1)),
+  CONTEXT_TOKENS: positiveInt(8_000),
+  CACHE_ENABLED: z.enum(["true", "false"]).default("true"),
+  CACHE_LLM_TTL: positiveInt(3_600),
+  CACHE_MCP_TTL: positiveInt(1_800),
+  CACHE_INTENT_TTL: positiveInt(7_200),
+  LLM_STALL_TIMEOUT_MS: positiveInt(20_000),
+  KEEP_ALIVE_MS: positiveInt(15_000),
+});
+
+export interface Config extends z.infer<typeof Settings> {
+  /** Keys that are missing or malformed, for /health and the log. */
+  problems: string[];
+}
+
+/** Keys without which a feature stays closed. */
+const NEEDED = ["SECRET_KEY", "DATABASE_URL", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"] as const;
+
+export function readConfig(env: Record<string, unknown>): Config {
+  const values: Record<string, unknown> = {};
+  const problems: string[] = [];
+  for (const [key, schema] of Object.entries(Settings.shape)) {
+    const parsed = schema.safeParse(env[key]);
+    if (!parsed.success) problems.push(`${key} is malformed`);
+    values[key] = parsed.success ? parsed.data : schema.parse(undefined);
+  }
+  const config = values as z.infer<typeof Settings>; // each member by its own schema
+  for (const key of NEEDED) {
+    if (config[key] === undefined && !problems.includes(`${key} is malformed`)) problems.push(`${key} is missing`);
+  }
+  return { ...config, problems };
+}

@@ -1,0 +1,117 @@
+/**
+ * The history in Postgres: the only file of this Worker with Drizzle queries. State lives in Postgres; one call is one
+ * HTTP round trip and one transaction. Refuses to touch a session of another user. No SQL, value or driver's word
+ * leaves it: faults go to `onFault` as a kind and a code.
+ */
+import { inArray, sql } from "drizzle-orm";
+import { fail, ok, type Result } from "../../../contracts/errors.ts";
+import type { HistoryBatch, HistoryStore, MessageRow, SaveReport, SessionRow } from "../../../contracts/history.ts";
+import { readDbFault, type Db, type DbFault } from "../../../db/open.ts";
+import { chatSessions, messages } from "../../../db/schema.ts";
+
+export interface HistoryStoreOptions {
+  /** Milliseconds, for latencies. */
+  now?: () => number;
+  /** For the log. */
+  onFault?: (fault: DbFault) => void;
+}
+
+export function createHistoryStore(
+  db: Db,
+  { now = Date.now, onFault = () => undefined }: HistoryStoreOptions = {},
+): HistoryStore {
+  const toFailure = (error: unknown): Result<never> => {
+    const fault = readDbFault(error);
+    onFault(fault);
+    return fault.kind === "timeout"
+      ? fail("db_timeout", "the database did not answer in time")
+      : fail("db_unavailable", "the database cannot be reached");
+  };
+
+  return {
+    async saveBatch(batch) {
+      try {
+        return ok(await writeBatch(db, batch));
+      } catch (error) {
+        const fault = readDbFault(error);
+        if (fault.kind !== "values") return toFailure(error);
+        onFault(fault);
+        return ok({ poison: true, reason: fault.reason });
+      }
+    },
+    async ping() {
+      const startedAt = now();
+      try {
+        await db.execute(sql`select 1`);
+        return ok({ latencyMs: now() - startedAt });
+      } catch (error) {
+        return toFailure(error);
+      }
+    },
+    async schemaVersion() {
+      try {
+        const { rows } = await db.execute<{ version: number }>(
+          sql`select coalesce(max(version), 0)::int4 as version from schema_migrations`,
+        );
+        return ok(rows[0]?.version ?? 0);
+      } catch (error) {
+        const isUnmigrated = readDbFault(error).reason === "42P01";
+        return isUnmigrated ? ok(0) : toFailure(error);
+      }
+    },
+  };
+}
+
+async function writeBatch(db: Db, { session, messages: rows }: HistoryBatch): Promise<SaveReport> {
+  const ids = rows.map(({ id }) => id);
+  const saveSession = upsertSession(db, session);
+  if (rows.length === 0) {
+    await saveSession;
+    return { poison: false, inserted: 0, conflicts: [] };
+  }
+  const [, inserted, stored] = await db.batch([
+    saveSession,
+    db
+      .insert(messages)
+      .values(rows.map((row) => toMessage(session.id, row)))
+      .onConflictDoNothing()
+      .returning({ id: messages.id }),
+    db
+      .select({ id: messages.id })
+      .from(messages)
+      .where(sql`${messages.sessionId} = ${session.id} and ${inArray(messages.id, ids)}`),
+  ]);
+  const found = new Set(stored.map(({ id }) => id));
+  return { poison: false, inserted: inserted.length, conflicts: ids.filter((id) => !found.has(id)) };
+}
+
+function upsertSession(db: Db, session: SessionRow) {
+  const isNewer = sql`excluded.updated_at >= ${chatSessions.updatedAt}`;
+  return db
+    .insert(chatSessions)
+    .values({
+      id: session.id,
+      userId: session.userId,
+      title: session.title,
+      modelType: session.modelType,
+      modelName: session.modelName,
+      createdAt: new Date(session.createdAtMs),
+      updatedAt: new Date(session.updatedAtMs),
+    })
+    .onConflictDoUpdate({
+      target: chatSessions.id,
+      set: {
+        // Another owner's session: null breaks NOT NULL, and the whole transaction with it.
+        userId: sql`case when ${chatSessions.userId} = excluded.user_id then excluded.user_id end`,
+        // A batch that was delayed does not bring an old title back.
+        title: sql`case when ${isNewer} then excluded.title else ${chatSessions.title} end`,
+        modelType: sql`case when ${isNewer} then excluded.model_type else ${chatSessions.modelType} end`,
+        modelName: sql`case when ${isNewer} then excluded.model_name else ${chatSessions.modelName} end`,
+        updatedAt: sql`greatest(excluded.updated_at, ${chatSessions.updatedAt})`,
+      },
+    });
+}
+
+function toMessage(sessionId: string, { createdAtMs, ...row }: MessageRow): typeof messages.$inferInsert {
+  return { ...row, sessionId, createdAt: new Date(createdAtMs) };
+}

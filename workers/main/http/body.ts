@@ -1,0 +1,69 @@
+/**
+ * Reads a JSON body once: counted while it comes, strict UTF-8, then checked by its schema.
+ * Refuses other media types, a body over the limit whatever Content-Length says, and everything that the schema does not name.
+ */
+import type { z } from "zod";
+import { AppError } from "../../../contracts/errors.ts";
+
+export const MAX_BODY_BYTES = 1024 * 1024;
+const MAX_ISSUES = 10;
+
+export async function readJson<T extends z.ZodType>(
+  request: Request,
+  schema: T,
+  maxBytes = MAX_BODY_BYTES,
+): Promise<z.infer<T>> {
+  checkMediaType(request);
+  return parse(decode(await readBytes(request, maxBytes)), schema);
+}
+
+function checkMediaType(request: Request): void {
+  const [type, ...parameters] = (request.headers.get("content-type") ?? "").toLowerCase().split(";");
+  const charset = parameters.map((parameter) => parameter.trim()).find((parameter) => parameter.startsWith("charset="));
+  const utf8 = charset === undefined || /^charset="?utf-?8"?$/.test(charset);
+  const plain = (request.headers.get("content-encoding") ?? "identity") === "identity";
+  if (type?.trim() !== "application/json" || !utf8 || !plain) {
+    throw new AppError("unsupported_media_type", "the body must be application/json in UTF-8, not compressed");
+  }
+}
+
+async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
+  const tooLarge = new AppError("payload_too_large", `the body may have ${maxBytes} bytes at most`);
+  if (Number(request.headers.get("content-length")) > maxBytes) throw tooLarge;
+  const chunks: Uint8Array[] = [];
+  let total = 0;
+  for await (const chunk of request.body ?? []) {
+    total += chunk.byteLength;
+    if (total > maxBytes) throw tooLarge;
+    chunks.push(chunk);
+  }
+  const [only] = chunks;
+  if (chunks.length === 1 && only) return only;
+  const bytes = new Uint8Array(total);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return bytes;
+}
+
+function decode(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes));
+  } catch {
+    throw new AppError("invalid_json", "the body is not valid JSON in UTF-8");
+  }
+}
+
+function parse<T extends z.ZodType>(value: unknown, schema: T): z.infer<T> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new AppError("invalid_json", "the body must be a JSON object");
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issues = parsed.error.issues
+    .slice(0, MAX_ISSUES)
+    .map((issue) => ({ path: issue.path.map(String).join("."), message: issue.message }));
+  throw new AppError("invalid_request", "the request does not fit its schema", { details: { issues } });
+}

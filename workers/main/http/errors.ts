@@ -1,0 +1,28 @@
+/** Turns any thrown value into the one error envelope. A bug is logged by its name and answered dully. */
+import type { Context } from "hono";
+import { AppError, ERROR_STATUS, type Failure, toErrorBody } from "../../../contracts/errors.ts";
+import type { AppContext } from "./context.ts";
+
+export function respondToError(error: Error, context: Context<AppContext>): Response {
+  const requestId = context.get("requestId");
+  if (error instanceof AppError) return respondToFailure(error.failure, context);
+  console.error(JSON.stringify({ service: "main", request_id: requestId, error: error.name, stack: frames(error) }));
+  return respondToFailure({ code: "internal", message: "something went wrong on our side" }, context);
+}
+
+export function respondToFailure(failure: Failure, context: Context<AppContext>): Response {
+  const body = toErrorBody(failure, context.get("requestId"));
+  const retryAfter = failure.retryAfterSeconds;
+  return Response.json(body, {
+    status: ERROR_STATUS[failure.code],
+    headers: {
+      ...(retryAfter !== undefined && { "retry-after": String(Math.ceil(retryAfter)) }),
+      ...(failure.code === "unauthorized" && { "www-authenticate": "Bearer" }),
+    },
+  });
+}
+
+/** Where it happened, without the message, which can hold anything. */
+function frames(error: Error): string[] {
+  return (error.stack ?? "").split("\n").filter((line) => line.startsWith("    at ")).slice(0, 8);
+}

@@ -1,0 +1,272 @@
+/**
+ * The tool server as the workflow sees it, spoken to in the Model Context Protocol over a service binding: the only file
+ * of main that imports the SDK's client side. State: the tool list in a cache object of plain data, shared by an isolate.
+ * One HTTP request for a list, one for a call, no handshake. Refuses answers that are no list or result, or are too large.
+ */
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import { Protocol } from "@modelcontextprotocol/sdk/shared/protocol.js";
+import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js";
+import {
+  type CallToolResult,
+  CallToolResultSchema,
+  ErrorCode,
+  LATEST_PROTOCOL_VERSION,
+  ListToolsResultSchema,
+  McpError,
+  type Notification,
+  type Request as McpRequest,
+  type Result as McpResult,
+} from "@modelcontextprotocol/sdk/types.js";
+import { z } from "zod";
+import type { CallContext, ToolCall, ToolDefinition, ToolList, ToolOutcome, ToolServer } from "../../../contracts/tools.ts";
+
+const URL_OF_SERVER = new URL("https://mcp.internal/mcp"); // the binding decides who answers, not the name
+const FRESH_MS = 60_000;
+/** Served while a newer list is fetched; older than this it is as good as none. */
+const STALE_MS = 600_000;
+/** After a failure nobody asks again for this long. */
+const RETRY_MS = 5_000;
+const LIST_TIMEOUT_MS = 3_000;
+/** The server's own limit of a tool is 15 s. */
+const CALL_TIMEOUT_MS = 17_000;
+const MAX_CONTENT_BYTES = 256 * 1024;
+/** 256 KiB of content may take six times as many bytes in JSON. */
+const MAX_BODY_BYTES = 2 * 1024 * 1024;
+
+/** The last tool list of an isolate: bounded plain data, so it may outlive a request. */
+export interface ToolListCache {
+  list?: ToolList | undefined;
+  fetchedAtMs: number;
+  /** No request for a list starts before this. */
+  nextTryMs: number;
+}
+
+const isolateCache: ToolListCache = { fetchedAtMs: 0, nextTryMs: 0 };
+
+export interface McpToolServerOptions {
+  /** The service binding's fetch. */
+  fetch: (url: string | URL, init?: RequestInit) => Promise<Response>;
+  now: () => number;
+  /** Keeps the Worker alive for a list fetched behind a reply. */
+  waitUntil?: (work: Promise<unknown>) => void;
+  cache?: ToolListCache;
+  callTimeoutMs?: number;
+  listTimeoutMs?: number;
+}
+
+/** One for a request or a session object: a call is bound to the list that this instance gave out last. */
+export function createMcpToolServer(options: McpToolServerOptions): ToolServer {
+  const { now, cache = isolateCache, waitUntil = () => undefined } = options;
+  let offered: string | undefined;
+
+  async function refresh(context: CallContext): Promise<ToolList | undefined> {
+    const list = await fetchList(options, context);
+    if (list === undefined) {
+      cache.nextTryMs = now() + RETRY_MS;
+    } else {
+      Object.assign(cache, { list, fetchedAtMs: now(), nextTryMs: 0 });
+    }
+    return list;
+  }
+
+  async function currentList(context: CallContext): Promise<ToolList | undefined> {
+    const ageMs = now() - cache.fetchedAtMs;
+    if (cache.list !== undefined && ageMs < FRESH_MS) return cache.list;
+    const mayTry = now() >= cache.nextTryMs;
+    if (cache.list === undefined || ageMs >= STALE_MS) return mayTry ? await refresh(context) : undefined;
+    if (mayTry) {
+      cache.nextTryMs = now() + RETRY_MS; // others use the old list meanwhile
+      waitUntil(refresh(context));
+    }
+    return cache.list;
+  }
+
+  return {
+    async list(context) {
+      const list = await currentList(context);
+      offered = list?.version;
+      return list;
+    },
+    async call(call, context, signal) {
+      const { outcome, stale } = await callTool(options, { call, context, signal, version: offered });
+      if (stale) cache.list = undefined;
+      return outcome;
+    },
+  };
+}
+
+const ListedTool = z.object({
+  name: z.string().regex(/^[\w.-]{1,64}$/),
+  description: z.string().max(4_096).default(""),
+  inputSchema: z.record(z.string(), z.unknown()),
+  // what a tool does not say of itself is taken for the less trusting answer
+  annotations: z.object({ readOnlyHint: z.boolean().default(false), idempotentHint: z.boolean().default(false) }).prefault({}),
+  _meta: z
+    .object({
+      "basechat/cost": z.enum(["free", "metered"]).default("metered"),
+      "basechat/private": z.boolean().default(true),
+    })
+    .prefault({}),
+});
+const ListReply = z.object({
+  tools: z.array(ListedTool).max(128),
+  _meta: z.object({ "basechat/version": z.string().min(1).max(128) }),
+});
+
+async function fetchList(options: McpToolServerOptions, context: CallContext): Promise<ToolList | undefined> {
+  const limit = startLimit(options.listTimeoutMs ?? LIST_TIMEOUT_MS);
+  try {
+    const reply = await exchange({ options, context, signal: limit.signal }, (client) =>
+      client.request({ method: "tools/list" }, ListToolsResultSchema),
+    );
+    const { tools, _meta } = ListReply.parse(reply);
+    return { version: _meta["basechat/version"], tools: tools.map(toDefinition) };
+  } catch {
+    return undefined;
+  } finally {
+    limit.stop();
+  }
+}
+
+function toDefinition({ name, description, inputSchema, annotations, _meta }: z.infer<typeof ListedTool>): ToolDefinition {
+  return {
+    name,
+    description,
+    inputSchema,
+    readOnly: annotations.readOnlyHint,
+    idempotent: annotations.idempotentHint,
+    private: _meta["basechat/private"],
+    cost: _meta["basechat/cost"],
+  };
+}
+
+interface CallInput {
+  call: ToolCall;
+  context: CallContext;
+  signal: AbortSignal;
+  version: string | undefined;
+}
+
+interface Called {
+  outcome: ToolOutcome;
+  /** The server's list is no longer the one that the tool was chosen from. */
+  stale?: boolean;
+}
+
+async function callTool(options: McpToolServerOptions, { call, context, signal, version }: CallInput): Promise<Called> {
+  const limit = startLimit(options.callTimeoutMs ?? CALL_TIMEOUT_MS);
+  const params = {
+    name: call.name,
+    arguments: call.arguments,
+    ...(version !== undefined && { _meta: { "basechat/version": version } }),
+  };
+  try {
+    const result = await exchange({ options, context, signal: AbortSignal.any([signal, limit.signal]) }, (client) =>
+      client.request({ method: "tools/call", params }, CallToolResultSchema),
+    );
+    const outcome = { ok: result.isError !== true, content: capBytes(toText(result)) };
+    return { outcome, stale: result._meta?.["basechat/stale"] === true };
+  } catch (error) {
+    return { outcome: { ok: false, content: describeFailure(error, signal, limit.signal) } };
+  } finally {
+    limit.stop();
+  }
+}
+
+/** A time limit that leaves no timer behind. */
+function startLimit(ms: number): { signal: AbortSignal; stop: () => void } {
+  const limit = new AbortController();
+  const timer = setTimeout(() => limit.abort(), ms);
+  return { signal: limit.signal, stop: () => clearTimeout(timer) };
+}
+
+/** Our words for each way a call can fail; the error's own text stays here. */
+function describeFailure(error: unknown, signal: AbortSignal, limit: AbortSignal): string {
+  if (signal.aborted) return "The tool call was cancelled.";
+  if (limit.aborted) return "The tool did not answer in time.";
+  if (error instanceof McpError && error.code === ErrorCode.InvalidParams) return "There is no such tool.";
+  return "The tool could not be reached.";
+}
+
+/** Text parts joined by line breaks; other parts named by kind, since a model cannot read them here. */
+function toText({ content, structuredContent }: CallToolResult): string {
+  if (content.length === 0 && structuredContent !== undefined) return JSON.stringify(structuredContent);
+  return content
+    .map((part) => {
+      if (part.type === "text") return part.text;
+      if (part.type === "resource_link") return `[link to ${part.uri}]`;
+      if (part.type === "resource") return "text" in part.resource ? part.resource.text : `[resource ${part.resource.uri}]`;
+      return `[${part.type}, ${part.mimeType}]`;
+    })
+    .join("\n");
+}
+
+/** At most 256 KiB of UTF-8, cut between characters, with a mark that says so. */
+function capBytes(text: string): string {
+  const bytes = new TextEncoder().encode(text);
+  if (bytes.length <= MAX_CONTENT_BYTES) return text;
+  const mark = `\n[truncated: the whole result has ${bytes.length} bytes]`;
+  const kept = new TextDecoder().decode(bytes.subarray(0, MAX_CONTENT_BYTES - mark.length), { stream: true });
+  return kept + mark;
+}
+
+/**
+ * The SDK's protocol engine without the handshake of its `Client`: the server keeps no sessions, so `initialize` would be
+ * a round trip for nothing. `Client` also brings Ajv, which cannot run on workerd and is larger than the rest.
+ */
+class StatelessClient extends Protocol<McpRequest, Notification, McpResult> {
+  protected override assertCapabilityForMethod(): void {}
+  protected override assertNotificationCapability(): void {}
+  protected override assertRequestHandlerCapability(): void {}
+  protected override assertTaskCapability(): void {}
+  protected override assertTaskHandlerCapability(): void {}
+}
+
+interface Exchange {
+  options: McpToolServerOptions;
+  context: CallContext;
+  signal: AbortSignal;
+}
+
+/**
+ * One client for one request. An abort closes the client, which ends the HTTP request; the SDK's own cancellation would
+ * send a second request, to a server that has nothing to cancel.
+ */
+async function exchange<T>({ options, context, signal }: Exchange, ask: (client: StatelessClient) => Promise<T>): Promise<T> {
+  signal.throwIfAborted();
+  const transport = new StreamableHTTPClientTransport(URL_OF_SERVER, {
+    fetch: async (url, init) => capBody(await options.fetch(url, init)),
+    requestInit: { headers: { "x-request-id": context.requestId, "x-basechat-user": context.userId } },
+    reconnectionOptions: { maxRetries: 0, initialReconnectionDelay: 0, maxReconnectionDelay: 0, reconnectionDelayGrowFactor: 1 },
+  });
+  transport.setProtocolVersion(LATEST_PROTOCOL_VERSION);
+  const client = new StatelessClient();
+  const close = () => void client.close();
+  signal.addEventListener("abort", close, { once: true });
+  try {
+    await client.connect(transport as Transport); // its sessionId getter is typed without exactOptionalPropertyTypes
+    return await ask(client);
+  } finally {
+    signal.removeEventListener("abort", close);
+    await client.close();
+  }
+}
+
+/** The response with a body that fails above the limit, whatever its headers said. */
+function capBody(response: Response): Response {
+  const reader = response.body?.getReader();
+  if (reader === undefined) return response;
+  let bytes = 0;
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { done, value } = await reader.read();
+      if (done) return controller.close();
+      bytes += value.byteLength;
+      if (bytes <= MAX_BODY_BYTES) return controller.enqueue(value);
+      await reader.cancel();
+      controller.error(new Error("the tool server's answer is too large"));
+    },
+    cancel: (reason) => reader.cancel(reason),
+  });
+  return new Response(body, response);
+}

@@ -1,0 +1,34 @@
+/**
+ * What a tool is: a definition, a strict schema of its arguments, and a function. Pure types.
+ * Knows nothing of the protocol that carries it; run.ts is the only caller of `run`.
+ */
+import type * as z from "zod";
+import type { ToolDefinition } from "../../../contracts/tools.ts";
+
+/** What a call hands to the tool besides its arguments. */
+export interface ToolContext {
+  requestId: string;
+  userId: string;
+  /** Milliseconds since 1970. */
+  now: () => number;
+  /** Aborts when the caller left or the time limit passed. */
+  signal: AbortSignal;
+}
+
+/** An expected failure is a reply: its content is shown to the model. Content that is no text becomes JSON. */
+export interface ToolReply {
+  ok: boolean;
+  content: unknown;
+}
+
+export interface Tool<Input extends z.ZodType = z.ZodType> {
+  name: string;
+  /** Static text, part of the list's version. */
+  description: string;
+  /** An object schema that refuses unknown fields. */
+  input: Input;
+  annotations: Pick<ToolDefinition, "readOnly" | "idempotent" | "private" | "cost">;
+  /** Left out: the runner's limit. */
+  timeLimitMs?: number;
+  run(args: z.output<Input>, context: ToolContext): ToolReply | Promise<ToolReply>;
+}
