@@ -94,6 +94,18 @@ function checkConversation(messages: { role: string }[], sessionId: string | und
   }
 }
 
+/** The messages that a request brings as plain text: one, or the conversation that starts a session. */
+export function requestMessages(request: ChatRequest): { role: "user" | "assistant"; content: string }[] {
+  if (request.messages !== undefined) {
+    return request.messages.map(({ role, content }) => ({ role, content: plainText(content) }));
+  }
+  return [{ role: "user", content: plainText(request.prompt ?? request.parts ?? "") }];
+}
+
+function plainText(content: string | { text: string }[]): string {
+  return typeof content === "string" ? content : content.map((part) => part.text).join("\n");
+}
+
 export const FinishReason = z.enum(["stop", "length", "tool_calls", "content_filter"]);
 export type FinishReason = z.infer<typeof FinishReason>;
 

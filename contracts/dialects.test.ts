@@ -9,7 +9,8 @@ const utf8 = new TextEncoder();
 const DONE = "data: [DONE]\n\n";
 
 const frame = (value: unknown) => `data: ${JSON.stringify(value)}\n\n`;
-const chunk = (delta: unknown, finish: unknown = null) => frame({ choices: [{ index: 0, delta, finish_reason: finish }] });
+const chunk = (delta: unknown, finish: unknown = null) =>
+  frame({ choices: [{ index: 0, delta, finish_reason: finish }] });
 const text = (content: string) => chunk({ content });
 const finish = (reason: unknown) => chunk({}, reason);
 const usage = frame({ choices: [], usage: { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7 } });
@@ -36,11 +37,15 @@ function joined(events: ModelEvent[]): unknown[] {
   return [said, ...events.filter((event) => event.type !== "text")];
 }
 
-const failing = (code: string) => [expect.objectContaining({ type: "failure", failure: expect.objectContaining({ code }) })];
+const failing = (code: string) => [
+  expect.objectContaining({ type: "failure", failure: expect.objectContaining({ code }) }),
+];
 
 describe("a good stream", () => {
   test("gives text, usage and finish in this order, usage after the finish on the wire", () => {
-    const events = decode(chunk({ role: "assistant", content: "" }) + text("Hel") + text("lo") + finish("stop") + usage + DONE);
+    const events = decode(
+      chunk({ role: "assistant", content: "" }) + text("Hel") + text("lo") + finish("stop") + usage + DONE,
+    );
     expect(events).toEqual([
       { type: "text", text: "Hello" },
       { type: "usage", usage: { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7 } },
@@ -56,7 +61,10 @@ describe("a good stream", () => {
 
   test("CRLF, no space, comments, other fields, usage null, a finish twice and a missing [DONE] are all fine", () => {
     const odd = `: ping\r\nevent: x\r\nid: 1\r\n${text("a").replaceAll("\n", "\r\n").replace("data: ", "data:")}`;
-    const end = frame({ choices: [{ delta: { reasoning_content: "hm", content: null }, finish_reason: "length" }], usage: null });
+    const end = frame({
+      choices: [{ delta: { reasoning_content: "hm", content: null }, finish_reason: "length" }],
+      usage: null,
+    });
     expect(decode(odd + end + finish("stop"))).toEqual([
       { type: "text", text: "a" },
       { type: "finish", reason: "length" },
@@ -74,7 +82,9 @@ describe("a good stream", () => {
 describe("any split of the bytes", () => {
   const anyFrame = fc.oneof(
     fc.string({ unit: "binary" }).map(text),
-    fc.tuple(fc.nat(2), fc.option(fc.constantFrom("a", "b"), { nil: undefined }), fc.json()).map(([at, id, args]) => part(at, id, "f", args)),
+    fc
+      .tuple(fc.nat(2), fc.option(fc.constantFrom("a", "b"), { nil: undefined }), fc.json())
+      .map(([at, id, args]) => part(at, id, "f", args)),
     fc.constantFrom("stop", "tool_calls", "abort", "length").map(finish),
     fc.constantFrom(usage, ": ping\n\n", "\r\n", frame({ error: { message: "x" } }), "data: {\n", DONE),
     fc.anything().map((value) => frame(value ?? null)),
@@ -113,7 +123,9 @@ describe("tool calls", () => {
   };
 
   test("are gathered by index, their arguments parsed once", () => {
-    expect(callsOf(part(0, "a", "f", '{"x":"\\'), part(1, "b", "g", ""), part(0, undefined, undefined, 'u0041"}'))).toEqual([
+    expect(
+      callsOf(part(0, "a", "f", '{"x":"\\'), part(1, "b", "g", ""), part(0, undefined, undefined, 'u0041"}')),
+    ).toEqual([
       { id: "a", name: "f", arguments: { x: "A" } },
       { id: "b", name: "g", arguments: {} },
     ]);
@@ -127,7 +139,11 @@ describe("tool calls", () => {
   });
 
   test("without ids and with every index 0, a second name starts a call and ids are made", () => {
-    const pieces = [part(0, undefined, "f", '{"x":'), part(0, undefined, undefined, "1}"), part(undefined, undefined, "f", "{}")];
+    const pieces = [
+      part(0, undefined, "f", '{"x":'),
+      part(0, undefined, undefined, "1}"),
+      part(undefined, undefined, "f", "{}"),
+    ];
     expect(callsOf(...pieces)).toEqual([
       { id: "made_1", name: "f", arguments: { x: 1 } },
       { id: "made_2", name: "f", arguments: {} },
@@ -167,7 +183,11 @@ describe("a bad stream", () => {
     ["tool calls no list", chunk({ tool_calls: {} }), "upstream_error"],
     ["arguments no text", part(0, "a", "f", {}), "upstream_error"],
     ["a line too long", `data: ${"x".repeat(MAX_LINE_CHARS)}`, "upstream_error"],
-    ["too many calls", Array.from({ length: MAX_CALLS + 1 }, (_, at) => part(at, `c${at}`, "f", "")).join(""), "upstream_error"],
+    [
+      "too many calls",
+      Array.from({ length: MAX_CALLS + 1 }, (_, at) => part(at, `c${at}`, "f", "")).join(""),
+      "upstream_error",
+    ],
     ["too many arguments", part(0, "a", "f", " ".repeat(MAX_ARGUMENT_CHARS + 1)), "upstream_error"],
   ])("%s ends in a failure", (_, stream, code) => {
     expect(decode(stream)).toEqual(failing(code));

@@ -3,7 +3,7 @@
  * the same text, calls and finish. Upstream is hostile: every frame is checked, and only a real finish reason completes an answer.
  */
 import { FinishReason, type Usage } from "./chat.ts";
-import type { ErrorCode, Failure } from "./errors.ts";
+import type { Failure } from "./errors.ts";
 import { createDataLineReader } from "./sse-lines.ts";
 import { createToolCallDeltas, isRecord, type MalformedToolCall } from "./tool-call-deltas.ts";
 import type { ToolCall } from "./tools.ts";

@@ -57,7 +57,10 @@ export function createToolCallDeltas(): ToolCallDeltas {
 }
 
 /** Empty arguments mean none. An id that is missing or used twice is replaced. */
-export function parseToolCalls(calls: readonly RawToolCall[], newCallId: () => string): (ToolCall | MalformedToolCall)[] {
+export function parseToolCalls(
+  calls: readonly RawToolCall[],
+  newCallId: () => string,
+): (ToolCall | MalformedToolCall)[] {
   const used = new Set<string>();
   return calls.map((call) => {
     const id = call.id === "" || used.has(call.id) ? newCallId() : call.id;
@@ -98,7 +101,8 @@ function readDelta(delta: unknown): (RawToolCall & { index: number }) | undefine
   if (!isRecord(delta)) return undefined;
   const { index, id } = { index: delta["index"] ?? 0, id: delta["id"] ?? "" };
   const called = delta["function"] ?? {};
-  if (!Number.isInteger(index) || typeof index !== "number" || typeof id !== "string" || !isRecord(called)) return undefined;
+  if (!Number.isInteger(index) || typeof index !== "number" || typeof id !== "string" || !isRecord(called))
+    return undefined;
   const name = called["name"] ?? "";
   const args = called["arguments"] ?? "";
   if (typeof name !== "string" || typeof args !== "string") return undefined;

@@ -20,7 +20,8 @@ const LOG = ".dev/dev.log";
 const READY_WITHIN_MS = 60_000;
 
 const startedAt = Date.now();
-const say = (text: string): void => console.log(`${((Date.now() - startedAt) / 1_000).toFixed(1).padStart(5)} s  ${text}`);
+const say = (text: string): void =>
+  console.log(`${((Date.now() - startedAt) / 1_000).toFixed(1).padStart(5)} s  ${text}`);
 
 async function main(): Promise<void> {
   await mkdir(".dev", { recursive: true });
@@ -53,7 +54,10 @@ async function main(): Promise<void> {
 }
 
 /** Migrations, a development user and an admin. */
-async function prepareDatabase(settings: Record<string, string>, secretKey: string): Promise<{ user: string; admin: string }> {
+async function prepareDatabase(
+  settings: Record<string, string>,
+  secretKey: string,
+): Promise<{ user: string; admin: string }> {
   const sql = openSql({
     databaseUrl: settings["DATABASE_URL"] ?? "",
     httpUrl: settings["DATABASE_HTTP_URL"],
@@ -68,7 +72,10 @@ async function prepareDatabase(settings: Record<string, string>, secretKey: stri
 
 /** Two runs in one folder would share one database's files. */
 async function takeLock(): Promise<void> {
-  const held = await readFile(LOCK, "utf8").then((text): unknown => JSON.parse(text), () => undefined);
+  const held = await readFile(LOCK, "utf8").then(
+    (text): unknown => JSON.parse(text),
+    () => undefined,
+  );
   const pid = typeof held === "object" && held !== null && "pid" in held ? Number(held.pid) : undefined;
   if (pid !== undefined && isAlive(pid)) {
     console.error(`Another "npm run dev" runs in this folder (process ${pid}). Use it, or end it first.`);
@@ -157,7 +164,11 @@ async function untilReady(url: string): Promise<void> {
   throw new Error(`the Workers did not answer within ${READY_WITHIN_MS / 1_000} s; see ${LOG}`);
 }
 
-async function writeSession(url: string, keys: { user: string; admin: string }, { standIns }: LocalStack): Promise<void> {
+async function writeSession(
+  url: string,
+  keys: { user: string; admin: string },
+  { standIns }: LocalStack,
+): Promise<void> {
   const stand_ins = {
     llm: standIns.llm?.url ?? null,
     redis: standIns.redis?.url ?? null,

@@ -35,7 +35,12 @@ async function startLlm(own: Record<string, string>): Promise<Started | undefine
   const standIn = await serveLlm({ apiKey: LOCAL_LLM_KEY });
   return {
     standIn,
-    settings: { OPENAI_API_KEY: LOCAL_LLM_KEY, OPENAI_BASE_URL: `${standIn.url}/v1`, LLM_TYPE: "openai", DEFAULT_MODEL: "demo" },
+    settings: {
+      OPENAI_API_KEY: LOCAL_LLM_KEY,
+      OPENAI_BASE_URL: `${standIn.url}/v1`,
+      LLM_TYPE: "openai",
+      DEFAULT_MODEL: "demo",
+    },
   };
 }
 

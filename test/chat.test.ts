@@ -22,7 +22,13 @@ test("[CHAT-1] a chat is answered as JSON", async () => {
   expect(response.headers.get("x-cache")).toBe("MISS");
   const reply = ChatReply.parse(await response.json());
   expect(reply.response).toContain("Good morning");
-  expect(reply).toMatchObject({ model: "demo", provider: "openai", cache: "miss", finish_reason: "stop", mcp_tools_used: [] });
+  expect(reply).toMatchObject({
+    model: "demo",
+    provider: "openai",
+    cache: "miss",
+    finish_reason: "stop",
+    mcp_tools_used: [],
+  });
   expect(reply.usage.total_tokens).toBeGreaterThan(0);
 });
 
@@ -48,7 +54,12 @@ test("[CHAT-3] the model calls a tool by MCP, and the turn's messages reach Post
   expect(answerOf(events)).toContain("391");
 
   const meta = events[0]?.event === "meta" ? events[0].data : undefined;
-  const rows = await untilRows(house, 2, "select role, content, mcp_tools_used from messages where session_id = $1 order by seq", meta?.session_id);
+  const rows = await untilRows(
+    house,
+    2,
+    "select role, content, mcp_tools_used from messages where session_id = $1 order by seq",
+    meta?.session_id,
+  );
   expect(rows.map((row) => row["role"])).toEqual(["user", "assistant"]);
   expect(rows[1]).toMatchObject({ content: answerOf(events), mcp_tools_used: ["calculator"] });
 });
@@ -121,7 +132,12 @@ test("[CHAT-8] the user's message is kept when the model fails", async () => {
   expect(response.status).toBe(502);
   const { error } = ErrorBody.parse(await response.json());
   expect(error.code).toBe("upstream_error");
-  const rows = await untilRows(house, 1, "select content from messages where session_id = $1", error.details?.["session_id"]);
+  const rows = await untilRows(
+    house,
+    1,
+    "select content from messages where session_id = $1",
+    error.details?.["session_id"],
+  );
   expect(rows).toEqual([{ content: prompt }]);
 });
 
@@ -136,8 +152,13 @@ test("[CHAT-9] somebody else's session or turn looks like a missing one", async 
 
 test("[CHAT-10] a second message to a busy session is refused, and the first goes on", async () => {
   const as = await house.newTenant();
-  const { session_id } = ChatReply.parse(await (await house.call("/chat", { as, body: { prompt: unique("Hi") } })).json());
-  const slow = await house.call("/chat/stream", { as, body: { prompt: "Go on", session_id, model: "demo:tokens.30.gap.5" } });
+  const { session_id } = ChatReply.parse(
+    await (await house.call("/chat", { as, body: { prompt: unique("Hi") } })).json(),
+  );
+  const slow = await house.call("/chat/stream", {
+    as,
+    body: { prompt: "Go on", session_id, model: "demo:tokens.30.gap.5" },
+  });
   const refused = await house.call("/chat", { as, body: { prompt: "Me too", session_id } });
   expect(refused.status).toBe(409);
   expect(ErrorBody.parse(await refused.json()).error.code).toBe("turn_in_progress");
@@ -160,7 +181,12 @@ test("[F20] Postgres down: chat is answered, and the messages arrive once each w
   const body = { prompt: unique("Two"), session_id: first.session_id };
   expect((await house.call("/chat", { as, body })).status).toBe(200);
   house.neon.control({ mode: "up" });
-  const rows = await untilRows(house, 4, "select seq, role from messages where session_id = $1 order by seq", first.session_id);
+  const rows = await untilRows(
+    house,
+    4,
+    "select seq, role from messages where session_id = $1 order by seq",
+    first.session_id,
+  );
   expect(rows).toEqual([1, 2, 3, 4].map((seq) => ({ seq, role: seq % 2 === 1 ? "user" : "assistant" })));
 });
 

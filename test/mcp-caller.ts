@@ -1,7 +1,8 @@
 /**
  * A Worker for mcp.test.ts: main's tool server over a real service binding, counting the requests it makes.
- * No state but the tool list's cache. POST {tool?, arguments?, abort?} gives {list, outcome, requests}.
+ * No state: every request begins with an empty cache. POST {tool, arguments} gives a `Reply`.
  */
+import type { ToolList, ToolOutcome } from "../contracts/tools.ts";
 import { createMcpToolServer, type ToolListCache } from "../workers/main/tools/mcp.ts";
 
 interface Env {
@@ -13,6 +14,14 @@ interface Ask {
   arguments: Record<string, unknown>;
 }
 
+export interface Reply {
+  list: ToolList | undefined;
+  outcome: ToolOutcome;
+  /** HTTP requests that the list and the call took together. */
+  requests: number;
+}
+
+// oxlint-disable-next-line import/no-default-export -- a Worker is its module's default export
 export default {
   async fetch(request: Request, env: Env, ctx: ExecutionContext): Promise<Response> {
     const ask: Ask = await request.json();
@@ -27,6 +36,6 @@ export default {
     const context = { requestId: "req-from-main", userId: "user-1" };
     const list = await tools.list(context);
     const outcome = await tools.call({ id: "c1", name: ask.tool, arguments: ask.arguments }, context, request.signal);
-    return Response.json({ list, outcome, requests });
+    return Response.json({ list, outcome, requests } satisfies Reply);
   },
 };

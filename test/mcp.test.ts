@@ -1,10 +1,10 @@
 /** The tools' Worker on real workerd: the protocol over HTTP with the SDK's own client, and main's tool server over a binding. */
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
-import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createTestHarness } from "wrangler";
+import type { Reply } from "./mcp-caller.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url).href);
 const caller = {
@@ -16,13 +16,14 @@ const caller = {
 };
 const harness = createTestHarness({
   root,
-  workers: [{ configPath: "wrangler.mcp.toml", vars: { MCP_ALLOWED_ORIGINS: "https://app.example.com" } }, { config: caller }],
+  workers: [
+    { configPath: "wrangler.mcp.toml", vars: { MCP_ALLOWED_ORIGINS: "https://app.example.com" } },
+    { config: caller },
+  ],
 });
 let url: URL;
 
 beforeAll(async () => {
-  process.env["CLOUDFLARE_CF_FETCH_ENABLED"] = "false";
-  process.env["WRANGLER_SEND_METRICS"] = "false";
   url = new URL("/mcp", (await harness.listen()).url);
 }, 60_000);
 afterAll(() => harness.close());
@@ -33,29 +34,41 @@ const POST_HEADERS = { ...HEADERS, accept: "application/json, text/event-stream"
 interface Sent {
   status: number;
   headers: Headers;
-  body: { id?: unknown; error?: { code: unknown; message: string; request_id?: string }; result?: Record<string, unknown> };
+  body: {
+    id?: unknown;
+    error?: { code: unknown; message: string; request_id?: string };
+    result?: Record<string, unknown>;
+  };
   text: string;
 }
 
 async function send(body: BodyInit | null, headers: Record<string, string> = {}, method = "POST"): Promise<Sent> {
   const all = new Headers({ ...POST_HEADERS, ...headers });
   for (const [name, value] of Object.entries(headers)) if (value === "") all.delete(name);
-  const response = await fetch(url, { method, headers: all, body, ...(body instanceof ReadableStream && { duplex: "half" }) });
+  const response = await fetch(url, {
+    method,
+    headers: all,
+    body,
+    ...(body instanceof ReadableStream && { duplex: "half" }),
+  });
   const text = await response.text();
   return { status: response.status, headers: response.headers, text, body: text === "" ? {} : JSON.parse(text) };
 }
 
-const rpc = (method: string, params?: unknown, id: unknown = 1) => JSON.stringify({ jsonrpc: "2.0", id, method, params });
+const rpc = (method: string, params?: unknown, id: unknown = 1) =>
+  JSON.stringify({ jsonrpc: "2.0", id, method, params });
 const echo = (text: unknown, id: unknown = 1) => rpc("tools/call", { name: "echo", arguments: { text } }, id);
 const ask = async (tool: string, args: unknown) => {
-  const response = await harness.getWorker("mcp-caller").fetch("/", { method: "POST", body: JSON.stringify({ tool, arguments: args }) });
-  return (await response.json()) as { list: { version: string; tools: unknown[] }; outcome: unknown; requests: number }; // test/mcp-caller.ts
+  const response = await harness
+    .getWorker("mcp-caller")
+    .fetch("/", { method: "POST", body: JSON.stringify({ tool, arguments: args }) });
+  return (await response.json()) as Reply; // what mcp-caller.ts sends
 };
 
 async function connect(): Promise<Client> {
   const client = new Client({ name: "test", version: "1.0.0" });
   const transport = new StreamableHTTPClientTransport(url, { requestInit: { headers: HEADERS } });
-  await client.connect(transport as Transport); // its sessionId getter is typed without exactOptionalPropertyTypes
+  await client.connect(transport);
   return client;
 }
 
@@ -101,7 +114,11 @@ describe("a stock client", () => {
     const wanted = clients.map((_, at) => Array.from({ length: 4 }, (_unused, round) => `${at}/${round}`));
     const got = await Promise.all(
       clients.map(async (client, at) =>
-        Promise.all((wanted[at] ?? []).map(async (text) => (await client.callTool({ name: "echo", arguments: { text } })).content)),
+        Promise.all(
+          (wanted[at] ?? []).map(
+            async (text) => (await client.callTool({ name: "echo", arguments: { text } })).content,
+          ),
+        ),
       ),
     );
     expect(got).toEqual(wanted.map((texts) => texts.map((text) => [{ type: "text", text }])));
@@ -112,14 +129,17 @@ describe("a stock client", () => {
 describe("main's tool server over the service binding", () => {
   it("P1: lists and calls with one request each", async () => {
     const { list, outcome, requests } = await ask("calculator", { expression: "17*23" });
-    expect(list.tools).toHaveLength(3);
+    expect(list?.tools).toHaveLength(3);
     expect(outcome).toEqual({ ok: true, content: "391" });
     expect(requests).toBe(2);
   });
 
   it("gets failures as outcomes", async () => {
     expect((await ask("nobody", {})).outcome).toEqual({ ok: false, content: "There is no such tool." });
-    expect((await ask("calculator", { expression: "1/0" })).outcome).toEqual({ ok: false, content: "The result is not a finite number." });
+    expect((await ask("calculator", { expression: "1/0" })).outcome).toEqual({
+      ok: false,
+      content: "The result is not a finite number.",
+    });
     expect((await ask("echo", { text: "x", more: 1 })).outcome).toMatchObject({ ok: false });
   });
 });
@@ -139,7 +159,11 @@ describe("who may come in", () => {
   });
 
   it("B69: a rebound host name does not make a stranger's page ours", async () => {
-    const request = { method: "POST", headers: { ...POST_HEADERS, origin: "http://evil.example.com" }, body: rpc("tools/list") };
+    const request = {
+      method: "POST",
+      headers: { ...POST_HEADERS, origin: "http://evil.example.com" },
+      body: rpc("tools/list"),
+    };
     expect((await harness.getWorker("basechat-mcp").fetch("http://evil.example.com/mcp", request)).status).toBe(403);
   });
 
@@ -149,15 +173,23 @@ describe("who may come in", () => {
 
   it.each(["GET", "DELETE", "PUT", "PATCH", "OPTIONS"])("B66: %s is not offered", async (method) => {
     const sent = await send(null, { accept: "text/event-stream" }, method);
-    expect([sent.status, sent.headers.get("allow"), sent.body.error?.code]).toEqual([405, "POST", "method_not_allowed"]);
+    expect([sent.status, sent.headers.get("allow"), sent.body.error?.code]).toEqual([
+      405,
+      "POST",
+      "method_not_allowed",
+    ]);
   });
 
   it.each(["/", "/mcp/", "/MCP", "/mcp/x", "/mcp%2f"])("there is nothing at %s", async (path) => {
-    expect((await fetch(new URL(path, url), { method: "POST", headers: POST_HEADERS, body: rpc("ping") })).status).toBe(404);
+    expect((await fetch(new URL(path, url), { method: "POST", headers: POST_HEADERS, body: rpc("ping") })).status).toBe(
+      404,
+    );
   });
 
   it("makes an id for a request that has none fit to log", async () => {
-    expect((await send(rpc("ping"), { "x-request-id": "a\tb" })).headers.get("x-request-id")).toMatch(/^[0-9a-f-]{36}$/);
+    expect((await send(rpc("ping"), { "x-request-id": "a\tb" })).headers.get("x-request-id")).toMatch(
+      /^[0-9a-f-]{36}$/,
+    );
   });
 });
 
@@ -226,7 +258,9 @@ describe("the protocol's rules", () => {
     ["a nest 10,000 deep", `{"text":${"[".repeat(10_000)}${"]".repeat(10_000)}}`],
     ["nothing", "{}"],
   ])("B80: arguments with %s are a failed call", async (_what, args) => {
-    const sent = await send(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":${args}}}`);
+    const sent = await send(
+      `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":${args}}}`,
+    );
     expect([sent.status, sent.body.result?.["isError"]]).toEqual([200, true]);
     expect(sent.text.length).toBeLessThan(1_000);
   });
@@ -266,12 +300,19 @@ describe("what is logged", () => {
 
 describe("settings", () => {
   it("F36: a malformed setting closes the Worker and is named, its value is not", async () => {
-    const closed = createTestHarness({ root, workers: [{ configPath: "wrangler.mcp.toml", vars: { MCP_ALLOWED_ORIGINS: "canary.example.com/x" } }] });
+    const closed = createTestHarness({
+      root,
+      workers: [{ configPath: "wrangler.mcp.toml", vars: { MCP_ALLOWED_ORIGINS: "canary.example.com/x" } }],
+    });
     try {
       await closed.listen();
       const response = await closed.fetch("/mcp", { method: "POST", headers: POST_HEADERS, body: rpc("tools/list") });
       const text = await response.text();
-      expect([response.status, text.includes("MCP_ALLOWED_ORIGINS"), text.includes("canary")]).toEqual([503, true, false]);
+      expect([response.status, text.includes("MCP_ALLOWED_ORIGINS"), text.includes("canary")]).toEqual([
+        503,
+        true,
+        false,
+      ]);
     } finally {
       await closed.close();
     }

@@ -6,7 +6,11 @@ import type { ModelMessage, ModelRequest } from "../../contracts/llm.ts";
 import type { ToolCall } from "../../contracts/tools.ts";
 import type { Provider } from "./provider.ts";
 
-export function toChatCompletion(request: ModelRequest, quirks: Provider["quirks"], stream: boolean): Record<string, unknown> {
+export function toChatCompletion(
+  request: ModelRequest,
+  quirks: Provider["quirks"],
+  stream: boolean,
+): Record<string, unknown> {
   const { model, tools, messages, temperature, maxTokens, responseFormat } = request;
   return {
     model,

@@ -30,7 +30,11 @@ export interface OpenedStream {
 }
 
 /** Resolves with the provider's first bytes; a failure in them is still tried again. */
-export async function openStream(request: ModelRequest, deps: CallDeps, gone?: WhenGone): Promise<Result<OpenedStream>> {
+export async function openStream(
+  request: ModelRequest,
+  deps: CallDeps,
+  gone?: WhenGone,
+): Promise<Result<OpenedStream>> {
   const chosen = chooseProvider(deps.config, request.modelType);
   if (!chosen.ok) return chosen;
   const provider = chosen.value;
@@ -65,7 +69,9 @@ export async function complete(request: ModelRequest, deps: CallDeps, gone?: Whe
       const sent = await callProvider(provider, call, deps);
       if (!sent.ok) return limit.verdict() ?? sent;
       const text = await readText(sent.value, MAX_REPLY_BYTES).catch(() => "");
-      return limit.verdict() ?? readCompletion(text ?? "", { request, provider: provider.name, newCallId: deps.newCallId });
+      return (
+        limit.verdict() ?? readCompletion(text ?? "", { request, provider: provider.name, newCallId: deps.newCallId })
+      );
     } finally {
       limit.disarm();
     }
@@ -86,7 +92,7 @@ async function withRetries<T>(deps: CallDeps, attempt: () => Promise<Outcome<T>>
 
 /** The first chunk, and whether it already tells of a failure. */
 async function readFirst(response: Response, provider: Provider, deps: CallDeps): Promise<Outcome<OpenedStream>> {
-  const rest = response.body;
+  const rest = response.body as ReadableStream<Uint8Array> | null; // a body holds bytes, its type says any
   if (rest === null) return faulty("the model provider sent no answer", "upstream_truncated");
   const reader = rest.getReader();
   const read = await reader.read().catch(() => undefined);
@@ -110,7 +116,10 @@ function createLimit(gone: WhenGone | undefined) {
     controller.abort();
   };
   // A caller that vanished cannot say so: the rejection of its stub means nothing here.
-  gone?.().then(() => stop("cancelled", "the caller left"), () => undefined);
+  gone?.().then(
+    () => stop("cancelled", "the caller left"),
+    () => undefined,
+  );
   const disarm = (): void => clearTimeout(timer);
   return {
     signal: controller.signal,

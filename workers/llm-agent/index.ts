@@ -4,7 +4,15 @@
  */
 import { WorkerEntrypoint } from "cloudflare:workers";
 import type { Result } from "../../contracts/errors.ts";
-import type { Completion, LlmAgent, ModelInfo, ModelRequest, ModelStream, ProviderHealth, WhenGone } from "../../contracts/llm.ts";
+import type {
+  Completion,
+  LlmAgent,
+  ModelInfo,
+  ModelRequest,
+  ModelStream,
+  ProviderHealth,
+  WhenGone,
+} from "../../contracts/llm.ts";
 import type { CallContext } from "../../contracts/tools.ts";
 import { readConfig } from "./env.ts";
 import { type CallDeps, complete, openStream } from "./generate.ts";

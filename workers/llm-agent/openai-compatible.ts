@@ -5,7 +5,7 @@
 import OpenAI, { APIError } from "openai";
 import type { Provider } from "./provider.ts";
 import { readText } from "./read-text.ts";
-import { faulty, refuseMediaType, type Outcome, refuseResponse } from "./refusal.ts";
+import { faulty, refuseMediaType, type Outcome, type RefusedResponse, refuseResponse } from "./refusal.ts";
 
 const MAX_ERROR_BYTES = 16 * 1024;
 
@@ -28,18 +28,31 @@ export async function callProvider(provider: Provider, call: ProviderCall, net: 
   const options = { signal: call.signal, headers: { Accept: call.mediaType } };
   try {
     const client = createClient(provider, net.fetch);
-    const sent = call.body === undefined ? client.get(call.path, options) : client.post(call.path, { ...options, body: call.body });
+    const sent =
+      call.body === undefined
+        ? client.get(call.path, options)
+        : client.post(call.path, { ...options, body: call.body });
     const response = await sent.asResponse();
     const mediaType = mediaTypeOf(response.headers);
     if (mediaType === call.mediaType) return { ok: true, value: response };
     await response.body?.cancel();
     return refuseMediaType(mediaType);
   } catch (error) {
-    if (!(error instanceof APIError) || error.status === undefined) return faulty("the model provider cannot be reached");
-    const { status, headers, code } = error;
-    const json = mediaTypeOf(headers) === "application/json";
-    return refuseResponse({ status, json, code: code ?? undefined, retryAfter: headers.get("retry-after") }, net.now());
+    const answered = readApiError(error);
+    return answered === undefined
+      ? faulty("the model provider cannot be reached")
+      : refuseResponse(answered, net.now());
   }
+}
+
+/** Undefined where no response came at all. */
+function readApiError(error: unknown): RefusedResponse | undefined {
+  if (!(error instanceof APIError)) return undefined;
+  // `instanceof` widens the package's generics to any; these are its documented shapes.
+  const { status, headers, code } = error as APIError<number | undefined, Headers | undefined, object | undefined>;
+  if (status === undefined || headers === undefined) return undefined;
+  const json = mediaTypeOf(headers) === "application/json";
+  return { status, json, code: code ?? undefined, retryAfter: headers.get("retry-after") };
 }
 
 /** One a request: nothing of a request outlives it. What is left out here the package would read from process.env. */

@@ -56,7 +56,9 @@ const FACTORIES: Record<ModelType, (config: Config) => Result<Provider>> = {
       baseUrl,
       apiKey: config.VLLM_API_KEY,
       headers:
-        id !== undefined && secret !== undefined ? { "CF-Access-Client-Id": id, "CF-Access-Client-Secret": secret } : {},
+        id !== undefined && secret !== undefined
+          ? { "CF-Access-Client-Id": id, "CF-Access-Client-Secret": secret }
+          : {},
       dialect: "openai-chat",
       quirks: { maxTokensField: "max_tokens" },
     });

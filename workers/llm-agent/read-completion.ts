@@ -18,12 +18,12 @@ const Reply = z.object({
   choices: z
     .array(
       z.object({
-        finish_reason: z.unknown(),
+        finish_reason: z.unknown().optional(),
         message: z.object({ content: z.string().nullish(), tool_calls: z.array(Call).max(MAX_CALLS).nullish() }),
       }),
     )
     .min(1),
-  usage: z.unknown(),
+  usage: z.unknown().optional(),
 });
 
 export interface ReadOptions {
@@ -44,7 +44,8 @@ export function readCompletion(text: string, { request, provider, newCallId }: R
     arguments: call.function.arguments ?? "",
   }));
   const toolCalls = parseToolCalls(raw, newCallId).flatMap((call) => ("malformed" in call ? [] : [call]));
-  if (toolCalls.length < raw.length) return refused("upstream_error", "the model called a tool with unreadable arguments");
+  if (toolCalls.length < raw.length)
+    return refused("upstream_error", "the model called a tool with unreadable arguments");
   const content = choice.message.content ?? "";
   return {
     ok: true,

@@ -1,7 +1,8 @@
 /** The text of a response, bounded. Pure but for the response it reads. Gives undefined, and stops reading, beyond the bound. */
 export async function readText(response: Response, maxBytes: number): Promise<string | undefined> {
   if (response.body === null) return "";
-  const reader = response.body.getReader();
+  const body = response.body as ReadableStream<Uint8Array>; // a body holds bytes, its type says any
+  const reader = body.getReader();
   const decoder = new TextDecoder();
   let text = "";
   let bytes = 0;

@@ -63,7 +63,9 @@ export function readRetryAfter(header: string | null, nowMs: number): number | u
   const seconds = Number(text);
   if (Number.isNaN(seconds)) {
     const dateMs = Date.parse(text);
-    return Number.isNaN(dateMs) ? undefined : Math.min(Math.max(0, Math.ceil((dateMs - nowMs) / 1000)), LONGEST_RETRY_AFTER_SECONDS);
+    return Number.isNaN(dateMs)
+      ? undefined
+      : Math.min(Math.max(0, Math.ceil((dateMs - nowMs) / 1000)), LONGEST_RETRY_AFTER_SECONDS);
   }
   return seconds < 0 ? undefined : Math.min(Math.ceil(seconds), LONGEST_RETRY_AFTER_SECONDS);
 }
@@ -73,7 +75,8 @@ function rateLimited(seconds: number | undefined): Refused {
   return {
     ok: false,
     error: { code: "rate_limited", message: "the model provider is busy", retryAfterSeconds },
-    ...(seconds !== undefined && seconds <= LONGEST_WAIT_SECONDS && { retry: { kind: "rate", afterMs: seconds * 1000 } }),
+    ...(seconds !== undefined &&
+      seconds <= LONGEST_WAIT_SECONDS && { retry: { kind: "rate", afterMs: seconds * 1000 } }),
   };
 }
 

@@ -10,7 +10,11 @@ export function relay(first: Uint8Array, rest: ReadableStream<Uint8Array>): Read
   return readable;
 }
 
-async function forward(first: Uint8Array, rest: ReadableStream<Uint8Array>, writable: WritableStream): Promise<void> {
+async function forward(
+  first: Uint8Array,
+  rest: ReadableStream<Uint8Array>,
+  writable: WritableStream<Uint8Array>,
+): Promise<void> {
   const writer = writable.getWriter();
   try {
     await writer.write(first);

@@ -5,8 +5,9 @@
 import { Hono } from "hono";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { secureHeaders } from "hono/secure-headers";
+import type { Log } from "../../contracts/log.ts";
 import type { AppContext } from "./http/context.ts";
-import { respondToError, respondToFailure } from "./http/errors.ts";
+import { respondToErrors, respondToFailure } from "./http/errors.ts";
 import { logRequests } from "./http/request-log.ts";
 import { chatRoutes, type ChatRoutesDeps } from "./routes/chat.ts";
 import { healthRoutes, type Probe } from "./routes/health.ts";
@@ -17,6 +18,7 @@ export interface AppDeps extends ChatRoutesDeps, McpRoutesDeps {
   /** Settings that are missing or malformed. */
   problems: string[];
   now: () => number;
+  log: Log;
 }
 
 export function createApp(deps: AppDeps): Hono<AppContext> {
@@ -27,7 +29,10 @@ export function createApp(deps: AppDeps): Hono<AppContext> {
     methodNotAllowed({
       app,
       onMethodNotAllowed(context, methods) {
-        const response = respondToFailure({ code: "method_not_allowed", message: "the route has no such method" }, context);
+        const response = respondToFailure(
+          { code: "method_not_allowed", message: "the route has no such method" },
+          context,
+        );
         response.headers.set("allow", methods.join(", "));
         return response;
       },
@@ -37,6 +42,6 @@ export function createApp(deps: AppDeps): Hono<AppContext> {
   app.route("/chat", chatRoutes(deps));
   app.route("/mcp", mcpRoutes(deps));
   app.notFound((context) => respondToFailure({ code: "not_found", message: "there is no such route" }, context));
-  app.onError(respondToError);
+  app.onError(respondToErrors(deps.log));
   return app;
 }

@@ -8,8 +8,10 @@ import { fail } from "../../contracts/errors.ts";
 import type { HistoryStore } from "../../contracts/history.ts";
 import { newId, objectName } from "../../contracts/ids.ts";
 import type { LlmAgent } from "../../contracts/llm.ts";
+import type { Log } from "../../contracts/log.ts";
 import type { ResolvedChat, SessionCommand } from "../../contracts/session.ts";
 import type { AppDeps } from "./app.ts";
+import { createTurnRunner } from "./chat/turn.ts";
 import { createCache } from "./cache/cache.ts";
 import { createRedisStore, type RedisStore } from "./cache/redis.ts";
 import { type Config, readConfig } from "./env.ts";
@@ -31,12 +33,13 @@ const FALLBACK_MODEL = "gpt-4o-mini";
 const now = (): number => Date.now();
 const makeId = (): string => newId(now(), (length) => crypto.getRandomValues(new Uint8Array(length)));
 
+const log: Log = (line) => console.log(JSON.stringify(line));
+
 /** What the public routes need. */
 export function makeAppDeps(env: Env): AppDeps {
   const config = readConfig({ ...env });
   return {
-    now,
-    newId: makeId,
+    ...{ now, log, newId: makeId },
     requireUser: requireUser(config.SECRET_KEY),
     resolve: (request) => resolveChat(request, config),
     send: (id, command) => sendToSession(env.SESSIONS, id, command),
@@ -51,21 +54,23 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
   const config = readConfig({ ...env });
   const { CACHE_LLM_TTL: llm, CACHE_INTENT_TTL: intent, CACHE_MCP_TTL: mcp } = config;
   const redis = config.CACHE_ENABLED === "true" ? makeRedis(config) : undefined;
-  return {
+  const cache = createCache({ redis, ttlSeconds: { llm, intent, mcp }, now, random: Math.random });
+  const tools = createMcpToolServer({
+    fetch: (url, init) => env.MCP.fetch(url, init),
     now,
-    newId: makeId,
+    waitUntil: (work) => state.waitUntil(work),
+  });
+  const turns = createTurnRunner({
+    ...{ cache, tools, now, log, llm: llmAgent(env) },
     newCallId: () => `call_${makeId()}`,
+    stallTimeoutMs: config.LLM_STALL_TIMEOUT_MS,
+  });
+  return {
+    ...{ turns, cache, tools, now, log },
+    newId: makeId,
     random: Math.random,
-    llm: llmAgent(env),
-    tools: createMcpToolServer({
-      fetch: (url, init) => env.MCP.fetch(url, init),
-      now,
-      waitUntil: (work) => state.waitUntil(work),
-    }),
-    cache: createCache({ redis, ttlSeconds: { llm, intent, mcp }, now, random: Math.random }),
     history: makeHistory(config),
     contextTokens: config.CONTEXT_TOKENS,
-    stallTimeoutMs: config.LLM_STALL_TIMEOUT_MS,
     keepAliveMs: config.KEEP_ALIVE_MS,
   };
 }
@@ -105,7 +110,7 @@ function makeHistory({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: 
     const db = openDb({ databaseUrl, httpUrl, timeoutMs: DB_TIMEOUT_MS });
     return createHistoryStore(db, {
       now,
-      onFault: ({ kind, reason }) => console.warn(JSON.stringify({ service: "main", route: "postgres", kind, reason })),
+      onFault: ({ kind, reason }) => log({ service: "main", route: "postgres", error: kind, code: reason }),
     });
   }
   const missing = async () => fail("not_configured", "the history is not configured: DATABASE_URL");

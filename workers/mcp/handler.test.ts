@@ -18,19 +18,27 @@ describe("B69: an Origin", () => {
     ["https://app.example.com.evil.com", "https://api.example.com/mcp", false],
     ["null", "https://api.example.com/mcp", false],
     ["", "https://api.example.com/mcp", false],
-  ])("%j asking %s: %s", (origin, url, verdict) => expect(isOriginAllowed(origin, new URL(url), allowed)).toBe(verdict));
+  ])("%j asking %s: %s", (origin, url, verdict) =>
+    expect(isOriginAllowed(origin, new URL(url), allowed)).toBe(verdict),
+  );
 });
 
 describe("F36: the settings", () => {
   it.each([
     [{}, []],
     [{ MCP_ALLOWED_ORIGINS: "" }, []],
-    [{ MCP_ALLOWED_ORIGINS: " https://a.example.com, http://localhost:3000 ," }, ["https://a.example.com", "http://localhost:3000"]],
+    [
+      { MCP_ALLOWED_ORIGINS: " https://a.example.com, http://localhost:3000 ," },
+      ["https://a.example.com", "http://localhost:3000"],
+    ],
   ])("%j are read", (env, allowedOrigins) => expect(readConfig(env)).toEqual({ ok: true, config: { allowedOrigins } }));
 
-  it.each(["*", "null", "https://a.example.com/", "a.example.com", "https://a.example.com,*", 5])("%j is refused by name", (origins) => {
-    expect(readConfig({ MCP_ALLOWED_ORIGINS: origins })).toEqual({ ok: false, badKeys: ["MCP_ALLOWED_ORIGINS"] });
-  });
+  it.each(["*", "null", "https://a.example.com/", "a.example.com", "https://a.example.com,*", 5])(
+    "%j is refused by name",
+    (origins) => {
+      expect(readConfig({ MCP_ALLOWED_ORIGINS: origins })).toEqual({ ok: false, badKeys: ["MCP_ALLOWED_ORIGINS"] });
+    },
+  );
 });
 
 describe("a bug in a tool's definition", () => {
@@ -39,12 +47,26 @@ describe("a bug in a tool's definition", () => {
     const registry = createRegistry({ broken: () => Promise.reject(new Error("canary-2e61 at /src/x.ts")) });
     const request = new Request("https://mcp.internal/mcp", {
       method: "POST",
-      headers: { "x-basechat-user": "u", accept: "application/json, text/event-stream", "content-type": "application/json" },
+      headers: {
+        "x-basechat-user": "u",
+        accept: "application/json, text/event-stream",
+        "content-type": "application/json",
+      },
       body: '{"jsonrpc":"2.0","id":1,"method":"tools/list"}',
     });
-    const deps = { config: readConfig({}), registry, now: () => 0, newId: () => "id-1", log: (line: LogLine) => log.push(line) };
+    const deps = {
+      config: readConfig({}),
+      registry,
+      now: () => 0,
+      newId: () => "id-1",
+      log: (line: LogLine) => log.push(line),
+    };
     const text = await (await handleRequest(request, deps)).text();
-    expect(JSON.parse(text)).toEqual({ jsonrpc: "2.0", id: 1, error: { code: -32603, message: "MCP error -32603: Internal error" } });
+    expect(JSON.parse(text)).toEqual({
+      jsonrpc: "2.0",
+      id: 1,
+      error: { code: -32603, message: "MCP error -32603: Internal error" },
+    });
     expect(log).toMatchObject([{ request_id: "id-1", route: "/mcp", status: 200 }]);
   });
 });

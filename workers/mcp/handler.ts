@@ -99,6 +99,11 @@ async function readBody(body: ReadableStream<Uint8Array> | null): Promise<Result
   }
 }
 
-function refuse(code: ErrorCode, message: string, { requestId }: Caller, headers: Record<string, string> = {}): Response {
+function refuse(
+  code: ErrorCode,
+  message: string,
+  { requestId }: Caller,
+  headers: Record<string, string> = {},
+): Response {
   return Response.json(toErrorBody({ code, message }, requestId), { status: ERROR_STATUS[code], headers });
 }

@@ -4,11 +4,23 @@ import { ToolDefinition } from "../../contracts/tools.ts";
 import { createRegistry, TOOL_LOADERS } from "./registry.ts";
 import type { Tool, ToolContext } from "./tools/tool.ts";
 
-const context: ToolContext = { requestId: "r", userId: "u", now: () => Date.UTC(2026, 0, 2, 3, 4, 5), signal: new AbortController().signal };
+const context: ToolContext = {
+  requestId: "r",
+  userId: "u",
+  now: () => Date.UTC(2026, 0, 2, 3, 4, 5),
+  signal: new AbortController().signal,
+};
 
 function fakeTool(changes: Partial<Tool> = {}): Tool {
   const annotations = { readOnly: true, idempotent: true, private: false, cost: "free" as const };
-  return { name: "probe", description: "A probe.", input: z.strictObject({}), annotations, run: () => ({ ok: true, content: "" }), ...changes };
+  return {
+    name: "probe",
+    description: "A probe.",
+    input: z.strictObject({}),
+    annotations,
+    run: () => ({ ok: true, content: "" }),
+    ...changes,
+  };
 }
 
 const versionOf = async (changes: Partial<Tool>) =>
@@ -82,7 +94,10 @@ describe("the tools", () => {
   });
 
   it("the calculator refuses what it cannot compute, as an outcome", async () => {
-    expect(await run("calculator", { expression: "9^9^9^9" })).toEqual({ ok: false, content: "The result is not a finite number." });
+    expect(await run("calculator", { expression: "9^9^9^9" })).toEqual({
+      ok: false,
+      content: "The result is not a finite number.",
+    });
     await expect(run("calculator", { expression: "1".repeat(501) })).rejects.toThrow(z.ZodError);
   });
 

@@ -43,7 +43,8 @@ describe("running a tool", () => {
   it.each<[string, Tool["run"]]>([
     ["throws", () => Promise.reject(new Error(`${SECRET} at /src/x.ts`))],
     ["throws at once", () => { throw new Error(SECRET); }], // prettier-ignore
-    ["throws what is no error", () => Promise.reject({ [SECRET]: 1 })],
+    // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- what a bug would do
+    ["throws what is no error", () => Promise.reject(SECRET)],
     ["replies with something circular", () => ({ ok: true, content: circular })],
     ["replies with a bigint", () => ({ ok: true, content: 1n })],
     ["replies with nothing", () => ({ ok: true, content: undefined })],
@@ -72,7 +73,9 @@ describe("running a tool", () => {
   });
 
   it("a tool's own limit counts before the runner's", async () => {
-    const { call } = setUp(() => new Promise((resolve) => setTimeout(resolve, 20, { ok: true, content: "late" })), { timeLimitMs: 60_000 });
+    const { call } = setUp(() => new Promise((resolve) => setTimeout(resolve, 20, { ok: true, content: "late" })), {
+      timeLimitMs: 60_000,
+    });
     expect(await call()).toMatchObject({ ok: true, content: "late" });
   });
 

@@ -86,7 +86,8 @@ async function runBounded(tool: Tool, args: unknown, { context, timeLimitMs }: B
   const timer = setTimeout(() => limit.abort(), tool.timeLimitMs ?? timeLimitMs);
   const signal = AbortSignal.any([context.signal, limit.signal]);
   const ended = Promise.withResolvers<ToolReply>();
-  const end = () => ended.resolve(failure(limit.signal.aborted ? "The tool took too long." : "The call was cancelled."));
+  const end = () =>
+    ended.resolve(failure(limit.signal.aborted ? "The tool took too long." : "The call was cancelled."));
   signal.addEventListener("abort", end, { once: true });
   if (signal.aborted) end();
   try {
@@ -98,7 +99,7 @@ async function runBounded(tool: Tool, args: unknown, { context, timeLimitMs }: B
 
 function toOutcome(reply: ToolReply): Settled {
   const text = typeof reply.content === "string" ? reply.content : toJson(reply.content);
-  return text === undefined ? failure("The tool gave a result that is no text.") : { ok: reply.ok === true, content: text };
+  return text === undefined ? failure("The tool gave a result that is no text.") : { ok: reply.ok, content: text };
 }
 
 /** Undefined for what JSON cannot hold: circular values, bigints, functions. Bytes are refused too: they are no text. */

@@ -59,7 +59,8 @@ function createServer({ registry, run, context }: McpDeps): Server {
     { capabilities: { tools: {} }, jsonSchemaValidator: new CfWorkerJsonSchemaValidator() },
   );
   server.setRequestHandler(ListRequest, async ({ params }): Promise<ListToolsResult> => {
-    if (!ListParams.safeParse(params).success) throw new McpError(ErrorCode.InvalidParams, "There is one page of tools");
+    if (!ListParams.safeParse(params).success)
+      throw new McpError(ErrorCode.InvalidParams, "There is one page of tools");
     const { version, tools } = await registry.list().catch(() => {
       throw new McpError(ErrorCode.InternalError, "Internal error"); // the SDK would send the cause's own message
     });

@@ -19,7 +19,11 @@ export function cacheKey(layer: Layer, scope: Scope, parts: Record<string, unkno
 export function canonicalJson(value: unknown): string {
   return JSON.stringify(value, (_name, member: unknown) =>
     isPlainObject(member)
-      ? Object.fromEntries(Object.keys(member).toSorted().map((name) => [name, member[name]]))
+      ? Object.fromEntries(
+          Object.keys(member)
+            .toSorted()
+            .map((name) => [name, member[name]]),
+        )
       : member,
   );
 }

@@ -2,7 +2,7 @@
  * STORE: Upstash Redis over REST. The only file that knows it. No retries and a bounded time: the cache may only ever save time.
  * Failures are values without the vendor's text, which can hold the command and its value.
  */
-import { Redis } from "@upstash/redis/cloudflare";
+import { Redis } from "@upstash/redis";
 import { fail, ok, type Result } from "../../../contracts/errors.ts";
 
 const READ_TIMEOUT_MS = 250;

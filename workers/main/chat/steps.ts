@@ -3,24 +3,18 @@
  * Text and tool events go straight to the turn's log; nothing here is kept between turns.
  */
 import type { FinishReason, Usage } from "../../../contracts/chat.ts";
+import type { CacheValue } from "../../../contracts/cache.ts";
 import { createDecoder } from "../../../contracts/dialects.ts";
 import { AppError, type Result } from "../../../contracts/errors.ts";
 import type { ModelMessage, ModelRequest, ModelStream } from "../../../contracts/llm.ts";
-import { estimateTokens, roundMessages, type ToolRound } from "../session/messages.ts";
+import { estimateTokens, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
+import { systemMessage } from "./prompt.ts";
 import { readReply } from "./read-reply.ts";
 import type { Found, Reusable } from "./reuse.ts";
 import { type RequestedCall, runToolRound } from "./tool-round.ts";
-import type { TurnDeps, TurnEmitter, TurnRequest } from "./turn.ts";
+import type { TurnRequest, TurnRun } from "./turn.ts";
 
-export interface TurnSteps {
-  /** The calls to run first: from the cached intent, or from the model, whose words are the answer if it makes none. */
-  decide(): Promise<RequestedCall[]>;
-  runTools(calls: RequestedCall[]): Promise<void>;
-  /** Asks the model with all results so far; gives the calls it makes next. */
-  think(): Promise<RequestedCall[]>;
-  readonly progress: Progress;
-}
-
+/** How far a turn has come. */
 export interface Progress {
   content: string;
   rounds: ToolRound[];
@@ -31,81 +25,81 @@ export interface Progress {
   reusable: Reusable;
 }
 
-export function createSteps(
-  request: TurnRequest,
-  found: Found,
-  deps: TurnDeps,
-  emit: TurnEmitter,
-  signal: AbortSignal,
-): TurnSteps {
-  const cached = found.intent.verdict === "hit" ? found.intent.value.calls : undefined;
-  const progress: Progress = {
-    content: "",
-    rounds: [],
-    usage: undefined,
-    model: request.model,
-    provider: request.modelType,
-    finishReason: undefined,
-    reusable: { intent: [], toolEntries: [], answer: true },
-  };
+export class TurnSteps {
+  readonly progress: Progress;
+  readonly #run: TurnRun;
+  readonly #cachedCalls: CacheValue<"intent">["calls"] | undefined;
   /** The words of the model's latest reply. */
-  let words = "";
+  #words = "";
 
-  function tellIntent(intent: "answer" | "tools", source: "model" | "cache", calls: RequestedCall[] = []): void {
-    emit.append({ event: "intent", data: { intent, source, tools: calls.map((call) => call.name) } });
+  constructor(run: TurnRun, found: Found) {
+    this.#run = run;
+    this.#cachedCalls = found.intent.verdict === "hit" ? found.intent.value.calls : undefined;
+    this.progress = {
+      ...{ content: "", rounds: [], usage: undefined, finishReason: undefined },
+      model: run.request.model,
+      provider: run.request.modelType,
+      reusable: { intent: [], toolEntries: [], answer: true },
+    };
   }
 
-  async function think(): Promise<RequestedCall[]> {
-    const opened = await openStream(modelRequest(request, progress.rounds), request, deps);
+  /** The calls to run first: from the cached intent, or from the model, whose words are the answer if it makes none. */
+  async decide(): Promise<RequestedCall[]> {
+    if (this.#cachedCalls !== undefined) {
+      const cached = this.#cachedCalls.map((call) => ({ ...call, id: this.#run.deps.newCallId() }));
+      this.#tellIntent("tools", "cache", cached);
+      return cached;
+    }
+    const calls = await this.think();
+    if (calls.length > 0) {
+      this.#tellIntent("tools", "model", calls);
+      this.progress.reusable.intent = wellFormed(calls);
+    }
+    return calls;
+  }
+
+  async runTools(calls: RequestedCall[]): Promise<void> {
+    const { rounds, reusable } = this.progress;
+    const fromCache = this.#cachedCalls !== undefined && rounds.length === 0;
+    const result = await runToolRound(this.#run, { content: this.#words, calls, fromCache });
+    if (this.#run.signal.aborted) throw new AppError("cancelled", "the turn was stopped");
+    rounds.push(result.round);
+    reusable.toolEntries.push(...result.entries);
+    reusable.answer &&= result.shareable;
+  }
+
+  /** Asks the model with all results so far; gives the calls it makes next. */
+  async think(): Promise<RequestedCall[]> {
+    const { request, deps, emit, signal } = this.#run;
+    const { progress } = this;
+    const opened = await openStream(modelRequest(request, progress.rounds), this.#run);
     progress.model = opened.model;
     progress.provider = opened.provider;
-    words = "";
+    this.#words = "";
     const reply = await readReply(opened.body, createDecoder(opened.dialect, { newCallId: deps.newCallId }), {
-      onText(text) {
-        if (words === "" && progress.rounds.length === 0) tellIntent("answer", "model");
-        words += text;
+      onText: (text) => {
+        if (this.#words === "" && progress.rounds.length === 0) this.#tellIntent("answer", "model");
+        this.#words += text;
         progress.content += text;
         emit.text(text);
       },
-      signal,
-      stallTimeoutMs: deps.stallTimeoutMs,
-      now: deps.now,
+      ...{ signal, stallTimeoutMs: deps.stallTimeoutMs, now: deps.now },
     });
-    progress.usage = addUsage(progress.usage, reply.usage ?? estimateUsage(request, progress.rounds, words));
+    progress.usage = addUsage(progress.usage, reply.usage ?? estimateUsage(request, progress.rounds, this.#words));
     progress.finishReason = reply.finishReason;
     return reply.calls;
   }
 
-  return {
-    progress,
-    think,
-    async decide() {
-      if (cached !== undefined) {
-        const calls = cached.map((call) => ({ ...call, id: deps.newCallId() }));
-        tellIntent("tools", "cache", calls);
-        return calls;
-      }
-      const calls = await think();
-      if (calls.length > 0) {
-        tellIntent("tools", "model", calls);
-        progress.reusable.intent = wellFormed(calls);
-      }
-      return calls;
-    },
-    async runTools(calls) {
-      const input = { content: words, calls, fromCache: cached !== undefined && progress.rounds.length === 0 };
-      const result = await runToolRound(input, request, deps, emit, signal);
-      if (signal.aborted) throw new AppError("cancelled", "the turn was stopped");
-      progress.rounds.push(result.round);
-      progress.reusable.toolEntries.push(...result.entries);
-      progress.reusable.answer &&= result.shareable;
-    },
-  };
+  #tellIntent(intent: "answer" | "tools", source: "model" | "cache", calls: RequestedCall[] = []): void {
+    this.#run.emit.append({ event: "intent", data: { intent, source, tools: calls.map((call) => call.name) } });
+  }
 }
 
 /** The intent is kept only when every call of it could be run. */
 function wellFormed(calls: RequestedCall[]): Reusable["intent"] {
-  const runnable = calls.flatMap((call) => ("malformed" in call ? [] : [{ name: call.name, arguments: call.arguments }]));
+  const runnable = calls.flatMap((call) =>
+    "malformed" in call ? [] : [{ name: call.name, arguments: call.arguments }],
+  );
   return runnable.length === calls.length ? runnable : [];
 }
 
@@ -127,10 +121,10 @@ function offer({ name, description, inputSchema }: NonNullable<ModelRequest["too
 }
 
 function promptOf(request: TurnRequest, rounds: ToolRound[]): ModelMessage[] {
-  return [...request.context, ...rounds.flatMap(roundMessages)];
+  return [systemMessage(), ...request.context, ...rounds.flatMap(roundMessages)];
 }
 
-async function openStream(model: ModelRequest, request: TurnRequest, deps: TurnDeps): Promise<ModelStream> {
+async function openStream(model: ModelRequest, { request, deps }: TurnRun): Promise<ModelStream> {
   const context = { requestId: request.requestId, userId: request.userId };
   const opened: Result<ModelStream> = await deps.llm.stream(model, context).catch((cause: unknown) => {
     throw new AppError("upstream_error", "the model service did not answer", { cause });
@@ -154,4 +148,3 @@ function addUsage(sum: Usage | undefined, next: Usage): Usage {
     ...((sum.estimated || next.estimated) && { estimated: true }),
   };
 }
-

@@ -5,9 +5,9 @@
 import type { CacheEntry, CacheRead } from "../cache/cache.ts";
 import type { MalformedToolCall } from "../../../contracts/dialects.ts";
 import { isCacheable, type ToolCall, type ToolOutcome } from "../../../contracts/tools.ts";
-import type { ToolRound } from "../session/messages.ts";
+import type { ToolRound } from "../../../contracts/rounds.ts";
 import { toolSlot } from "./reuse.ts";
-import type { TurnDeps, TurnEmitter, TurnRequest } from "./turn.ts";
+import type { TurnRequest, TurnRun } from "./turn.ts";
 
 const MAX_CALLS_A_ROUND = 16;
 const MAX_PARALLEL = 4;
@@ -31,20 +31,16 @@ export interface RoundInput {
   fromCache: boolean;
 }
 
-export async function runToolRound(
-  { content, calls, fromCache }: RoundInput,
-  request: TurnRequest,
-  deps: TurnDeps,
-  emit: TurnEmitter,
-  signal: AbortSignal,
-): Promise<RoundResult> {
+export async function runToolRound(run: TurnRun, input: RoundInput): Promise<RoundResult> {
+  const { request, deps, emit } = run;
+  const { content, calls } = input;
   for (const call of calls) {
     emit.append({ event: "tool_call", data: { id: call.id, name: call.name, arguments: argumentsOf(call) } });
   }
-  const cached = await readCached(calls, fromCache, request, deps);
+  const cached = await readCached(run, input);
   const entries: CacheEntry<"mcp">[] = [];
   const results = await mapBounded(calls, MAX_PARALLEL, async (call, at) => {
-    const outcome = cached.get(call.id) ?? (await settle(call, at, request, deps, signal));
+    const outcome = cached.get(call.id) ?? (await settle(run, call, at));
     const slot = toolSlot(call, request, deps);
     if (slot !== undefined && outcome.ok && !cached.has(call.id)) {
       entries.push({ slot, value: { ok: true, content: outcome.content } });
@@ -62,10 +58,8 @@ export async function runToolRound(
 
 /** Results already in the cache by call id. A free tool is not asked for unless its calls cost no model call. */
 async function readCached(
-  calls: RequestedCall[],
-  fromCache: boolean,
-  request: TurnRequest,
-  deps: TurnDeps,
+  { request, deps }: TurnRun,
+  { calls, fromCache }: RoundInput,
 ): Promise<Map<string, ToolOutcome>> {
   const asked = calls.flatMap((call) => {
     const slot = toolSlot(call, request, deps);
@@ -82,13 +76,7 @@ async function readCached(
   );
 }
 
-async function settle(
-  call: RequestedCall,
-  at: number,
-  request: TurnRequest,
-  deps: TurnDeps,
-  signal: AbortSignal,
-): Promise<ToolOutcome> {
+async function settle({ request, deps, signal }: TurnRun, call: RequestedCall, at: number): Promise<ToolOutcome> {
   if (at >= MAX_CALLS_A_ROUND) return { ok: false, content: "not run: too many tool calls at once" };
   if ("malformed" in call) return { ok: false, content: "not run: the arguments were not a JSON object" };
   const offered = request.tools?.tools.find((tool) => tool.name === call.name);
@@ -114,4 +102,3 @@ async function mapBounded<T, R>(items: T[], width: number, work: (item: T, at: n
   await Promise.all(Array.from({ length: Math.min(width, items.length) }, worker));
   return results;
 }
-

@@ -6,14 +6,15 @@ import type { CacheVerdict, FinishReason, ModelType, Usage } from "../../../cont
 import { AppError, type Failure } from "../../../contracts/errors.ts";
 import type { ChatEvent } from "../../../contracts/events.ts";
 import type { LlmAgent, ModelMessage } from "../../../contracts/llm.ts";
+import type { Log } from "../../../contracts/log.ts";
 import type { ToolList, ToolServer } from "../../../contracts/tools.ts";
 import type { Cache } from "../cache/cache.ts";
 import type { CacheValue, Layer } from "../../../contracts/cache.ts";
 import type { CacheEntry } from "../cache/cache.ts";
-import type { ToolRound } from "../session/messages.ts";
+import type { ToolRound } from "../../../contracts/rounds.ts";
 import { runGraph } from "./graph.ts";
-import { entriesOf, type Found, type TurnSlots } from "./reuse.ts";
-import { createSteps, type Progress } from "./steps.ts";
+import { entriesOf, type Found, lookUp, type TurnSlots, turnSlots } from "./reuse.ts";
+import { type Progress, TurnSteps } from "./steps.ts";
 
 /** All that a turn runs on, as plain data. */
 export interface TurnRequest {
@@ -28,7 +29,7 @@ export interface TurnRequest {
   temperature: number | undefined;
   maxTokens: number | undefined;
   responseFormat: { type: "text" | "json_object" } | undefined;
-  /** System prompt, window of the session, the new message. */
+  /** The window of the session and the new message; the system prompt is added here. */
   context: ModelMessage[];
   /** The tools the model may call; undefined for none. */
   tools: ToolList | undefined;
@@ -44,6 +45,15 @@ export interface TurnDeps {
   now: () => number;
   newCallId: () => string;
   stallTimeoutMs: number;
+  log: Log;
+}
+
+/** What the steps of a turn share. */
+export interface TurnRun {
+  request: TurnRequest;
+  deps: TurnDeps;
+  emit: TurnEmitter;
+  signal: AbortSignal;
 }
 
 export interface TurnEmitter {
@@ -70,22 +80,40 @@ export interface TurnResult {
   entries: CacheEntry<Layer>[];
 }
 
+/** A turn whose cache read is under way. */
+export interface BegunTurn {
+  /** What the cache had to say; settles before any model is called. */
+  verdict: Promise<CacheVerdict>;
+  run(emit: TurnEmitter, signal: AbortSignal): Promise<TurnResult>;
+}
+
+export interface TurnRunner {
+  /** The cache read leaves before this returns, so that a write that follows does not hold it back. */
+  begin(request: TurnRequest): BegunTurn;
+}
+
+export function createTurnRunner(deps: TurnDeps): TurnRunner {
+  return {
+    begin(request) {
+      const slots = turnSlots(deps.cache, request);
+      const lookup = lookUp(deps.cache, slots, request);
+      return {
+        verdict: lookup.then((found) => found.answer.verdict),
+        run: async (emit, signal) => runTurn({ request, deps, emit, signal }, slots, await lookup),
+      };
+    },
+  };
+}
+
 const NO_USAGE: Usage = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
 
-export async function runTurn(
-  request: TurnRequest,
-  slots: TurnSlots,
-  lookup: Promise<Found>,
-  deps: TurnDeps,
-  emit: TurnEmitter,
-  signal: AbortSignal,
-): Promise<TurnResult> {
-  const found = await lookup;
+async function runTurn(run: TurnRun, slots: TurnSlots, found: Found): Promise<TurnResult> {
+  const { request, deps, emit } = run;
   const { turnId: turn_id, sessionId: session_id, messageId: message_id, model, modelType: provider } = request;
   const verdict = found.answer.verdict;
   emit.append({ event: "meta", data: { turn_id, session_id, message_id, model, provider, cache: verdict } });
   if (found.answer.verdict === "hit") return { outcome: replay(found.answer.value, deps, emit), entries: [] };
-  const steps = createSteps(request, found, deps, emit, signal);
+  const steps = new TurnSteps(run, found);
   try {
     if (request.cache.onlyIfCached) throw new AppError("cache_miss", "no cached answer to this request");
     await runGraph(steps);
@@ -94,16 +122,17 @@ export async function runTurn(
     const outcome = { ...base(steps.progress, verdict), ok: true, finishReason } as const;
     return { outcome, entries: entriesOf(outcome, request, slots, steps.progress.reusable) };
   } catch (error) {
-    return { outcome: { ...base(steps.progress, verdict), ok: false, failure: failureOf(error, signal) }, entries: [] };
+    return { outcome: { ...base(steps.progress, verdict), ok: false, failure: failureOf(error, run) }, entries: [] };
   }
 }
 
 /** An answer from the cache, told by the same events as when it was made. */
 function replay(answer: CacheValue<"llm">, deps: TurnDeps, emit: TurnEmitter): TurnOutcome {
   const { content, usage, model, provider } = answer;
-  const rounds = answer.rounds.map(
-    (round): ToolRound => ({ ...round, calls: round.calls.map((call) => ({ ...call, id: deps.newCallId() })) }),
-  );
+  const rounds = answer.rounds.map((round): ToolRound => ({
+    ...round,
+    calls: round.calls.map((call) => ({ ...call, id: deps.newCallId() })),
+  }));
   const tools = rounds[0]?.calls.map((call) => call.name) ?? [];
   emit.append({ event: "intent", data: { intent: tools.length > 0 ? "tools" : "answer", source: "cache", tools } });
   for (const round of rounds) {
@@ -122,9 +151,10 @@ function base(progress: Progress, cache: CacheVerdict): OutcomeBase {
 }
 
 /** What to tell of an error: a failure as it is, anything else dully. An abort can surface as any error. */
-function failureOf(error: unknown, signal: AbortSignal): Failure {
+function failureOf(error: unknown, { request, deps, signal }: TurnRun): Failure {
   if (signal.aborted) return { code: "cancelled", message: "the turn was stopped" };
   if (error instanceof AppError) return error.failure;
-  console.error(JSON.stringify({ service: "main", route: "turn", error: error instanceof Error ? error.name : "unknown" }));
+  const name = error instanceof Error ? error.name : "unknown";
+  deps.log({ service: "session", request_id: request.requestId, route: "turn", error: name });
   return { code: "internal", message: "the turn failed" };
 }

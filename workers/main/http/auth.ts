@@ -8,7 +8,7 @@ import type { AppContext } from "./context.ts";
 import { verifyCredential } from "./credentials.ts";
 
 export function requireUser(secretKey: string | undefined) {
-  return createMiddleware<AppContext>(async function requireUser(context, next) {
+  return createMiddleware<AppContext>(async function checkUser(context, next) {
     if (secretKey === undefined) throw new AppError("not_configured", "sign-in is not configured: SECRET_KEY");
     const [scheme, credential, ...rest] = (context.req.header("authorization") ?? "").split(" ");
     const bearer = scheme?.toLowerCase() === "bearer" && rest.length === 0;

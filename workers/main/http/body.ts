@@ -32,7 +32,9 @@ async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array
   if (Number(request.headers.get("content-length")) > maxBytes) throw tooLarge;
   const chunks: Uint8Array[] = [];
   let total = 0;
-  for await (const chunk of request.body ?? []) {
+  // A request's body is bytes.
+  const body: AsyncIterable<Uint8Array> | Uint8Array[] = request.body ?? [];
+  for await (const chunk of body) {
     total += chunk.byteLength;
     if (total > maxBytes) throw tooLarge;
     chunks.push(chunk);

@@ -43,6 +43,14 @@ export interface KeyInput extends User {
 /** A new API key. It is shown once. */
 export async function issueApiKey(input: KeyInput, secret: string): Promise<string> {
   const { id, role, keyId, nowSeconds, lifetimeSeconds } = input;
-  const claims = { iss: ISSUER, aud: AUDIENCE, sub: id, role, jti: keyId, iat: nowSeconds, exp: nowSeconds + lifetimeSeconds };
+  const claims = {
+    iss: ISSUER,
+    aud: AUDIENCE,
+    sub: id,
+    role,
+    jti: keyId,
+    iat: nowSeconds,
+    exp: nowSeconds + lifetimeSeconds,
+  };
   return KEY_PREFIX + (await sign(claims, secret, "HS256"));
 }

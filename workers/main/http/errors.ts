@@ -1,13 +1,15 @@
 /** Turns any thrown value into the one error envelope. A bug is logged by its name and answered dully. */
 import type { Context } from "hono";
 import { AppError, ERROR_STATUS, type Failure, toErrorBody } from "../../../contracts/errors.ts";
+import type { Log } from "../../../contracts/log.ts";
 import type { AppContext } from "./context.ts";
 
-export function respondToError(error: Error, context: Context<AppContext>): Response {
-  const requestId = context.get("requestId");
-  if (error instanceof AppError) return respondToFailure(error.failure, context);
-  console.error(JSON.stringify({ service: "main", request_id: requestId, error: error.name, stack: frames(error) }));
-  return respondToFailure({ code: "internal", message: "something went wrong on our side" }, context);
+export function respondToErrors(log: Log) {
+  return function respondToError(error: Error, context: Context<AppContext>): Response {
+    if (error instanceof AppError) return respondToFailure(error.failure, context);
+    log({ service: "main", request_id: context.get("requestId"), error: error.name, stack: frames(error) });
+    return respondToFailure({ code: "internal", message: "something went wrong on our side" }, context);
+  };
 }
 
 export function respondToFailure(failure: Failure, context: Context<AppContext>): Response {
@@ -24,5 +26,8 @@ export function respondToFailure(failure: Failure, context: Context<AppContext>)
 
 /** Where it happened, without the message, which can hold anything. */
 function frames(error: Error): string[] {
-  return (error.stack ?? "").split("\n").filter((line) => line.startsWith("    at ")).slice(0, 8);
+  return (error.stack ?? "")
+    .split("\n")
+    .filter((line) => line.startsWith("    at "))
+    .slice(0, 8);
 }

@@ -4,17 +4,24 @@
  */
 import { createMiddleware } from "hono/factory";
 import { routePath } from "hono/route";
+import type { Log } from "../../../contracts/log.ts";
 import type { AppContext } from "./context.ts";
 
-export function logRequests({ newId, now }: { newId: () => string; now: () => number }) {
-  return createMiddleware<AppContext>(async function logRequests(context, next) {
+export interface RequestLogOptions {
+  newId: () => string;
+  now: () => number;
+  log: Log;
+}
+
+export function logRequests({ newId, now, log }: RequestLogOptions) {
+  return createMiddleware<AppContext>(async function logRequest(context, next) {
     const startedAt = now();
     const requestId = newId();
     context.set("requestId", requestId);
     await next();
     context.header("x-request-id", requestId);
     const { status, headers } = context.res;
-    const line = {
+    log({
       service: "main",
       request_id: requestId,
       method: context.req.method,
@@ -23,7 +30,6 @@ export function logRequests({ newId, now }: { newId: () => string; now: () => nu
       ms: now() - startedAt,
       cache: headers.get("x-cache")?.toLowerCase(),
       turn_id: headers.get("x-turn-id") ?? undefined,
-    };
-    console.log(JSON.stringify(line));
+    });
   });
 }

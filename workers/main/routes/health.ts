@@ -28,7 +28,9 @@ export function healthRoutes({ probes, problems, now }: { probes: Probe[]; probl
     const down = dependencies.some(({ essential, status }) => essential && status === "unhealthy");
     const degraded = problems.length > 0 || dependencies.some(({ status }) => status !== "healthy");
     const status: Status = down ? "unhealthy" : degraded ? "degraded" : "healthy";
-    const shown = Object.fromEntries(dependencies.map(({ name, essential: _, ...rest }) => [name, rest]));
+    const shown = Object.fromEntries(
+      dependencies.map(({ name, status: state, latency_ms }) => [name, { status: state, latency_ms }]),
+    );
     return context.json({ status, dependencies: shown, configuration: problems }, down ? 503 : 200);
   });
 }

@@ -6,11 +6,11 @@ import { type Failure, isRetryable } from "../../../contracts/errors.ts";
 import type { ChatEvent } from "../../../contracts/events.ts";
 import type { ResolvedChat } from "../../../contracts/session.ts";
 import type { MessageStatus } from "../../../contracts/history.ts";
-import { requestMessages, systemMessage } from "../chat/prompt.ts";
-import { type Found, lookUp, turnSlots } from "../chat/reuse.ts";
-import { runTurn, type TurnDeps, type TurnOutcome, type TurnRequest, type TurnResult } from "../chat/turn.ts";
+import { type CacheVerdict, requestMessages } from "../../../contracts/chat.ts";
+import { toolsOf } from "../../../contracts/rounds.ts";
+import type { TurnOutcome, TurnRequest, TurnResult, TurnRunner } from "../chat/turn.ts";
 import type { ToolList } from "../../../contracts/tools.ts";
-import { createTurnLog, type TurnLog } from "./log.ts";
+import { TurnLog } from "./log.ts";
 import { appendMessage, contextWindow, lastMessage } from "./messages.ts";
 import type { Session } from "./session.ts";
 import { endTurn, insertTurn, type StoredOutcome, type TurnRow } from "./turns.ts";
@@ -19,7 +19,7 @@ export interface LiveTurn {
   id: string;
   log: TurnLog;
   /** What the cache had to say; settles before any model is called. */
-  found: Promise<Found>;
+  verdict: Promise<CacheVerdict>;
   /** Settles once the end is stored; rejects only when it could not be. */
   ended: Promise<EndedTurn>;
   abort: AbortController;
@@ -43,28 +43,28 @@ export interface LiveTurnInput {
 
 export interface LiveTurnHost {
   storage: DurableObjectStorage;
-  deps: TurnDeps;
+  turns: TurnRunner;
+  now: () => number;
   newId: () => string;
 }
 
 /** Starts a turn. When it returns, the cache has been asked and the user's message is written. */
 export function startLiveTurn(host: LiveTurnHost, input: LiveTurnInput): LiveTurn {
-  const { storage, deps } = host;
+  const { storage, turns, now } = host;
   const request = toTurnRequest(storage.sql, input);
-  const slots = turnSlots(deps.cache, request);
-  // Before the write below: a write holds back later requests until it is durable, so the two overlap.
-  const found = lookUp(deps.cache, slots, request);
+  // Before the write below: a write holds back later requests until it is durable, so the cache read and it overlap.
+  const begun = turns.begin(request);
   storage.transactionSync(() => {
     writeUserMessages(host, input);
     insertTurn(storage.sql, { id: input.turnId, messageId: input.messageId, requestId: input.requestId });
   });
-  const log = createTurnLog(storage.sql, input.turnId, deps.now);
+  const log = new TurnLog(storage.sql, input.turnId, now);
   const abort = new AbortController();
-  const ended = runTurn(request, slots, found, deps, log, abort.signal).then((result) => ({
+  const ended = begun.run(log, abort.signal).then((result) => ({
     outcome: finish(host, input, log, result),
     entries: result.entries,
   }));
-  return { id: input.turnId, log, found, ended, abort };
+  return { id: input.turnId, log, verdict: begun.verdict, ended, abort };
 }
 
 function toTurnRequest(sql: SqlStorage, input: LiveTurnInput): TurnRequest {
@@ -83,7 +83,7 @@ function toTurnRequest(sql: SqlStorage, input: LiveTurnInput): TurnRequest {
     temperature: chat.temperature,
     maxTokens: chat.maxTokens,
     responseFormat: request.response_format,
-    context: [systemMessage(), ...contextWindow(sql, upcoming, input.contextTokens)],
+    context: contextWindow(sql, upcoming, input.contextTokens),
     tools: offeredTools(tools, request.tools ?? "auto"),
     firstTurn: upcoming.length === 1 && lastMessage(sql).seq === 0,
     cache: {
@@ -102,12 +102,12 @@ function offeredTools(tools: ToolList | undefined, choice: "auto" | "none" | str
   return { version: tools.version, tools: tools.tools.filter((tool) => choice.includes(tool.name)) };
 }
 
-function writeUserMessages({ storage, deps, newId }: LiveTurnHost, { turnId, chat }: LiveTurnInput): void {
+function writeUserMessages({ storage, now, newId }: LiveTurnHost, { turnId, chat }: LiveTurnInput): void {
   let parentId = lastMessage(storage.sql).id;
   for (const { role, content } of requestMessages(chat.request)) {
     const id = newId();
     appendMessage(storage.sql, {
-      ...{ id, parentId, turnId, role, content, status: "complete", tokens: 0, details: {}, createdAtMs: deps.now() },
+      ...{ id, parentId, turnId, role, content, status: "complete", tokens: 0, details: {}, createdAtMs: now() },
     });
     parentId = id;
   }
@@ -115,7 +115,7 @@ function writeUserMessages({ storage, deps, newId }: LiveTurnHost, { turnId, cha
 
 /** The answer, the turn's end and the last events, in one transaction. */
 function finish(host: LiveTurnHost, input: LiveTurnInput, log: TurnLog, result: TurnResult): StoredOutcome {
-  const { storage, deps } = host;
+  const { storage, now } = host;
   const { outcome } = result;
   const stored = toStored(input, outcome);
   const state = stateOf(outcome);
@@ -124,7 +124,7 @@ function finish(host: LiveTurnHost, input: LiveTurnInput, log: TurnLog, result: 
     log.append({ event: "usage", data: outcome.usage });
     log.append(terminalEvent(stored, input.requestId));
     log.save();
-    endTurn(storage.sql, input.turnId, { state, outcome: stored, endedAtMs: deps.now() });
+    endTurn(storage.sql, input.turnId, { state, outcome: stored, endedAtMs: now() });
   });
   return stored;
 }
@@ -137,7 +137,7 @@ function stateOf(outcome: TurnOutcome): Exclude<TurnRow["state"], "running"> {
 }
 
 function writeAnswer(
-  { storage, deps }: LiveTurnHost,
+  { storage, now }: LiveTurnHost,
   input: LiveTurnInput,
   outcome: TurnOutcome,
   status: MessageStatus,
@@ -156,16 +156,15 @@ function writeAnswer(
       ...(outcome.ok && { finish_reason: outcome.finishReason }),
       ...(rounds.length > 0 && { rounds }),
     },
-    createdAtMs: deps.now(),
+    createdAtMs: now(),
   });
 }
 
 function toStored(input: LiveTurnInput, outcome: TurnOutcome): StoredOutcome {
   const { content, model, provider, usage, cache, rounds } = outcome;
-  const tools = rounds.flatMap((round) => round.calls.map((call) => call.name));
   return {
     ...{ messageId: input.messageId, response: content, model, provider, usage, cache },
-    toolsUsed: [...new Set(tools)],
+    toolsUsed: toolsOf(rounds),
     ...(outcome.ok ? { finishReason: outcome.finishReason } : { failure: outcome.failure }),
   };
 }

@@ -12,13 +12,7 @@ const LONGEST_SAVE_MS = 8_000;
 /** A batch is written early at this size: a row holds 2 MB at most. */
 const SAVE_CHARS = 64 * 1024;
 
-export interface TurnLog {
-  /** Appends an event; pending text goes before it. */
-  append(event: ChatEvent): void;
-  /** Appends text as `delta` events: at once, unless one went out less than 8 ms ago. */
-  text(text: string): void;
-  /** Writes what is not yet in SQLite. Call it inside a transaction to make it one with other rows. */
-  save(): void;
+export interface Viewable {
   /** The number of the newest event. */
   readonly last: number;
   /** True once the terminal event is in. */
@@ -29,88 +23,106 @@ export interface TurnLog {
   after(id: number): string;
 }
 
-export function createTurnLog(sql: SqlStorage, turnId: string, now: () => number): TurnLog {
-  const frames: string[] = [];
-  const waiting = new Set<() => void>();
-  let closed = false;
-  let pendingText = "";
-  let windowTimer: ReturnType<typeof setTimeout> | undefined;
-  let lastDeltaAt = Number.NEGATIVE_INFINITY;
-  let saved = 0;
-  let unsavedChars = 0;
-  let savedAt = now();
-  let saveEveryMs = FIRST_SAVE_MS;
+export class TurnLog implements Viewable {
+  readonly #sql: SqlStorage;
+  readonly #turnId: string;
+  readonly #now: () => number;
+  readonly #frames: string[] = [];
+  readonly #waiting = new Set<() => void>();
+  #closed = false;
+  #pendingText = "";
+  #windowTimer: ReturnType<typeof setTimeout> | undefined;
+  #lastDeltaAt = Number.NEGATIVE_INFINITY;
+  #saved = 0;
+  #unsavedChars = 0;
+  #savedAt: number;
+  #saveEveryMs = FIRST_SAVE_MS;
 
-  function push(event: ChatEvent): void {
-    if (closed) return;
-    const frame = encodeEvent(frames.length + 1, event);
-    frames.push(frame);
-    unsavedChars += frame.length;
-    closed = isTerminal(event);
-    for (const wake of waiting) wake();
-    waiting.clear();
-    if (unsavedChars >= SAVE_CHARS || now() - savedAt >= saveEveryMs) save();
+  constructor(sql: SqlStorage, turnId: string, now: () => number) {
+    this.#sql = sql;
+    this.#turnId = turnId;
+    this.#now = now;
+    this.#savedAt = now();
   }
 
-  function flushText(): void {
-    clearTimeout(windowTimer);
-    windowTimer = undefined;
-    if (pendingText === "") return;
-    const content = pendingText;
-    pendingText = "";
-    lastDeltaAt = now();
-    push({ event: "delta", data: { content } });
+  /** Appends an event; pending text goes before it. */
+  append(event: ChatEvent): void {
+    this.#flushText();
+    this.#push(event);
   }
 
-  function save(): void {
-    if (saved === frames.length) return;
-    sql.exec(
-      "INSERT INTO events (turn_id, first_id, frames) VALUES (?, ?, ?)",
-      turnId,
-      saved + 1,
-      frames.slice(saved).join(""),
-    );
-    saved = frames.length;
-    unsavedChars = 0;
-    savedAt = now();
-    saveEveryMs = Math.min(saveEveryMs * 2, LONGEST_SAVE_MS);
+  /** Appends text as `delta` events: at once, unless one went out less than 8 ms ago. */
+  text(text: string): void {
+    this.#pendingText += text;
+    const waitMs = this.#lastDeltaAt + DELTA_WINDOW_MS - this.#now();
+    if (waitMs <= 0) this.#flushText();
+    else this.#windowTimer ??= setTimeout(() => this.#flushText(), waitMs);
   }
 
-  return {
-    append(event) {
-      flushText();
-      push(event);
-    },
-    text(text) {
-      pendingText += text;
-      const wait = lastDeltaAt + DELTA_WINDOW_MS - now();
-      if (wait <= 0) flushText();
-      else windowTimer ??= setTimeout(flushText, wait);
-    },
-    save() {
-      flushText();
-      save();
-    },
-    get last() {
-      return frames.length;
-    },
-    get closed() {
-      return closed;
-    },
-    beyond(id, timeoutMs) {
-      if (closed || frames.length > id) return Promise.resolve();
-      return new Promise((resolve) => {
-        const timer = setTimeout(wake, timeoutMs);
-        function wake(): void {
-          clearTimeout(timer);
-          waiting.delete(wake);
-          resolve();
-        }
-        waiting.add(wake);
-      });
-    },
-    after: (id) => frames.slice(id).join(""),
-  };
+  /** Writes what is not yet in SQLite, as one row. Inside a transaction it is one with the other rows. */
+  save(): void {
+    this.#flushText();
+    this.#save();
+  }
+
+  get last(): number {
+    return this.#frames.length;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  beyond(id: number, timeoutMs: number): Promise<void> {
+    if (this.#closed || this.#frames.length > id) return Promise.resolve();
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        clearTimeout(timer);
+        this.#waiting.delete(wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, timeoutMs);
+      this.#waiting.add(wake);
+    });
+  }
+
+  after(id: number): string {
+    return this.#frames.slice(id).join("");
+  }
+
+  #push(event: ChatEvent): void {
+    if (this.#closed) return;
+    const frame = encodeEvent(this.#frames.length + 1, event);
+    this.#frames.push(frame);
+    this.#unsavedChars += frame.length;
+    this.#closed = isTerminal(event);
+    for (const wake of [...this.#waiting]) wake();
+    if (this.#unsavedChars >= SAVE_CHARS || this.#now() - this.#savedAt >= this.#saveEveryMs) this.#save();
+  }
+
+  #flushText(): void {
+    clearTimeout(this.#windowTimer);
+    this.#windowTimer = undefined;
+    if (this.#pendingText === "") return;
+    const content = this.#pendingText;
+    this.#pendingText = "";
+    this.#lastDeltaAt = this.#now();
+    this.#push({ event: "delta", data: { content } });
+  }
+
+  #save(): void {
+    if (this.#saved === this.#frames.length) return;
+    writeFrames(this.#sql, this.#turnId, this.#saved + 1, this.#frames.slice(this.#saved).join(""));
+    this.#saved = this.#frames.length;
+    this.#unsavedChars = 0;
+    this.#savedAt = this.#now();
+    this.#saveEveryMs = Math.min(this.#saveEveryMs * 2, LONGEST_SAVE_MS);
+  }
+}
+
+/** One row: the frames of the events from number `firstId` on. */
+export function writeFrames(sql: SqlStorage, turnId: string, firstId: number, frames: string): void {
+  sql.exec("INSERT INTO events (turn_id, first_id, frames) VALUES (?, ?, ?)", turnId, firstId, frames);
 }
 
 /** A finished turn's log as it stands in SQLite. */
@@ -123,13 +135,6 @@ export function readSavedLog(sql: SqlStorage, turnId: string): { last: number; a
     .toArray();
   const frames = rows.flatMap((row) => row.frames.split(/(?<=\n\n)/));
   return { last: frames.length, after: (id) => frames.slice(id).join("") };
-}
-
-export interface Viewable {
-  readonly last: number;
-  readonly closed: boolean;
-  beyond(id: number, timeoutMs: number): Promise<void>;
-  after(id: number): string;
 }
 
 /**

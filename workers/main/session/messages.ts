@@ -4,16 +4,8 @@
  */
 import type { ModelMessage } from "../../../contracts/llm.ts";
 import type { MessageStatus } from "../../../contracts/history.ts";
-import type { ToolCall } from "../../../contracts/tools.ts";
+import { estimateTokens, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
 import type { Usage } from "../../../contracts/chat.ts";
-
-/** One round of a turn in which the model asked for tools: its words, its calls and their results. */
-export interface ToolRound {
-  content: string;
-  calls: ToolCall[];
-  /** In the order of `calls`. */
-  results: { ok: boolean; content: string }[];
-}
 
 export interface MessageDetails {
   model?: string;
@@ -89,11 +81,6 @@ export function lastMessage(sql: SqlStorage): { seq: number; id: string | null }
   return row ?? { seq: 0, id: null };
 }
 
-/** About four characters a token: a bound for trimming, not a bill. */
-export function estimateTokens(text: string): number {
-  return Math.ceil(text.length / 4);
-}
-
 /**
  * What the model is shown: the newest messages that fit `tokenBudget` beside the `upcoming` ones, oldest first, then those.
  * Reads no more rows than it returns. It starts with a user's message, and a user's messages in a row are joined: a turn that
@@ -120,16 +107,6 @@ function toModelMessages(message: Message): ModelMessage[] {
   if (message.role === "user") return [{ role: "user", content: message.content }];
   const rounds = (message.details.rounds ?? []).flatMap(roundMessages);
   return [...rounds, { role: "assistant", content: message.content }];
-}
-
-/** A tool round as the model is shown it. */
-export function roundMessages(round: ToolRound): ModelMessage[] {
-  return [
-    { role: "assistant", content: round.content, toolCalls: round.calls },
-    ...round.calls.map(
-      (call, at): ModelMessage => ({ role: "tool", toolCallId: call.id, content: round.results[at]?.content ?? "" }),
-    ),
-  ];
 }
 
 function joinRuns(messages: ModelMessage[]): ModelMessage[] {

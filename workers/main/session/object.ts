@@ -3,11 +3,15 @@
  * State: SQLite (storage.ts) and the one live turn. It refuses anyone but the session's owner, as if there were no session.
  */
 import { DurableObject } from "cloudflare:workers";
+import { requestMessages } from "../../../contracts/chat.ts";
 import { AppError } from "../../../contracts/errors.ts";
 import type { HistoryStore } from "../../../contracts/history.ts";
+import type { Log } from "../../../contracts/log.ts";
 import { newTurnId } from "../../../contracts/ids.ts";
 import type { SessionCommand, StartTurn, WatchTurn } from "../../../contracts/session.ts";
-import type { TurnDeps } from "../chat/turn.ts";
+import type { ToolServer } from "../../../contracts/tools.ts";
+import type { Cache } from "../cache/cache.ts";
+import type { TurnRunner } from "../chat/turn.ts";
 import { type LiveTurn, startLiveTurn } from "./live-turn.ts";
 import { readSavedLog, viewLog, type Viewable } from "./log.ts";
 import { drainOutbox } from "./outbox.ts";
@@ -24,8 +28,13 @@ const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 60_000;
 const TITLE_CHARS = 80;
 
-export interface SessionDeps extends TurnDeps {
+export interface SessionDeps {
+  turns: TurnRunner;
+  tools: ToolServer;
+  cache: Pick<Cache, "write">;
   history: HistoryStore;
+  log: Log;
+  now: () => number;
   newId: () => string;
   /** 0 <= x < 1 */
   random: () => number;
@@ -82,7 +91,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     if (session.id !== command.sessionId) throw new AppError("not_found", "there is no such session");
     forgetLogs(storage.sql, deps.now() - KEPT_MS);
     const live = startLiveTurn(
-      { storage, deps, newId: deps.newId },
+      { storage, turns: deps.turns, now: deps.now, newId: deps.newId },
       {
         turnId: this.#nextTurnId(session),
         messageId: deps.newId(),
@@ -107,11 +116,9 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
 
   #create({ sessionId, userId, chat }: StartTurn): Session {
     if (readSession(this.ctx.storage.sql) !== undefined) throw new AppError("conflict", "the session is there already");
-    const first = chat.request.prompt ?? chat.request.messages?.[0]?.content ?? chat.request.parts ?? "";
-    const text = typeof first === "string" ? first : (first[0]?.text ?? "");
     return createSession(this.ctx.storage.sql, {
       ...{ id: sessionId, userId, modelType: chat.modelType, modelName: chat.model },
-      title: text.slice(0, TITLE_CHARS),
+      title: requestMessages(chat.request)[0]?.content.slice(0, TITLE_CHARS) ?? "",
       stored: chat.request.store ?? true,
       createdAtMs: this.#deps.now(),
     });
@@ -133,8 +140,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
   }
 
   async #stream(live: LiveTurn, session: Session): Promise<Response> {
-    const found = await live.found;
-    const headers = turnHeaders(live.id, session.id, found.answer.verdict);
+    const headers = turnHeaders(live.id, session.id, await live.verdict);
     return eventStream(viewLog(live.log, 0, this.#deps.keepAliveMs), headers);
   }
 
@@ -175,8 +181,8 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
   }
 
   async #drainOnce(): Promise<void> {
-    const { now, random, history } = this.#deps;
-    const outcome = await drainOutbox(this.ctx.storage.sql, history, now).catch(() => "waiting" as const);
+    const { now, random } = this.#deps;
+    const outcome = await drainOutbox({ ...this.#deps, sql: this.ctx.storage.sql }).catch(() => "waiting" as const);
     if (outcome === "drained") {
       this.#failedDrains = 0;
       return;

@@ -3,7 +3,7 @@
  * What had been saved of the answer is kept as an interrupted message, and the log gets its terminal event.
  */
 import { createEventDecoder, encodeEvent } from "../../../contracts/events.ts";
-import { readSavedLog } from "./log.ts";
+import { readSavedLog, writeFrames } from "./log.ts";
 import { terminalEvent } from "./live-turn.ts";
 import { appendMessage, lastMessage } from "./messages.ts";
 import { endTurn, runningTurns, type StoredOutcome, type TurnRow } from "./turns.ts";
@@ -39,6 +39,6 @@ function interrupt(sql: SqlStorage, turn: TurnRow, nowMs: number): void {
     });
   }
   const frame = encodeEvent(log.last + 1, terminalEvent(outcome, turn.requestId));
-  sql.exec("INSERT INTO events (turn_id, first_id, frames) VALUES (?, ?, ?)", turn.id, log.last + 1, frame);
+  writeFrames(sql, turn.id, log.last + 1, frame);
   endTurn(sql, turn.id, { state, outcome, endedAtMs: nowMs });
 }

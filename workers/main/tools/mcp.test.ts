@@ -14,8 +14,14 @@ interface Seen {
 
 type Answer = (seen: Seen, init: RequestInit) => Response | Promise<Response>;
 
-const result = (value: unknown): Answer => ({ body }) => Response.json({ jsonrpc: "2.0", id: body.id, result: value });
-const rpcError = (code: number): Answer => ({ body }) => Response.json({ jsonrpc: "2.0", id: body.id, error: { code, message: SECRET } });
+const result =
+  (value: unknown): Answer =>
+  ({ body }) =>
+    Response.json({ jsonrpc: "2.0", id: body.id, result: value });
+const rpcError =
+  (code: number): Answer =>
+  ({ body }) =>
+    Response.json({ jsonrpc: "2.0", id: body.id, error: { code, message: SECRET } });
 
 const probe = {
   name: "probe",
@@ -24,7 +30,8 @@ const probe = {
   annotations: { readOnlyHint: true, idempotentHint: true },
   _meta: { "basechat/cost": "free", "basechat/private": false },
 };
-const listOf = (version: string, tools: unknown[] = [probe]) => result({ tools, _meta: { "basechat/version": version } });
+const listOf = (version: string, tools: unknown[] = [probe]) =>
+  result({ tools, _meta: { "basechat/version": version } });
 const text = (content: string, more: object = {}) => result({ content: [{ type: "text", text: content }], ...more });
 
 /** A tool server whose other side is `answer`; `seen` counts every HTTP request. */
@@ -35,12 +42,30 @@ function setUp(answer: Answer, options: Partial<McpToolServerOptions> = {}) {
   const cache: ToolListCache = { fetchedAtMs: 0, nextTryMs: 0 };
   const state = { answer };
   const fetch: McpToolServerOptions["fetch"] = async (_url, init = {}) => {
-    const one: Seen = { method: init.method ?? "GET", headers: new Headers(init.headers), body: JSON.parse(String(init.body)) };
+    const one: Seen = {
+      method: init.method ?? "GET",
+      headers: new Headers(init.headers),
+      body: JSON.parse(String(init.body)),
+    };
     seen.push(one);
     return await state.answer(one, init);
   };
-  const all = { fetch, now: () => clock.ms, cache, waitUntil: (work: Promise<unknown>) => behind.push(work), ...options };
-  return { tools: createMcpToolServer(all), another: () => createMcpToolServer(all), seen, clock, behind, state, cache };
+  const all = {
+    fetch,
+    now: () => clock.ms,
+    cache,
+    waitUntil: (work: Promise<unknown>) => behind.push(work),
+    ...options,
+  };
+  return {
+    tools: createMcpToolServer(all),
+    another: () => createMcpToolServer(all),
+    seen,
+    clock,
+    behind,
+    state,
+    cache,
+  };
 }
 
 /** A response that never comes, and a promise of the abort that its request gets. */
@@ -61,7 +86,15 @@ describe("the tool list", () => {
     expect(await tools.list(context)).toEqual({
       version: "v1",
       tools: [
-        { name: "probe", description: "A probe.", inputSchema: probe.inputSchema, readOnly: true, idempotent: true, private: false, cost: "free" },
+        {
+          name: "probe",
+          description: "A probe.",
+          inputSchema: probe.inputSchema,
+          readOnly: true,
+          idempotent: true,
+          private: false,
+          cost: "free",
+        },
       ],
     });
     expect(seen.map(({ method, body }) => [method, body.method])).toEqual([["POST", "tools/list"]]);
@@ -74,7 +107,12 @@ describe("the tool list", () => {
 
   it("believes the less trusting answer where a tool says nothing of itself", async () => {
     const { tools } = setUp(listOf("v1", [{ name: "probe", inputSchema: { type: "object" } }]));
-    expect((await tools.list(context))?.tools[0]).toMatchObject({ readOnly: false, idempotent: false, private: true, cost: "metered" });
+    expect((await tools.list(context))?.tools[0]).toMatchObject({
+      readOnly: false,
+      idempotent: false,
+      private: true,
+      cost: "metered",
+    });
   });
 
   it("P1: is asked for once in 60 s by all servers of an isolate", async () => {
@@ -122,11 +160,20 @@ describe("the tool list", () => {
     ["answers with a JSON-RPC error", rpcError(-32603)],
     ["sends no version", result({ tools: [probe] })],
     ["sends no tools", result({})],
-    ["sends too many tools", listOf("v1", Array.from({ length: 129 }, () => probe))],
+    [
+      "sends too many tools",
+      listOf(
+        "v1",
+        Array.from({ length: 129 }, () => probe),
+      ),
+    ],
     ["sends a name no model can say", listOf("v1", [{ ...probe, name: "a b" }])],
     ["sends a huge description", listOf("v1", [{ ...probe, description: "x".repeat(5_000) }])],
     ["never stops sending", () => endless("application/json")],
-    ["redirects elsewhere", () => new Response(null, { status: 302, headers: { location: "https://evil.example.com/" } })],
+    [
+      "redirects elsewhere",
+      () => new Response(null, { status: 302, headers: { location: "https://evil.example.com/" } }),
+    ],
   ])("F33: there are no tools when the server %s", async (_what, answer) => {
     const { tools, seen } = setUp(answer);
     expect(await tools.list(context)).toBeUndefined();
@@ -160,7 +207,11 @@ describe("a tool call", () => {
 
   it("reads an answer that comes as a stream of events", async () => {
     const { tools } = setUp(({ body }) => {
-      const message = JSON.stringify({ jsonrpc: "2.0", id: body.id, result: { content: [{ type: "text", text: "ok" }] } });
+      const message = JSON.stringify({
+        jsonrpc: "2.0",
+        id: body.id,
+        result: { content: [{ type: "text", text: "ok" }] },
+      });
       return new Response(`event: message\ndata: ${message}\n\n`, { headers: { "content-type": "text/event-stream" } });
     });
     expect(await tools.call(call, context, never)).toEqual({ ok: true, content: "ok" });
@@ -235,7 +286,10 @@ describe("a tool call", () => {
 
   it("already aborted, it makes no request", async () => {
     const { tools, seen } = setUp(text("no"));
-    expect(await tools.call(call, context, AbortSignal.abort())).toEqual({ ok: false, content: "The tool call was cancelled." });
+    expect(await tools.call(call, context, AbortSignal.abort())).toEqual({
+      ok: false,
+      content: "The tool call was cancelled.",
+    });
     expect(seen).toHaveLength(0);
   });
 

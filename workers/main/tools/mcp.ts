@@ -5,11 +5,9 @@
  */
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { Protocol } from "@modelcontextprotocol/sdk/shared/protocol.js";
-import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js";
 import {
   type CallToolResult,
   CallToolResultSchema,
-  ErrorCode,
   LATEST_PROTOCOL_VERSION,
   ListToolsResultSchema,
   McpError,
@@ -18,7 +16,14 @@ import {
   type Result as McpResult,
 } from "@modelcontextprotocol/sdk/types.js";
 import { z } from "zod";
-import type { CallContext, ToolCall, ToolDefinition, ToolList, ToolOutcome, ToolServer } from "../../../contracts/tools.ts";
+import type {
+  CallContext,
+  ToolCall,
+  ToolDefinition,
+  ToolList,
+  ToolOutcome,
+  ToolServer,
+} from "../../../contracts/tools.ts";
 
 const URL_OF_SERVER = new URL("https://mcp.internal/mcp"); // the binding decides who answers, not the name
 const FRESH_MS = 60_000;
@@ -29,6 +34,8 @@ const RETRY_MS = 5_000;
 const LIST_TIMEOUT_MS = 3_000;
 /** The server's own limit of a tool is 15 s. */
 const CALL_TIMEOUT_MS = 17_000;
+/** JSON-RPC 2.0, section 5.1. */
+const INVALID_PARAMS = -32602;
 const MAX_CONTENT_BYTES = 256 * 1024;
 /** 256 KiB of content may take six times as many bytes in JSON. */
 const MAX_BODY_BYTES = 2 * 1024 * 1024;
@@ -100,7 +107,9 @@ const ListedTool = z.object({
   description: z.string().max(4_096).default(""),
   inputSchema: z.record(z.string(), z.unknown()),
   // what a tool does not say of itself is taken for the less trusting answer
-  annotations: z.object({ readOnlyHint: z.boolean().default(false), idempotentHint: z.boolean().default(false) }).prefault({}),
+  annotations: z
+    .object({ readOnlyHint: z.boolean().default(false), idempotentHint: z.boolean().default(false) })
+    .prefault({}),
   _meta: z
     .object({
       "basechat/cost": z.enum(["free", "metered"]).default("metered"),
@@ -128,7 +137,13 @@ async function fetchList(options: McpToolServerOptions, context: CallContext): P
   }
 }
 
-function toDefinition({ name, description, inputSchema, annotations, _meta }: z.infer<typeof ListedTool>): ToolDefinition {
+function toDefinition({
+  name,
+  description,
+  inputSchema,
+  annotations,
+  _meta,
+}: z.infer<typeof ListedTool>): ToolDefinition {
   return {
     name,
     description,
@@ -184,7 +199,7 @@ function startLimit(ms: number): { signal: AbortSignal; stop: () => void } {
 function describeFailure(error: unknown, signal: AbortSignal, limit: AbortSignal): string {
   if (signal.aborted) return "The tool call was cancelled.";
   if (limit.aborted) return "The tool did not answer in time.";
-  if (error instanceof McpError && error.code === ErrorCode.InvalidParams) return "There is no such tool.";
+  if (error instanceof McpError && error.code === INVALID_PARAMS) return "There is no such tool.";
   return "The tool could not be reached.";
 }
 
@@ -195,7 +210,8 @@ function toText({ content, structuredContent }: CallToolResult): string {
     .map((part) => {
       if (part.type === "text") return part.text;
       if (part.type === "resource_link") return `[link to ${part.uri}]`;
-      if (part.type === "resource") return "text" in part.resource ? part.resource.text : `[resource ${part.resource.uri}]`;
+      if (part.type === "resource")
+        return "text" in part.resource ? part.resource.text : `[resource ${part.resource.uri}]`;
       return `[${part.type}, ${part.mimeType}]`;
     })
     .join("\n");
@@ -212,7 +228,7 @@ function capBytes(text: string): string {
 
 /**
  * The SDK's protocol engine without the handshake of its `Client`: the server keeps no sessions, so `initialize` would be
- * a round trip for nothing. `Client` also brings Ajv, which cannot run on workerd and is larger than the rest.
+ * a round trip for nothing. `Client` also imports Ajv, which cannot run on workerd and doubles the size of what is here.
  */
 class StatelessClient extends Protocol<McpRequest, Notification, McpResult> {
   protected override assertCapabilityForMethod(): void {}
@@ -232,19 +248,27 @@ interface Exchange {
  * One client for one request. An abort closes the client, which ends the HTTP request; the SDK's own cancellation would
  * send a second request, to a server that has nothing to cancel.
  */
-async function exchange<T>({ options, context, signal }: Exchange, ask: (client: StatelessClient) => Promise<T>): Promise<T> {
+async function exchange<T>(
+  { options, context, signal }: Exchange,
+  ask: (client: StatelessClient) => Promise<T>,
+): Promise<T> {
   signal.throwIfAborted();
   const transport = new StreamableHTTPClientTransport(URL_OF_SERVER, {
     fetch: async (url, init) => capBody(await options.fetch(url, init)),
     requestInit: { headers: { "x-request-id": context.requestId, "x-basechat-user": context.userId } },
-    reconnectionOptions: { maxRetries: 0, initialReconnectionDelay: 0, maxReconnectionDelay: 0, reconnectionDelayGrowFactor: 1 },
+    reconnectionOptions: {
+      maxRetries: 0,
+      initialReconnectionDelay: 0,
+      maxReconnectionDelay: 0,
+      reconnectionDelayGrowFactor: 1,
+    },
   });
   transport.setProtocolVersion(LATEST_PROTOCOL_VERSION);
   const client = new StatelessClient();
   const close = () => void client.close();
   signal.addEventListener("abort", close, { once: true });
   try {
-    await client.connect(transport as Transport); // its sessionId getter is typed without exactOptionalPropertyTypes
+    await client.connect(transport);
     return await ask(client);
   } finally {
     signal.removeEventListener("abort", close);
@@ -254,7 +278,7 @@ async function exchange<T>({ options, context, signal }: Exchange, ask: (client:
 
 /** The response with a body that fails above the limit, whatever its headers said. */
 function capBody(response: Response): Response {
-  const reader = response.body?.getReader();
+  const reader: ReadableStreamDefaultReader<Uint8Array> | undefined = response.body?.getReader();
   if (reader === undefined) return response;
   let bytes = 0;
   const body = new ReadableStream<Uint8Array>({

@@ -59,36 +59,57 @@ describe("arithmetic", () => {
     fc.assert(
       fc.property(sample, ({ text, value }) => {
         const outcome = evaluateArithmetic(text);
-        if (outcome.ok) expect(outcome.value).toBe(value);
-        else expect(Number.isFinite(value) && !outcome.reason.includes("nested")).toBe(false);
+        expect(outcome).toEqual(
+          Number.isFinite(value) ? { ok: true, value } : { ok: false, reason: "The result is not a finite number." },
+        );
       }),
       { numRuns: 2_000 },
     );
   });
 
   it("answers any text with a finite number, a truth value or a reason", () => {
-    const alphabet = fc.constantFrom(..."0123456789.+-*/%^!<>=(), eE", "sqrt(", "max(", "__proto__", "constructor", '"', "[", ";");
+    const alphabet = fc.constantFrom(
+      ...Array.from("0123456789.+-*/%^!<>=(), eE"),
+      "sqrt(",
+      "max(",
+      "__proto__",
+      "constructor",
+      '"',
+      "[",
+      ";",
+    );
     fc.assert(
       fc.property(fc.string({ unit: alphabet, maxLength: 500 }), (text) => {
         const outcome = evaluateArithmetic(text);
-        expect(outcome.ok ? typeof outcome.value === "boolean" || Number.isFinite(outcome.value) : outcome.reason).toBeTruthy();
+        expect(
+          outcome.ok ? typeof outcome.value === "boolean" || Number.isFinite(outcome.value) : outcome.reason,
+        ).toBeTruthy();
       }),
       { numRuns: 5_000 },
     );
   });
 
-  it.each(["a = 1", "f(x) = x", "[1, 2]", '"text"', "{a: 1}", "cos.constructor", "import(1)", "1; 2", "constructor(1)", "`1`"])(
-    "refuses %s",
-    (expression) => expect(evaluateArithmetic(expression).ok).toBe(false),
-  );
+  it.each([
+    "a = 1",
+    "f(x) = x",
+    "[1, 2]",
+    '"text"',
+    "{a: 1}",
+    "cos.constructor",
+    "import(1)",
+    "1; 2",
+    "constructor(1)",
+    "`1`",
+  ])("refuses %s", (expression) => expect(evaluateArithmetic(expression).ok).toBe(false));
 
   it.each(["", "1 +", "(1", "1)", "2 pi", "1,2", "max()", "pow(1)", "sqrt 4", "1 < 2 < 3", "1 + true", "not 1"])(
     "says why it cannot read %j",
     (expression) => expect(valueOf(expression)).toMatch(/^[A-Z"].*\.$/),
   );
 
-  it.each(["9^9^9^9", "1/0", "sqrt(-1)", "171!", "factorial(1e9)", "(1/0) - (1/0)", "1e999"])("%s is not a finite number", (expression) =>
-    expect(valueOf(expression)).toBe("The result is not a finite number."),
+  it.each(["9^9^9^9", "1/0", "sqrt(-1)", "171!", "factorial(1e9)", "(1/0) - (1/0)", "1e999"])(
+    "%s is not a finite number",
+    (expression) => expect(valueOf(expression)).toBe("The result is not a finite number."),
   );
 
   it.each(["(".repeat(250), "-".repeat(499) + "1", "2^".repeat(249) + "1", "sin(".repeat(125), "not ".repeat(124)])(

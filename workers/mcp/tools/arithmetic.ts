@@ -37,7 +37,10 @@ const TOKEN = /\s*(\d+\.?\d*(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?|[a-z][a-z0-9]*|\*
 const ALIASES = new Map(Object.entries({ "**": "^", "×": "*", "·": "*", "÷": "/", "−": "-" }));
 
 function tokenize(expression: string): string[] {
-  const text = expression.toLowerCase().replace(/[×·÷−]/g, (sign) => ALIASES.get(sign) ?? sign).trimEnd();
+  const text = expression
+    .toLowerCase()
+    .replace(/[×·÷−]/g, (sign) => ALIASES.get(sign) ?? sign)
+    .trimEnd();
   const tokens: string[] = [];
   TOKEN.lastIndex = 0;
   while (TOKEN.lastIndex < text.length) {
@@ -120,12 +123,13 @@ function callFunction(name: string, state: State): Value {
   const known = FUNCTIONS.get(name);
   if (known === undefined) throw new Refusal(`"${name}" is not known here.`);
   const args: number[] = [];
-  for (expect(state, "("); args.length === 0 || state.tokens[state.at] === ","; ) {
+  for (expect(state, "("); args.length === 0 || state.tokens[state.at] === ",";) {
     if (args.length > 0) state.at++;
     args.push(asNumber(readExpression(state, 0)));
   }
   expect(state, ")");
-  if (args.length < known.min || args.length > known.max) throw new Refusal(`"${name}" takes another number of arguments.`);
+  if (args.length < known.min || args.length > known.max)
+    throw new Refusal(`"${name}" takes another number of arguments.`);
   return known.apply(...args);
 }
 

@@ -20,7 +20,10 @@ export const calculator: Tool<typeof Input> = {
   run({ expression }) {
     const outcome = evaluateArithmetic(expression);
     if (!outcome.ok) return { ok: false, content: outcome.reason };
-    return { ok: true, content: typeof outcome.value === "number" ? formatNumber(outcome.value) : String(outcome.value) };
+    return {
+      ok: true,
+      content: typeof outcome.value === "number" ? formatNumber(outcome.value) : String(outcome.value),
+    };
   },
 };
 

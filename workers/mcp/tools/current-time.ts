@@ -16,7 +16,9 @@ export const currentTime: Tool<typeof Input> = {
   annotations: { readOnly: true, idempotent: false, private: false, cost: "free" },
   run({ timezone = "UTC" }, context) {
     const text = formatTime(context.now(), timezone);
-    return text === undefined ? { ok: false, content: "There is no time zone of that name." } : { ok: true, content: text };
+    return text === undefined
+      ? { ok: false, content: "There is no time zone of that name." }
+      : { ok: true, content: text };
   },
 };
 

@@ -1,0 +1,35 @@
+/**
+ * Tool rounds: what the model did with tools before its answer, as a session keeps it and as a model is shown it again.
+ * Pure.
+ */
+import type { ModelMessage } from "./llm.ts";
+import type { ToolCall } from "./tools.ts";
+
+/** One reply of the model in which it asked for tools: its words, its calls and their results. */
+export interface ToolRound {
+  content: string;
+  calls: ToolCall[];
+  /** In the order of `calls`. */
+  results: { ok: boolean; content: string }[];
+}
+
+export function roundMessages(round: ToolRound): ModelMessage[] {
+  return [
+    { role: "assistant", content: round.content, toolCalls: round.calls },
+    ...round.calls.map((call, at): ModelMessage => ({
+      role: "tool",
+      toolCallId: call.id,
+      content: round.results[at]?.content ?? "",
+    })),
+  ];
+}
+
+/** The names of the tools that ran, each once. */
+export function toolsOf(rounds: ToolRound[]): string[] {
+  return [...new Set(rounds.flatMap((round) => round.calls.map((call) => call.name)))];
+}
+
+/** About four characters a token: a bound for trimming, not a bill. */
+export function estimateTokens(text: string): number {
+  return Math.ceil(text.length / 4);
+}
