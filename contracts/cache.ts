@@ -2,7 +2,7 @@
  * What the three cache layers hold. Pure; every stored envelope is checked by these schemas when it is read, and one that does
  * not fit is a miss.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { Usage } from "./chat.ts";
 
 export const LAYERS = ["llm", "intent", "mcp"] as const;

@@ -2,7 +2,7 @@
  * The chat request and its JSON reply, as the API shows them.
  * Pure. Unknown fields are refused; role "system" is not a client's to send.
  */
-import { z } from "zod";
+import * as z from "zod";
 
 /** Longest text of one message, in UTF-16 code units. */
 export const MAX_TEXT_CHARS = 100_000;

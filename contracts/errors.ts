@@ -2,7 +2,7 @@
  * Error codes, their HTTP status, and the one wire form of an error.
  * Pure. Public messages are ours; causes (vendor text, SQL, stacks) never enter a wire form.
  */
-import { z } from "zod";
+import * as z from "zod";
 
 /** Every code the API can answer with. A new code does not compile without a status. */
 export const ERROR_STATUS = {

@@ -2,7 +2,7 @@
  * The events of a turn and their one SSE encoder and decoder.
  * Pure. Data is JSON on one line, so no content can forge a frame.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { CacheVerdict, FinishReason, Usage } from "./chat.ts";
 import { ERROR_STATUS, type ErrorCode } from "./errors.ts";
 

@@ -2,7 +2,7 @@
  * Tools as the workflow and the model see them. Pure; the Model Context Protocol's own types stay in its two files
  * (workers/mcp/server.ts, workers/main/tools/mcp.ts).
  */
-import { z } from "zod";
+import * as z from "zod";
 
 export const ToolDefinition = z.object({
   name: z.string(),

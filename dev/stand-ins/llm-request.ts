@@ -2,7 +2,7 @@
  * The part of a Chat Completions request that the stand-in reads. Pure.
  * Refuses, as OpenAI does, a body without messages and tool messages that answer no call, or leave one unanswered.
  */
-import { z } from "zod";
+import * as z from "zod";
 
 const Text = z.union([z.string(), z.null(), z.array(z.looseObject({ text: z.string().optional() }))]).optional();
 

@@ -6,7 +6,7 @@
  * and cuts the connection before the answer.
  */
 import type { IncomingHttpHeaders } from "node:http";
-import { z } from "zod";
+import * as z from "zod";
 import { openPglite, openPostgres, type Database, type QueryOutcome, type Session } from "./neon-database.ts";
 import { replyJson, serveStandIn, type Handle, type StandIn } from "./serve.ts";
 

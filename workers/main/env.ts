@@ -2,7 +2,7 @@
  * main's configuration, checked once per isolate. A missing or malformed key is named, its value never;
  * the feature that needs it stays closed, the others work.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { ModelType } from "../../contracts/chat.ts";
 
 /** An empty line of .dev.vars counts as missing. */

@@ -2,7 +2,7 @@
  * Reads a JSON body once: counted while it comes, strict UTF-8, then checked by its schema.
  * Refuses other media types, a body over the limit whatever Content-Length says, and everything that the schema does not name.
  */
-import type { z } from "zod";
+import type * as z from "zod";
 import { AppError } from "../../../contracts/errors.ts";
 
 export const MAX_BODY_BYTES = 1024 * 1024;

@@ -3,7 +3,7 @@
  * without a look-up. Refuses every other algorithm, issuer and audience, and a token without an end.
  */
 import { sign, verify } from "hono/jwt";
-import { z } from "zod";
+import * as z from "zod";
 
 const ISSUER = "basechat";
 const AUDIENCE = "basechat";

@@ -3,7 +3,7 @@
  * these routes say who asks for what and hand the object's answer on.
  */
 import { Hono } from "hono";
-import { z } from "zod";
+import * as z from "zod";
 import { ChatRequest } from "../../../contracts/chat.ts";
 import { AppError } from "../../../contracts/errors.ts";
 import type { ResolvedChat, SessionCommand } from "../../../contracts/session.ts";

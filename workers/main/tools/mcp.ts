@@ -15,7 +15,7 @@ import {
   type Request as McpRequest,
   type Result as McpResult,
 } from "@modelcontextprotocol/sdk/types.js";
-import { z } from "zod";
+import * as z from "zod";
 import type {
   CallContext,
   ToolCall,
