@@ -7,6 +7,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["{contracts,db,workers,dev,test,bench}/**/*.test.ts"],
+    globalSetup: ["test/bundles.ts"],
     setupFiles: ["./test/network.ts"],
     reporters: ["default", "./test/summary-reporter.ts"],
     pool: "forks",

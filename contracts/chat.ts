@@ -5,11 +5,11 @@
 import * as z from "zod";
 
 /** Longest text of one message, in UTF-16 code units. */
-export const MAX_TEXT_CHARS = 100_000;
-export const MAX_MESSAGES = 1_000;
+const MAX_TEXT_CHARS = 100_000;
+const MAX_MESSAGES = 1_000;
 
 /** Text that a person can see: not empty, not only white space or zero-width characters, no NUL. */
-export const VisibleText = z
+const VisibleText = z
   .string()
   .max(MAX_TEXT_CHARS)
   .refine((text) => !text.includes("\u0000"), "must not contain NUL")
@@ -26,19 +26,19 @@ const InputMessage = z.strictObject({
   content: z.union([VisibleText, Parts]),
 });
 
-export const CacheControl = z.strictObject({
+const CacheControl = z.strictObject({
   mode: z.enum(["default", "no-cache", "no-store", "only-if-cached"]).default("default"),
   /** Narrows the scope: an entry that could be shared is kept for its user. */
   scope: z.enum(["user"]).optional(),
   ttl_seconds: z.int().min(1).max(86_400).optional(),
 });
 
-export const ResponseFormat = z.discriminatedUnion("type", [
+const ResponseFormat = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("text") }),
   z.strictObject({ type: z.literal("json_object") }),
 ]);
 
-export const ToolChoice = z.union([
+const ToolChoice = z.union([
   z.enum(["auto", "none"]),
   z
     .array(z.string().regex(/^[\w.-]{1,64}$/))

@@ -46,12 +46,13 @@ const DECODERS: Record<Dialect, (options: DecoderOptions) => Decoder> = { "opena
 /** Chat Completions over SSE. The finish is held back until [DONE] or the end: usage follows it on the wire. */
 function createOpenAiChatDecoder({ newCallId }: DecoderOptions): Decoder {
   const lines = createDataLineReader();
-  const reply = createReply();
+  const reply = new Reply();
+  let last: ModelEvent[] = [];
   let closed = false;
 
-  const close = (...last: ModelEvent[]): void => {
+  const close = (...events: ModelEvent[]): void => {
     closed = true;
-    reply.events.push(...last);
+    last = events;
   };
   const take = (payload: string): boolean => {
     if (payload.startsWith("[DONE]")) close(...reply.conclude(newCallId));
@@ -64,8 +65,7 @@ function createOpenAiChatDecoder({ newCallId }: DecoderOptions): Decoder {
   /** Text that came in one push is one event. */
   const drain = (): ModelEvent[] => {
     const text = reply.takeText();
-    const events = reply.events.splice(0);
-    return text === "" ? events : [{ type: "text", text }, ...events];
+    return text === "" ? [...last] : [{ type: "text", text }, ...last];
   };
 
   return {
@@ -84,53 +84,52 @@ function createOpenAiChatDecoder({ newCallId }: DecoderOptions): Decoder {
 }
 
 /** What the frames said so far. */
-function createReply() {
-  const calls = createToolCallDeltas();
-  let text = "";
-  let usage: Usage | undefined;
-  let finish: FinishReason | "unknown" | undefined;
+class Reply {
+  readonly #calls = createToolCallDeltas();
+  #text = "";
+  #usage: Usage | undefined;
+  #finish: FinishReason | "unknown" | undefined;
 
-  const readChoice = (choice: unknown): Failure | undefined => {
-    if (!isRecord(choice)) return NOT_OURS;
-    const { delta, finish_reason: reason } = choice as { delta?: unknown; finish_reason?: unknown }; // checked below
-    if (isRecord(delta)) {
-      const { content, tool_calls: parts } = delta as { content?: unknown; tool_calls?: unknown }; // checked below
-      if (typeof content === "string") text += content;
-      else if (content !== undefined && content !== null) return NOT_OURS;
-      if (Array.isArray(parts)) {
-        if (!parts.every(calls.add)) return NOT_OURS;
-      } else if (parts !== undefined && parts !== null) return NOT_OURS;
-    }
-    if (reason !== undefined && reason !== null) finish ??= readFinishReason(reason) ?? "unknown";
-    return undefined;
-  };
+  takeText(): string {
+    const text = this.#text;
+    this.#text = "";
+    return text;
+  }
 
-  return {
-    events: [] as ModelEvent[],
-    takeText(): string {
-      const taken = text;
-      text = "";
-      return taken;
-    },
-    /** Gives a failure for a frame that ends the reply. */
-    read(payload: string): Failure | undefined {
-      const frame = parseFrame(payload);
-      if (frame === undefined) return NOT_OURS;
-      if (frame["error"] !== undefined && frame["error"] !== null) return REPORTED;
-      usage = readUsage(frame["usage"]) ?? usage;
-      const choices = frame["choices"];
-      if (choices === undefined || choices === null) return undefined;
-      if (!Array.isArray(choices)) return NOT_OURS;
-      return choices.length === 0 ? undefined : readChoice(choices[0]);
-    },
-    conclude(newCallId: () => string): ModelEvent[] {
-      const spent: ModelEvent[] = usage === undefined ? [] : [{ type: "usage", usage }];
-      if (finish === undefined || finish === "unknown") return [...spent, { type: "failure", failure: TRUNCATED }];
-      const reason = settleFinish(finish, calls.size);
-      if (calls.size === 0) return [...spent, { type: "finish", reason }];
-      return [{ type: "tool_calls", calls: calls.parse(newCallId) }, ...spent, { type: "finish", reason }];
-    },
-  };
+  /** Gives a failure for a frame that ends the reply. */
+  read(payload: string): Failure | undefined {
+    const frame = parseFrame(payload);
+    if (frame === undefined) return NOT_OURS;
+    if (frame["error"] !== undefined && frame["error"] !== null) return REPORTED;
+    this.#usage = readUsage(frame["usage"]) ?? this.#usage;
+    const choices = frame["choices"];
+    if (choices === undefined || choices === null) return undefined;
+    if (!Array.isArray(choices)) return NOT_OURS;
+    return choices.length === 0 || this.#readChoice(choices[0]) ? undefined : NOT_OURS;
+  }
+
+  conclude(newCallId: () => string): ModelEvent[] {
+    const spent: ModelEvent[] = this.#usage === undefined ? [] : [{ type: "usage", usage: this.#usage }];
+    if (this.#finish === undefined || this.#finish === "unknown")
+      return [...spent, { type: "failure", failure: TRUNCATED }];
+    const reason = settleFinish(this.#finish, this.#calls.size);
+    if (this.#calls.size === 0) return [...spent, { type: "finish", reason }];
+    return [{ type: "tool_calls", calls: this.#calls.parse(newCallId) }, ...spent, { type: "finish", reason }];
+  }
+
+  #readChoice(choice: unknown): boolean {
+    if (!isRecord(choice)) return false;
+    const reason = choice["finish_reason"];
+    if (reason !== undefined && reason !== null) this.#finish ??= readFinishReason(reason) ?? "unknown";
+    const delta = choice["delta"];
+    if (!isRecord(delta)) return delta === undefined || delta === null;
+    const content = delta["content"];
+    if (typeof content === "string") this.#text += content;
+    else if (content !== undefined && content !== null) return false;
+    const parts = delta["tool_calls"];
+    if (parts === undefined || parts === null) return true;
+    return Array.isArray(parts) && parts.every(this.#calls.add);
+  }
 }
 
 /** Undefined for a reason that does not complete an answer, as "abort". */

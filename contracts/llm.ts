@@ -54,7 +54,8 @@ export interface ProviderHealth {
 
 /**
  * Resolves when the caller no longer wants the reply. A function crosses RPC, an AbortSignal does not: its serialization is an
- * experimental flag that cannot be deployed. Needed only until `stream` answers; from then on cancelling `body` is enough.
+ * experimental flag. It ends the provider's request at any time: before `stream` answers, and while the provider is silent,
+ * when a cancelled `body` would only be noticed at the next byte.
  */
 export type WhenGone = () => Promise<void>;
 

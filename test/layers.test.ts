@@ -36,15 +36,7 @@ const IMPORTS: [file: string, refused: string[], allowed: string[]][] = [
   [
     "workers/main/chat/snippet.ts",
     [
-      ...[
-        "hono",
-        "openai",
-        "@upstash/redis",
-        "drizzle-orm",
-        "drizzle-orm/pg-core",
-        "@neondatabase/serverless",
-        "mathjs",
-      ],
+      ...["hono", "openai", "@upstash/redis", "drizzle-orm", "drizzle-orm/pg-core", "@neondatabase/serverless", "jsep"],
       ...["@langchain/langgraph", "@langchain/core/messages", "@modelcontextprotocol/sdk/client", "cloudflare:workers"],
       ...["left-pad", "type @upstash/redis"],
       ...["../env.ts", "type ../env.ts", "../deps.ts", "type ../deps.ts", "../app.ts", "../../../db/schema.ts"],
@@ -95,12 +87,12 @@ const IMPORTS: [file: string, refused: string[], allowed: string[]][] = [
   ["workers/llm-agent/index.ts", ["openai", "../main/app.ts"], ["cloudflare:workers", "./env.ts"]],
   [
     "workers/mcp/snippet.ts",
-    ["@modelcontextprotocol/sdk/server/mcp.js", "mathjs", "cloudflare:workers", "./env.ts", "../main/app.ts"],
+    ["@modelcontextprotocol/sdk/server/mcp.js", "jsep", "cloudflare:workers", "./env.ts", "../main/app.ts"],
     ["zod", "type ./env.ts", "./registry.ts", "../../contracts/tools.ts"],
   ],
-  ["workers/mcp/server.ts", ["mathjs", "./env.ts"], ["@modelcontextprotocol/sdk/server/index.js"]],
-  ["workers/mcp/tools/arithmetic.ts", ["@modelcontextprotocol/sdk/types.js", "hono"], ["mathjs", "mathjs/number"]],
-  ["workers/mcp/index.ts", ["../llm-agent/models.ts", "mathjs"], ["cloudflare:workers", "./env.ts"]],
+  ["workers/mcp/server.ts", ["jsep", "./env.ts"], ["@modelcontextprotocol/sdk/server/index.js"]],
+  ["workers/mcp/tools/arithmetic.ts", ["@modelcontextprotocol/sdk/types.js", "hono"], ["jsep"]],
+  ["workers/mcp/index.ts", ["../llm-agent/models.ts", "jsep"], ["cloudflare:workers", "./env.ts"]],
   [
     "dev/snippet.ts",
     [

@@ -2,21 +2,16 @@
  * llm-agent on real workerd, called over its service binding. Plain Miniflare, not wrangler's test harness: the harness sends
  * outbound requests through Node's fetch, which hides from the provider that its reader left.
  */
-import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { get, type IncomingMessage } from "node:http";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { promisify } from "node:util";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import type { ModelEvent } from "../contracts/dialects.ts";
+import { buildWorkers } from "../dev/build.ts";
 import { serveLlm } from "../dev/stand-ins/llm.ts";
 import type { StandIn } from "../dev/stand-ins/serve.ts";
 
-const ROOT = join(import.meta.dirname, "..");
-const run = promisify(execFile);
+const CALLER = "test/fixtures/llm-caller/wrangler.toml";
 const FLAGS = ["nodejs_compat", "enable_request_signal", "request_signal_passthrough"];
 
 interface Read {
@@ -32,10 +27,8 @@ const logs: string[] = [];
 
 beforeAll(async () => {
   llm = await serveLlm({ apiKey: "key-canary", pace: { firstTokenMs: 0, tokensPerSecond: Number.POSITIVE_INFINITY } });
-  const [agent, caller] = await Promise.all([
-    build("wrangler.llm-agent.toml"),
-    build("test/fixtures/llm-caller/wrangler.toml"),
-  ]);
+  const { [CALLER]: caller = "" } = await buildWorkers([CALLER]);
+  const agent = inject("bundles")["wrangler.llm-agent.toml"] ?? "";
   const common = { compatibilityDate: "2026-10-01", compatibilityFlags: FLAGS, modules: true } as const;
   runtime = new Miniflare(
     convertV4MiniflareOptions({
@@ -65,22 +58,9 @@ afterAll(async () => {
   await llm.close();
 });
 
-/** The bundle that a deployment would upload. */
-async function build(config: string): Promise<string> {
-  const out = await mkdtemp(join(tmpdir(), "llm-agent-"));
-  const wrangler = join(ROOT, "node_modules/wrangler/bin/wrangler.js");
-  await run(process.execPath, [wrangler, "deploy", "--dry-run", "-c", config, "--outdir", out], {
-    cwd: ROOT,
-    env: { ...process.env, CLOUDFLARE_CF_FETCH_ENABLED: "false", WRANGLER_SEND_METRICS: "false" },
-  });
-  const script = await readFile(join(out, "index.js"), "utf8");
-  await rm(out, { recursive: true });
-  return script;
-}
-
 const ask = (path: string, model: string) =>
   fetch(new URL(`${path}${path.includes("?") ? "&" : "?"}model=${model}`, url));
-const read = async (path: string, model: string) => (await (await ask(path, model)).json()) as Read; // the fixture's reply
+const read = async (path: string, model: string) => (await ask(path, model)).json<Read>();
 const chunksSent = () => Number(llm.stats()["chunks_sent"]);
 
 /** What the provider sent of one stream until it noticed that its reader had left. */

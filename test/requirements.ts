@@ -9,6 +9,138 @@ export interface Requirement {
 }
 
 export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
+  B27: {
+    source: "bad input",
+    text: "A model that no provider serves is refused as model_not_found.",
+  },
+  B31: {
+    source: "bad input",
+    text: "A context longer than the model's window is refused as context_length_exceeded.",
+  },
+  "CHAT-1": {
+    source: "API: POST /chat",
+    text: "A chat is answered as JSON that fits its schema.",
+  },
+  "CHAT-2": {
+    source: "API: POST /chat/stream",
+    text: "Events are numbered from 1 without gaps and end with exactly one terminal event.",
+  },
+  "CHAT-3": {
+    source: "API: POST /chat/stream",
+    text: "The model calls a tool by MCP; its call and result are events; the messages reach Postgres.",
+  },
+  "CHAT-4": {
+    source: "API: cache",
+    text: "The same first question is answered from the cache, as JSON and as a stream, without a model call.",
+  },
+  "CHAT-5": {
+    source: "API: cache",
+    text: "Later turns are never shared between users.",
+  },
+  "CHAT-6": {
+    source: "API: GET /chat/turns/{turn_id}/stream",
+    text: "A dropped client does not end a turn; resuming gives exactly the missing events.",
+  },
+  "CHAT-7": {
+    source: "API: POST /chat",
+    text: "The model is shown the newest messages of the session.",
+  },
+  "CHAT-8": {
+    source: "architecture",
+    text: "The user's message is durable before any model is called.",
+  },
+  "CHAT-9": {
+    source: "security",
+    text: "Somebody else's session or turn looks like a missing one.",
+  },
+  "CHAT-10": {
+    source: "API: on_busy",
+    text: "A busy session refuses a second message with turn_in_progress.",
+  },
+  "CHAT-11": {
+    source: "API: store",
+    text: "store: false keeps a turn out of the history.",
+  },
+  F1: {
+    source: "faults",
+    text: "A model's stream that ends without a finish is told as upstream_truncated and never cached.",
+  },
+  F3: {
+    source: "faults",
+    text: "A connection reset in mid-stream is told as an error at once.",
+  },
+  F4: {
+    source: "faults",
+    text: "A model that stalls ends as upstream_timeout, and its connection is closed.",
+  },
+  F5: {
+    source: "faults",
+    text: "An error inside a stream ends the turn as an error.",
+  },
+  F6: {
+    source: "faults",
+    text: "429 with any Retry-After: at most one short wait, never more than three calls.",
+  },
+  F7: {
+    source: "faults",
+    text: "5xx with an HTML body is a typed error; the HTML is never echoed.",
+  },
+  F8: {
+    source: "faults",
+    text: "401, 403, a login redirect or page is upstream_auth, without a retry.",
+  },
+  F9: {
+    source: "faults",
+    text: "Missing usage and duplicate finishes are tolerated; usage is then estimated.",
+  },
+  F10: {
+    source: "faults",
+    text: "Malformed tool-call deltas never execute anything.",
+  },
+  F11: {
+    source: "faults",
+    text: "An unknown finish reason is no finish.",
+  },
+  F13: {
+    source: "faults",
+    text: "A reader that leaves ends the provider's request.",
+  },
+  F20: {
+    source: "faults",
+    text: "Postgres away: chat is answered, and every message arrives once when it is back.",
+  },
+  F26: {
+    source: "faults",
+    text: "Redis away: chat is answered, and the reply says that the cache was passed by.",
+  },
+  F36: {
+    source: "faults",
+    text: "A missing or malformed setting closes its feature and is named; its value never is.",
+  },
+  "LOG-1": {
+    source: "operations",
+    text: "One request id crosses all three Workers and comes back as a header.",
+  },
+  P1: {
+    source: "performance budget",
+    text: "Round trips before the first token, by dependency, for a miss, a hit and one tool.",
+  },
+  P9: {
+    source: "performance budget",
+    text: "Dependency calls and rows written a chat.",
+  },
+  S10: {
+    source: "security",
+    text: "An upstream is treated as hostile: every frame and body is checked.",
+  },
+  S16: {
+    source: "security",
+    text: "Logs hold no prompt, token, key, SQL parameter or vendor's message.",
+  },
+  S19: {
+    source: "security",
+    text: "llm-agent and mcp have no public route.",
+  },
   "INSTALL-1": {
     source: "package.json: predev, pretest, precheck",
     text: "A first command installs the dependencies itself; a current install costs nothing and prints nothing.",

@@ -16,7 +16,7 @@ export function cacheKey(layer: Layer, scope: Scope, parts: Record<string, unkno
 }
 
 /** JSON with sorted object keys: equal data gives equal text, whatever the order it was built in. */
-export function canonicalJson(value: unknown): string {
+function canonicalJson(value: unknown): string {
   return JSON.stringify(value, (_name, member: unknown) =>
     isPlainObject(member)
       ? Object.fromEntries(

@@ -6,7 +6,7 @@ import type { FinishReason, Usage } from "../../../contracts/chat.ts";
 import type { CacheValue } from "../../../contracts/cache.ts";
 import { createDecoder } from "../../../contracts/dialects.ts";
 import { AppError, type Result } from "../../../contracts/errors.ts";
-import type { ModelMessage, ModelRequest, ModelStream } from "../../../contracts/llm.ts";
+import type { ModelMessage, ModelRequest, ModelStream, WhenGone } from "../../../contracts/llm.ts";
 import { estimateTokens, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
 import { systemMessage } from "./prompt.ts";
 import { readReply } from "./read-reply.ts";
@@ -70,9 +70,20 @@ export class TurnSteps {
 
   /** Asks the model with all results so far; gives the calls it makes next. */
   async think(): Promise<RequestedCall[]> {
+    const left = Promise.withResolvers<void>();
+    this.#run.signal.addEventListener("abort", () => left.resolve(), { once: true });
+    try {
+      return await this.#ask(() => left.promise);
+    } finally {
+      left.resolve();
+    }
+  }
+
+  /** `gone` tells the model service that nobody reads any more: a cancelled body alone is seen only at its next byte. */
+  async #ask(gone: WhenGone): Promise<RequestedCall[]> {
     const { request, deps, emit, signal } = this.#run;
     const { progress } = this;
-    const opened = await openStream(modelRequest(request, progress.rounds), this.#run);
+    const opened = await openStream(modelRequest(request, progress.rounds), this.#run, gone);
     progress.model = opened.model;
     progress.provider = opened.provider;
     this.#words = "";
@@ -124,9 +135,13 @@ function promptOf(request: TurnRequest, rounds: ToolRound[]): ModelMessage[] {
   return [systemMessage(), ...request.context, ...rounds.flatMap(roundMessages)];
 }
 
-async function openStream(model: ModelRequest, { request, deps }: TurnRun): Promise<ModelStream> {
+async function openStream(
+  model: ModelRequest,
+  { request, deps }: TurnRun,
+  gone: WhenGone,
+): Promise<ModelStream> {
   const context = { requestId: request.requestId, userId: request.userId };
-  const opened: Result<ModelStream> = await deps.llm.stream(model, context).catch((cause: unknown) => {
+  const opened: Result<ModelStream> = await deps.llm.stream(model, context, gone).catch((cause: unknown) => {
     throw new AppError("upstream_error", "the model service did not answer", { cause });
   });
   if (!opened.ok) throw new AppError(opened.error.code, opened.error.message, opened.error);

@@ -5,7 +5,7 @@
 import type * as z from "zod";
 import { AppError } from "../../../contracts/errors.ts";
 
-export const MAX_BODY_BYTES = 1024 * 1024;
+const MAX_BODY_BYTES = 1024 * 1024;
 const MAX_ISSUES = 10;
 
 export async function readJson<T extends z.ZodType>(

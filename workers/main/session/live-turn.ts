@@ -17,6 +17,8 @@ import { endTurn, insertTurn, type StoredOutcome, type TurnRow } from "./turns.t
 
 export interface LiveTurn {
   id: string;
+  requestId: string;
+  startedAtMs: number;
   log: TurnLog;
   /** What the cache had to say; settles before any model is called. */
   verdict: Promise<CacheVerdict>;
@@ -51,6 +53,7 @@ export interface LiveTurnHost {
 /** Starts a turn. When it returns, the cache has been asked and the user's message is written. */
 export function startLiveTurn(host: LiveTurnHost, input: LiveTurnInput): LiveTurn {
   const { storage, turns, now } = host;
+  const startedAtMs = now();
   const request = toTurnRequest(storage.sql, input);
   // Before the write below: a write holds back later requests until it is durable, so the cache read and it overlap.
   const begun = turns.begin(request);
@@ -64,7 +67,7 @@ export function startLiveTurn(host: LiveTurnHost, input: LiveTurnInput): LiveTur
     outcome: finish(host, input, log, result),
     entries: result.entries,
   }));
-  return { id: input.turnId, log, verdict: begun.verdict, ended, abort };
+  return { id: input.turnId, requestId: input.requestId, startedAtMs, log, verdict: begun.verdict, ended, abort };
 }
 
 function toTurnRequest(sql: SqlStorage, input: LiveTurnInput): TurnRequest {

@@ -18,7 +18,7 @@ import { drainOutbox } from "./outbox.ts";
 import { interruptCutTurns } from "./recover.ts";
 import { errorResponse, eventStream, toReply, turnHeaders } from "./responses.ts";
 import { createSession, readSession, requireOwner, type Session } from "./session.ts";
-import { forgetLogs, newestTurnId, readTurn } from "./turns.ts";
+import { forgetLogs, newestTurnId, readTurn, type StoredOutcome } from "./turns.ts";
 
 /** A live turn keeps its object awake and is looked after this often. */
 const WATCH_MS = 30_000;
@@ -41,6 +41,22 @@ export interface SessionDeps {
   /** Tokens of earlier messages that a model is shown, at most. */
   contextTokens: number;
   keepAliveMs: number;
+}
+
+/** The log line of a turn. */
+function turnLine(live: LiveTurn, outcome: StoredOutcome, nowMs: number) {
+  const { cache, model, provider, usage, toolsUsed, finishReason, failure } = outcome;
+  return {
+    ...{
+      service: "session",
+      request_id: live.requestId,
+      route: "turn",
+      turn_id: live.id,
+      ms: nowMs - live.startedAtMs,
+    },
+    ...{ cache, model, provider, tokens: usage.total_tokens, tools: toolsUsed },
+    ...(failure ? { error: failure.code } : { finish_reason: finishReason }),
+  };
 }
 
 export class SessionObject<Env = unknown> extends DurableObject<Env> {
@@ -127,8 +143,9 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
   /** Sees a turn through: its end, then the cache and Postgres. */
   async #attend(live: LiveTurn, session: Session): Promise<void> {
     try {
-      const { entries } = await live.ended;
+      const { outcome, entries } = await live.ended;
       this.#live = undefined;
+      this.#deps.log(turnLine(live, outcome, this.#deps.now()));
       await Promise.all([
         entries.length > 0 && this.#deps.cache.write(entries),
         session.stored ? this.#drain() : this.ctx.storage.setAlarm(this.#deps.now() + KEPT_MS),

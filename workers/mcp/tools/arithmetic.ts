@@ -1,8 +1,9 @@
 /**
- * Arithmetic on numbers and truth values: one pass that reads and computes at once (precedence climbing). Pure.
- * Knows only the operators and names listed here, so there is nothing to escape to: no assignments, functions of its
- * own, strings, lists or properties. Each token costs constant time. Refuses results that are no finite number.
+ * Arithmetic on numbers and truth values: jsep reads an expression into a tree, and a walk over the tree computes it.
+ * Its one state is jsep's configuration, which is the program's: no other file imports jsep.
+ * Refuses nodes and names that are not listed here, deep nesting, and results that are no finite number.
  */
+import jsep from "jsep";
 import { CONSTANTS, factorial, FUNCTIONS, mod } from "./math-names.ts";
 
 type Value = number | boolean;
@@ -11,9 +12,7 @@ type Arithmetic = { ok: true; value: Value } | { ok: false; reason: string };
 /** The value of an expression, or why there is none in words fit for the caller. */
 export function evaluateArithmetic(expression: string): Arithmetic {
   try {
-    const state: State = { tokens: tokenize(expression), at: 0, depth: 0 };
-    const value = readExpression(state, 0);
-    if (state.at < state.tokens.length) throw new Refusal(`Cannot read on at "${state.tokens[state.at]}".`);
+    const value = evaluate(parse(expression));
     if (typeof value === "number" && !Number.isFinite(value)) throw new Refusal("The result is not a finite number.");
     return { ok: true, value };
   } catch (error) {
@@ -25,117 +24,124 @@ export function evaluateArithmetic(expression: string): Arithmetic {
 /** Unwinds the recursion; its message is for the caller. */
 class Refusal extends Error {}
 
-interface State {
-  tokens: string[];
-  at: number;
-  depth: number;
-}
-
-const MAX_DEPTH = 64;
-const TOKEN = /\s*(\d+\.?\d*(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?|[a-z][a-z0-9]*|\*\*|[<>=!]=|[-+*/%^!<>(),])/y;
-/** Signs that people and models write for the same operators. */
-const ALIASES = new Map(Object.entries({ "**": "^", "×": "*", "·": "*", "÷": "/", "−": "-" }));
-
-function tokenize(expression: string): string[] {
-  const text = expression
-    .toLowerCase()
-    .replace(/[×·÷−]/g, (sign) => ALIASES.get(sign) ?? sign)
-    .trimEnd();
-  const tokens: string[] = [];
-  TOKEN.lastIndex = 0;
-  while (TOKEN.lastIndex < text.length) {
-    const token = TOKEN.exec(text)?.[1];
-    if (token === undefined) throw new Refusal("The expression holds something that is not arithmetic.");
-    tokens.push(ALIASES.get(token) ?? token);
-  }
-  return tokens;
-}
-
-interface Infix {
-  power: number;
-  rightAssociative?: true;
-  apply: (left: Value, right: Value) => Value;
-}
-
 const onNumbers = (compute: (left: number, right: number) => Value) => (left: Value, right: Value) =>
   compute(asNumber(left), asNumber(right));
-
 const onTruths = (compute: (left: boolean, right: boolean) => Value) => (left: Value, right: Value) =>
   compute(asTruth(left), asTruth(right));
 
-const NEGATION = 3;
-const COMPARISON = 4;
-const SIGN = 7;
-const INFIX = new Map<string, Infix>([
-  ["or", { power: 1, apply: onTruths((a, b) => a || b) }],
-  ["and", { power: 2, apply: onTruths((a, b) => a && b) }],
-  ["==", { power: COMPARISON, apply: (a, b) => a === b }],
-  ["!=", { power: COMPARISON, apply: (a, b) => a !== b }],
-  ["<", { power: COMPARISON, apply: onNumbers((a, b) => a < b) }],
-  [">", { power: COMPARISON, apply: onNumbers((a, b) => a > b) }],
-  ["<=", { power: COMPARISON, apply: onNumbers((a, b) => a <= b) }],
-  [">=", { power: COMPARISON, apply: onNumbers((a, b) => a >= b) }],
-  ["+", { power: 5, apply: onNumbers((a, b) => a + b) }],
-  ["-", { power: 5, apply: onNumbers((a, b) => a - b) }],
-  ["*", { power: 6, apply: onNumbers((a, b) => a * b) }],
-  ["/", { power: 6, apply: onNumbers((a, b) => a / b) }],
-  ["%", { power: 6, apply: onNumbers(mod) }],
-  ["mod", { power: 6, apply: onNumbers(mod) }],
-  ["^", { power: 8, rightAssociative: true, apply: onNumbers((a, b) => a ** b) }],
+const INFIX = new Map<string, (left: Value, right: Value) => Value>([
+  ["or", onTruths((a, b) => a || b)],
+  ["and", onTruths((a, b) => a && b)],
+  ["==", (a, b) => a === b],
+  ["!=", (a, b) => a !== b],
+  ["<", onNumbers((a, b) => a < b)],
+  [">", onNumbers((a, b) => a > b)],
+  ["<=", onNumbers((a, b) => a <= b)],
+  [">=", onNumbers((a, b) => a >= b)],
+  ["+", onNumbers((a, b) => a + b)],
+  ["-", onNumbers((a, b) => a - b)],
+  ["*", onNumbers((a, b) => a * b)],
+  ["/", onNumbers((a, b) => a / b)],
+  ["%", onNumbers(mod)],
+  ["mod", onNumbers(mod)],
+  ["^", onNumbers((a, b) => a ** b)],
+]);
+const ONE_SIDED = new Map<string, (operand: Value) => Value>([
+  ["not", (operand) => !asTruth(operand)],
+  ["~", (operand) => -asNumber(operand)],
+  ["!", (operand) => factorial(asNumber(operand))],
 ]);
 
-/** Reads operands and the operators between them, as long as these bind at least as tightly as `minPower`. */
-function readExpression(state: State, minPower: number): Value {
-  if (++state.depth > MAX_DEPTH) throw new Refusal("The expression is nested too deeply.");
-  let left = readOperand(state);
-  for (;;) {
-    const operator = state.tokens[state.at] ?? "";
-    if (operator === "!") {
-      state.at++;
-      left = factorial(asNumber(left));
-      continue;
-    }
-    const infix = INFIX.get(operator);
-    if (infix === undefined || infix.power < minPower) break;
-    state.at++;
-    left = infix.apply(left, readExpression(state, infix.rightAssociative ? infix.power : infix.power + 1));
+/**
+ * From the loosest to the tightest; powers, and they alone, from right to left. jsep has no postfix operator, and its
+ * prefix ones bind tighter than any other: so all are infix, with BLANK on the side where nothing is. The sign is "~", on
+ * the level of powers: -2^2 is _~2^2, which is -(2^2), and 2^-1 is 2^_~1.
+ */
+const LEVELS = ["or", "and", "not", "== != < > <= >=", "+ -", "* / % mod", "^ ~", "!"];
+const BLANK = "_";
+const SIGN = /(?<=(?:^|[-+*/%^<>=(,?:]|\b(?:and|or|not|mod)) *)[-+]/g;
+
+jsep.removeAllUnaryOps();
+jsep.removeAllBinaryOps();
+jsep.removeAllLiterals();
+for (const [level, operators] of LEVELS.entries())
+  for (const operator of operators.split(" ")) jsep.addBinaryOp(operator, level + 1, operators === "^ ~");
+// jsep takes what stands behind an expression for the next one, as in "2 pi".
+jsep.hooks.add("after-expression", function () {
+  if (!["", ")", ",", "?", ":"].includes(this.char)) this.throwError("No operator");
+});
+
+const NOT_ARITHMETIC = "The expression holds something that is not arithmetic.";
+const ALPHABET = /^[\w .,()?:<>=!%^*/+-]*$/;
+/** jsep passes over commas that divide nothing. */
+const STRAY_COMMA = /(?:^|[(,]) *,|, *(?:\)|$)/;
+/** Signs that people and models write for the same operators. */
+const ALIASES = new Map(Object.entries({ "**": "^", "×": "*", "·": "*", "÷": "/", "−": "-" }));
+
+function parse(expression: string): jsep.Expression {
+  const text = expression
+    .toLowerCase()
+    .replace(/\s/g, " ")
+    .replace(/\*\*|[×·÷−]/g, (sign) => ALIASES.get(sign) ?? sign);
+  if (!ALPHABET.test(text) || STRAY_COMMA.test(text)) throw new Refusal(NOT_ARITHMETIC);
+  if (isDeep(text)) throw new Refusal("The expression is nested too deeply.");
+  const infix = text
+    .replace(SIGN, (sign) => (sign === "-" ? `${BLANK}~` : ""))
+    .replace(/\bnot\b/g, `${BLANK} not`)
+    .replace(/!(?!=)/g, `!${BLANK} `);
+  try {
+    return jsep(infix);
+  } catch (error) {
+    // jsep tells the place as `index`.
+    const [next] = /[^_~ ]\w*/.exec(infix.slice((error as { index: number }).index)) ?? [];
+    throw new Refusal(next === undefined ? "The expression ends too early." : `Cannot read on at "${next}".`);
   }
-  state.depth--;
-  return left;
 }
 
-function readOperand(state: State): Value {
-  const token = state.tokens[state.at++];
-  if (token === undefined) throw new Refusal("The expression ends too early.");
-  if (/^[\d.]/.test(token)) return Number(token);
-  if (token === "-") return -asNumber(readExpression(state, SIGN));
-  if (token === "+") return asNumber(readExpression(state, SIGN));
-  if (token === "not") return !asTruth(readExpression(state, NEGATION));
-  if (token === "(") {
-    const value = readExpression(state, 0);
-    expect(state, ")");
-    return value;
-  }
-  return CONSTANTS.get(token) ?? callFunction(token, state);
+/** Whether the text would make jsep recurse deeply. */
+function isDeep(text: string): boolean {
+  let depth = 0;
+  return Array.from(text).some((sign) => (depth += Number("(?".includes(sign)) - Number(sign === ")")) > 64);
 }
 
-function callFunction(name: string, state: State): Value {
-  const known = FUNCTIONS.get(name);
-  if (known === undefined) throw new Refusal(`"${name}" is not known here.`);
-  const args: number[] = [];
-  for (expect(state, "("); args.length === 0 || state.tokens[state.at] === ",";) {
-    if (args.length > 0) state.at++;
-    args.push(asNumber(readExpression(state, 0)));
+/** A sum of 250 numbers is a tree of that depth. */
+function evaluate(expression: jsep.Expression, depth = 1): Value {
+  if (depth > 256) throw new Refusal("The expression is nested too deeply.");
+  const inner = (child: jsep.Expression) => evaluate(child, depth + 1);
+  const node = expression as jsep.CoreExpression;
+  switch (node.type) {
+    case "Literal":
+      return Number(node.raw);
+    case "Identifier":
+      return find(CONSTANTS, node.name);
+    case "BinaryExpression":
+      if (isBlank(node.left)) return find(ONE_SIDED, node.operator)(inner(node.right));
+      if (isBlank(node.right)) return find(ONE_SIDED, node.operator)(inner(node.left));
+      return find(INFIX, node.operator)(inner(node.left), inner(node.right));
+    case "ConditionalExpression":
+      return inner(asTruth(inner(node.test)) ? node.consequent : node.alternate);
+    case "CallExpression":
+      return callFunction(String(node.callee["name"]), node.arguments.map(inner));
+    default:
+      throw new Refusal(NOT_ARITHMETIC);
   }
-  expect(state, ")");
+}
+
+function isBlank(node: jsep.Expression): boolean {
+  return node["name"] === BLANK;
+}
+
+function callFunction(name: string, args: Value[]): number {
+  const known = find(FUNCTIONS, name);
   if (args.length < known.min || args.length > known.max)
     throw new Refusal(`"${name}" takes another number of arguments.`);
-  return known.apply(...args);
+  return known.apply(...args.map(asNumber));
 }
 
-function expect(state: State, token: string): void {
-  if (state.tokens[state.at] !== token) throw new Refusal(`A "${token}" is missing.`);
-  state.at++;
+function find<T>(table: ReadonlyMap<string, T>, name: string): T {
+  const found = table.get(name);
+  if (found === undefined) throw new Refusal(`"${name}" is not known here.`);
+  return found;
 }
 
 function asNumber(value: Value): number {

@@ -1,0 +1,36 @@
+/**
+ * The three Workers' bundles, as a deployment would upload them, for tests and benchmarks on plain workerd.
+ * State: a temporary folder for as long as it takes.
+ */
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+export const ROOT = join(import.meta.dirname, "..");
+export const CONFIGS = ["wrangler.toml", "wrangler.llm-agent.toml", "wrangler.mcp.toml"] as const;
+
+/** A Worker's script by its configuration file, relative to the root. */
+export type Bundles = Record<string, string>;
+
+const run = promisify(execFile);
+
+export async function buildWorkers(configs: readonly string[] = CONFIGS): Promise<Bundles> {
+  const built = await Promise.all(configs.map(async (config) => [config, await buildWorker(config)] as const));
+  return Object.fromEntries(built);
+}
+
+async function buildWorker(config: string): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "basechat-build-"));
+  const wrangler = join(ROOT, "node_modules/wrangler/bin/wrangler.js");
+  try {
+    await run(process.execPath, [wrangler, "deploy", "--dry-run", "-c", config, "--outdir", folder], {
+      cwd: ROOT,
+      env: { ...process.env, CLOUDFLARE_CF_FETCH_ENABLED: "false", WRANGLER_SEND_METRICS: "false" },
+    });
+    return await readFile(join(folder, "index.js"), "utf8");
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}

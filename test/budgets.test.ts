@@ -1,0 +1,93 @@
+/**
+ * What a chat costs in calls, counted by the stand-ins and the Workers' lines: rows P1 and P9 of the performance budget.
+ * Every dependency call of the path is counted, so a count is also the most round trips that can lie one after another.
+ */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type House, linesOf, openHouse, readEvents, type Tenant } from "./house.ts";
+
+let house: House;
+let as: Tenant;
+beforeAll(async () => {
+  house = await openHouse();
+  as = await house.newTenant();
+  // The isolate fetches the tool list once.
+  await chat("Hello");
+});
+afterAll(() => house.close());
+
+interface Cost {
+  session: number;
+  llm: number;
+  mcp: number;
+  redisCalls: number;
+  redisCommands: number;
+  postgres: number;
+}
+
+/** One chat to its end, with all that is written behind it. */
+async function chat(prompt: string, cached = false): Promise<Cost> {
+  const before = figures();
+  const response = await house.call("/chat/stream", { as, body: { prompt } });
+  await readEvents(response);
+  await house.neon.until(({ calls, in_flight }) => calls > before.neon && in_flight === 0);
+  if (!cached) await house.redis.until(({ calls, in_flight }) => calls > before.redis + 1 && in_flight === 0);
+  const after = figures();
+  const lines = linesOf(house, response.headers.get("x-request-id"));
+  // One line a request; the mcp Worker writes another for the tool itself.
+  const linesFrom = (service: string): number =>
+    lines.filter((line) => line["service"] === service && line["route"] !== undefined).length;
+  return {
+    session: linesFrom("session"),
+    llm: after.llm - before.llm,
+    mcp: linesFrom("mcp"),
+    redisCalls: after.redis - before.redis,
+    redisCommands: after.commands - before.commands,
+    postgres: after.neon - before.neon,
+  };
+}
+
+function figures() {
+  const redis = house.redis.stats();
+  return {
+    llm: house.llm.stats().calls,
+    redis: redis.calls,
+    commands: Number(redis["commands"]),
+    neon: house.neon.stats().calls,
+  };
+}
+
+test("[P1] [P9] a miss: one session, one cache read and one write behind, one model call, one batch to Postgres behind", async () => {
+  const cost = await chat("Tell me about the sea");
+  expect(cost).toEqual({ session: 1, llm: 1, mcp: 0, redisCalls: 2, redisCommands: 2, postgres: 1 });
+});
+
+test("[P1] [P9] one tool adds one MCP call and one model call, and two entries to the write behind", async () => {
+  const cost = await chat("what is 12*12?");
+  expect(cost).toEqual({ session: 1, llm: 2, mcp: 1, redisCalls: 2, redisCommands: 4, postgres: 1 });
+});
+
+test("[P1] [P9] a hit: one session, one cache read, nothing else on the path", async () => {
+  const cost = await chat("what is 12*12?", true);
+  expect(cost).toEqual({ session: 1, llm: 0, mcp: 0, redisCalls: 1, redisCommands: 1, postgres: 1 });
+});
+
+test("[P9] rows that a turn writes in its object, those of the drain included", async () => {
+  const first = await house.call("/chat", { as, body: { prompt: "Tell me about the mountains" } });
+  const sessionId = String(first.headers.get("x-session-id"));
+  await first.text();
+  const rows = await rowsOf(sessionId);
+  await (await house.call("/chat", { as, body: { prompt: "And about the lakes?", session_id: sessionId } })).text();
+  const after = await rowsOf(sessionId);
+  // Two messages, one turn row (written twice), one batch of events, the mark of the drain, one alarm.
+  expect(after.messages - rows.messages).toBe(2);
+  expect(after.turns - rows.turns).toBe(1);
+  expect(after.events - rows.events).toBe(1);
+});
+
+async function rowsOf(sessionId: string): Promise<{ messages: number; turns: number; events: number }> {
+  const [row] = await house.querySession(
+    sessionId,
+    "SELECT (SELECT count(*) FROM messages) AS messages, (SELECT count(*) FROM turns) AS turns, (SELECT count(*) FROM events) AS events",
+  );
+  return { messages: Number(row?.["messages"]), turns: Number(row?.["turns"]), events: Number(row?.["events"]) };
+}
