@@ -83,7 +83,7 @@ export async function openHouse({ bundles, settings = {}, llm: llmOptions }: Hou
       tenants += 1;
       return makeUserWithKey(sql, { username: `tenant-${tenants}`, role, secretKey });
     },
-    call: (path, options) => callMain(new URL(path, url), options),
+    call: (path, options) => callMain(new URL(url.origin + path), options),
     async querySession(sessionId, query) {
       const object = { name: objectName(sessionId) };
       const storage = await runtime.unsafeGetDurableObjectStorage("basechat", "SessionObject", object);

@@ -125,7 +125,8 @@ test("[F10] a model that only ever asks for tools ends after five rounds", async
 });
 
 test("[F11] an unknown finish reason is no finish", async () => {
-  for (const reason of ["abort", "null", "weird"]) await expectInterrupted(`demo:finish.${reason}`, "upstream_truncated");
+  for (const reason of ["abort", "null", "weird"])
+    await expectInterrupted(`demo:finish.${reason}`, "upstream_truncated");
 });
 
 test("[F13] a client that leaves at the start or in mid-stream does not end the turn", async () => {

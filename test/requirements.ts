@@ -9,6 +9,86 @@ export interface Requirement {
 }
 
 export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
+  B2: {
+    source: "bad input",
+    text: "A body that is no JSON is refused as invalid_json.",
+  },
+  B3: {
+    source: "bad input",
+    text: "A body that is no JSON object is refused as invalid_json.",
+  },
+  B8: {
+    source: "bad input",
+    text: "A body over the limit or compressed is refused.",
+  },
+  B9: {
+    source: "bad input",
+    text: "Another media type or charset is refused.",
+  },
+  B11: {
+    source: "bad input",
+    text: "A method that a route does not have is answered with 405 and Allow.",
+  },
+  B12: {
+    source: "bad input",
+    text: "A path near a route is not that route.",
+  },
+  B16: {
+    source: "bad input",
+    text: "Unknown fields are refused.",
+  },
+  B17: {
+    source: "bad input",
+    text: "A prompt without visible text is refused.",
+  },
+  B18: {
+    source: "bad input",
+    text: "A prompt of another type is refused.",
+  },
+  B19: {
+    source: "bad input",
+    text: "A prompt over the limit is refused.",
+  },
+  B21: {
+    source: "bad input",
+    text: "NUL in a prompt is refused.",
+  },
+  B24: {
+    source: "bad input",
+    text: "Message lists that are no conversation of a user are refused.",
+  },
+  B25: {
+    source: "bad input",
+    text: "A temperature out of range or of another type is refused.",
+  },
+  B26: {
+    source: "bad input",
+    text: "max_tokens out of range or of another type is refused.",
+  },
+  B34: {
+    source: "bad input",
+    text: "A session id that is no UUID is refused.",
+  },
+  B39: {
+    source: "bad input",
+    text: "An unknown session is a missing one.",
+  },
+  B43: {
+    source: "bad input",
+    text: "A missing or malformed credential is refused.",
+  },
+  B48: {
+    source: "bad input",
+    text: "A credential in the query is no credential.",
+  },
+  B57: {
+    source: "bad input",
+    text: "An event number that is none is refused.",
+  },
+  S8: {
+    source: "security",
+    text: "Every reply has the security headers.",
+  },
   B27: {
     source: "bad input",
     text: "A model that no provider serves is refused as model_not_found.",

@@ -1,12 +1,19 @@
 /**
- * The constants and functions that an expression may name. Pure: numbers in, a number out; NaN where there is no answer.
+ * The constants, functions and operators of an expression. Pure; NaN where there is no answer.
  * Every one takes constant time, or time linear in its arguments.
  */
-interface KnownFunction {
-  /** The least and the most arguments. */
+interface Kinds {
+  number: number;
+  boolean: boolean;
+  any: number | boolean;
+}
+
+interface Operation {
+  /** What every argument is: to be checked before the call, as is their number. */
+  of: keyof Kinds;
   min: number;
   max: number;
-  apply: (...args: number[]) => number;
+  compute: (...args: never[]) => number | boolean;
 }
 
 export const CONSTANTS = new Map<string, number | boolean>(
@@ -19,26 +26,46 @@ const ROUNDING = { abs, sign, floor, ceil, trunc };
 const POWERS = { sqrt, cbrt, exp, ln: Math.log, log2, log10, factorial };
 const ANGLES = { sin, cos, tan, asin, acos, atan, sinh, cosh, tanh };
 
-export const FUNCTIONS = new Map<string, KnownFunction>([
-  ...table({ ...ROUNDING, ...POWERS, ...ANGLES }, 1, 1),
-  ...table({ round, log }, 1, 2),
-  ...table({ pow: Math.pow, root, mod, atan2: Math.atan2 }, 2, 2),
-  ...table({ min: Math.min, max: Math.max, hypot: Math.hypot }, 1, 100),
-  ...table({ gcd: (...args) => args.reduce(gcd), lcm: (...args) => args.reduce(lcm) }, 2, 100),
+/** By name, or by sign; "~" is the sign before a number. */
+export const OPERATIONS = new Map<string, Operation>([
+  ...table("number", [1, 1], { ...ROUNDING, ...POWERS, ...ANGLES, "~": (x) => -x, "!": factorial }),
+  ...table("number", [1, 2], { round, log }),
+  ...table("number", [2, 2], { pow: Math.pow, root, mod, atan2: Math.atan2, "^": Math.pow, "%": mod }),
+  ...table("number", [2, 2], {
+    "+": (x, y) => x + y,
+    "-": (x, y) => x - y,
+    "*": (x, y) => x * y,
+    "/": (x, y) => x / y,
+  }),
+  ...table("number", [2, 2], {
+    "<": (x, y) => x < y,
+    ">": (x, y) => x > y,
+    "<=": (x, y) => x <= y,
+    ">=": (x, y) => x >= y,
+  }),
+  ...table("number", [1, 100], { min: Math.min, max: Math.max, hypot: Math.hypot }),
+  ...table("number", [2, 100], { gcd: (...args) => args.reduce(gcd), lcm: (...args) => args.reduce(lcm) }),
+  ...table("any", [2, 2], { "==": (x, y) => x === y, "!=": (x, y) => x !== y }),
+  ...table("boolean", [2, 2], { and: (x, y) => x && y, or: (x, y) => x || y }),
+  ...table("boolean", [1, 1], { not: (x) => !x }),
 ]);
 
-function table(functions: Record<string, KnownFunction["apply"]>, min: number, max: number): [string, KnownFunction][] {
-  return Object.entries(functions).map(([name, apply]) => [name, { min, max, apply }]);
+function table<Kind extends keyof Kinds>(
+  of: Kind,
+  [min, max]: [number, number],
+  computations: Record<string, (...args: Kinds[Kind][]) => number | boolean>,
+): [string, Operation][] {
+  return Object.entries(computations).map(([name, compute]) => [name, { of, min, max, compute }]);
 }
 
 /** The remainder with the sign of the divisor, as in mathematics. */
-export function mod(x: number, y: number): number {
+function mod(x: number, y: number): number {
   const rest = x % y;
   return rest !== 0 && rest < 0 !== y < 0 ? rest + y : rest;
 }
 
 /** Of whole numbers up to 170, beyond which a double has no room. */
-export function factorial(x: number): number {
+function factorial(x: number): number {
   if (!Number.isInteger(x) || x < 0 || x > 170) return NaN;
   let product = 1;
   for (let factor = 2; factor <= x; factor++) product *= factor;
