@@ -46,6 +46,21 @@ const ToolChoice = z.union([
     .max(64),
 ]);
 
+/** How an answer is to be made. */
+const answerOptions = {
+  model: z
+    .string()
+    .regex(/^[\w./:-]{1,128}$/)
+    .optional(),
+  model_type: ModelType.optional(),
+  temperature: z.number().min(0).max(2).optional(),
+  max_tokens: z.int().min(1).max(128_000).optional(),
+  tools: ToolChoice.optional(),
+  response_format: ResponseFormat.optional(),
+  cache: CacheControl.optional(),
+  on_busy: z.enum(["reject", "enqueue", "interrupt"]).optional(),
+};
+
 export const ChatRequest = z
   .strictObject({
     prompt: VisibleText.optional(),
@@ -53,17 +68,7 @@ export const ChatRequest = z
     messages: z.array(InputMessage).min(1).max(MAX_MESSAGES).optional(),
     session_id: z.uuidv7().optional(),
     create_new_session: z.boolean().optional(),
-    model: z
-      .string()
-      .regex(/^[\w./:-]{1,128}$/)
-      .optional(),
-    model_type: ModelType.optional(),
-    temperature: z.number().min(0).max(2).optional(),
-    max_tokens: z.int().min(1).max(128_000).optional(),
-    tools: ToolChoice.optional(),
-    response_format: ResponseFormat.optional(),
-    cache: CacheControl.optional(),
-    on_busy: z.enum(["reject", "enqueue", "interrupt"]).optional(),
+    ...answerOptions,
     /** false: the turn stays out of the history and its object expires after an hour. */
     store: z.boolean().optional(),
   })
@@ -136,3 +141,36 @@ export const ChatReply = z.strictObject({
   finish_reason: FinishReason,
 });
 export type ChatReply = z.infer<typeof ChatReply>;
+
+/** A turn as its state route shows it. */
+export const TurnView = z.strictObject({
+  turn_id: z.uuidv7(),
+  session_id: z.uuidv7(),
+  message_id: z.uuidv7(),
+  state: z.enum(["running", "complete", "interrupted", "cancelled", "failed"]),
+  /** The number of its newest event; 0 once the events are gone. */
+  last_event_id: z.int().min(0),
+  started_at: z.iso.datetime(),
+  ended_at: z.iso.datetime().nullable(),
+  response: z.string().nullable(),
+  usage: Usage.nullable(),
+  finish_reason: FinishReason.nullable(),
+  error: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
+});
+export type TurnView = z.infer<typeof TurnView>;
+
+/** Options of a new answer to a question that was answered before. */
+export const RegenerateRequest = z.strictObject({
+  /** The answer to make again; left out: the newest one. */
+  message_id: z.uuidv7().optional(),
+  stream: z.boolean().default(false),
+  ...answerOptions,
+});
+
+/** A question put anew: a branch beside the old one. */
+export const EditRequest = z.strictObject({
+  message_id: z.uuidv7(),
+  prompt: VisibleText,
+  stream: z.boolean().default(false),
+  ...answerOptions,
+});

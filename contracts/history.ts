@@ -2,6 +2,7 @@
  * The history as it is handed to Postgres: rows of one session and the store that keeps them. Pure types.
  * A five-line fake satisfies `HistoryStore`. Times are milliseconds since 1970, ids UUIDs.
  */
+import * as z from "zod";
 import type { Result } from "./errors.ts";
 
 export const MESSAGE_ROLES = ["system", "user", "assistant", "tool"] as const;
@@ -57,6 +58,33 @@ export interface HistoryStore {
   /** All or nothing. A session of another user is never changed: poison. */
   saveBatch(batch: HistoryBatch): Promise<Result<SaveReport>>;
   ping(): Promise<Result<{ latencyMs: number }>>;
+  /** Removes a session of this user with its messages; nothing to remove is fine. */
+  eraseSession(sessionId: string, userId: string): Promise<Result<void>>;
   /** The last applied migration; 0 before the first. */
   schemaVersion(): Promise<Result<number>>;
 }
+
+/** A page of a session's messages, newest first. */
+export const MessagePage = z.strictObject({
+  session_id: z.uuidv7(),
+  messages: z.array(
+    z.strictObject({
+      id: z.uuidv7(),
+      /** Its place in the session. */
+      seq: z.int().min(1),
+      /** The message it answers or follows; two messages of one parent are branches. */
+      parent_id: z.uuidv7().nullable(),
+      /** On the branch that the next turn goes on from. */
+      active: z.boolean(),
+      turn_id: z.uuidv7(),
+      role: z.enum(["user", "assistant"]),
+      content: z.string(),
+      status: z.enum(MESSAGE_STATUSES),
+      tokens_used: z.int().min(0),
+      created_at: z.iso.datetime(),
+    }),
+  ),
+  /** `before` of the next page; null on the last one. */
+  next_before: z.int().nullable(),
+});
+export type MessagePage = z.infer<typeof MessagePage>;

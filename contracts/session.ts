@@ -13,10 +13,22 @@ export interface ResolvedChat {
   maxTokens: number | undefined;
 }
 
+/** A key that a client repeats with a retry: SHA-256 of user, route and key, and of the body. Hex. */
+export interface Idempotency {
+  key: string;
+  bodyHash: string;
+}
+
 interface Asker {
   userId: string;
   requestId: string;
 }
+
+/** Where a turn goes on: at the end of the session, from an answer to be made again, or from a question to be put anew. */
+export type Branch =
+  | { kind: "end" }
+  | { kind: "regenerate"; messageId: string | undefined }
+  | { kind: "edit"; messageId: string };
 
 export interface StartTurn extends Asker {
   kind: "start";
@@ -25,7 +37,15 @@ export interface StartTurn extends Asker {
   create: boolean;
   /** How to answer: the events as they come, or one reply at the end. */
   view: "stream" | "json";
+  branch: Branch;
   chat: ResolvedChat;
+  idempotency?: Idempotency | undefined;
+}
+
+/** Claims an idempotency key for a turn of another session. */
+export interface ClaimKey extends Asker {
+  kind: "claim";
+  idempotency: Idempotency;
 }
 
 /** Watch or resume a turn: its events after number `after`. */
@@ -35,4 +55,24 @@ export interface WatchTurn extends Asker {
   after: number;
 }
 
-export type SessionCommand = StartTurn | WatchTurn;
+/** A turn's state; with `cancel` it is stopped first. */
+export interface InspectTurn extends Asker {
+  kind: "inspect";
+  turnId: string;
+  cancel: boolean;
+}
+
+/** Messages of the session, newest first, from below place `before`. */
+export interface ListMessages extends Asker {
+  kind: "messages";
+  sessionId: string;
+  before: number | undefined;
+  limit: number;
+}
+
+export interface EraseSession extends Asker {
+  kind: "erase";
+  sessionId: string;
+}
+
+export type SessionCommand = StartTurn | ClaimKey | WatchTurn | InspectTurn | ListMessages | EraseSession;

@@ -3,7 +3,7 @@ import { appendFile, cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { DATABASE_URL, NEON_BACKENDS } from "../dev/stand-ins/neon-backends.ts";
+import { DATABASE_URL, NEON_BACKENDS } from "../dev/stand-ins/neon/backends.ts";
 import type { StandIn } from "../dev/stand-ins/serve.ts";
 import { dumpSchema, findDrift } from "./drift.ts";
 import { main, migrate, status } from "./migrate.ts";

@@ -78,10 +78,10 @@ test("[P9] rows that a turn writes in its object, those of the drain included", 
   const rows = await rowsOf(sessionId);
   await (await house.call("/chat", { as, body: { prompt: "And about the lakes?", session_id: sessionId } })).text();
   const after = await rowsOf(sessionId);
-  // Two messages, one turn row (written twice), one batch of events, the mark of the drain, one alarm.
+  // Two messages, one turn row (written twice), events up to the first delta and the rest, the mark of the drain, one alarm.
   expect(after.messages - rows.messages).toBe(2);
   expect(after.turns - rows.turns).toBe(1);
-  expect(after.events - rows.events).toBe(1);
+  expect(after.events - rows.events).toBe(2);
 });
 
 async function rowsOf(sessionId: string): Promise<{ messages: number; turns: number; events: number }> {

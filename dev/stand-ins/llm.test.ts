@@ -5,7 +5,7 @@ import { connect } from "node:net";
 import fc from "fast-check";
 import OpenAI from "openai";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { parseFaults, parseModel } from "./llm-faults.ts";
+import { parseFaults, parseModel } from "./llm/faults.ts";
 import { serveLlm } from "./llm.ts";
 import type { StandIn } from "./serve.ts";
 

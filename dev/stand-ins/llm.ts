@@ -1,15 +1,15 @@
 /**
  * An OpenAI-compatible Chat Completions server whose one model, `demo`, answers from the prompt and says what it is;
- * every other name is served by it too. Faults by model name or control port: the grammar is in llm-faults.ts.
+ * every other name is served by it too. Faults by model name or control port: the grammar is in llm/faults.ts.
  * State: counters in serve.ts and a serial number for ids. Refuses: /v1 without a bearer key, unknown paths, bad bodies.
  * `node dev/stand-ins/llm.ts` serves on PORT (0: any) at DEMO_TOKENS_PER_SECOND and DEMO_FIRST_TOKEN_MS.
  */
 import type { ServerResponse } from "node:http";
-import { composeCompletion } from "./llm-completion.ts";
-import { parseFaults, parseModel, type Faults } from "./llm-faults.ts";
-import { NO_KEY, replyError, replyRefusal } from "./llm-refusals.ts";
-import { parseCompletionRequest } from "./llm-request.ts";
-import { sendReply, sendStream, type Pace } from "./llm-send.ts";
+import { composeCompletion } from "./llm/completion.ts";
+import { parseFaults, parseModel, type Faults } from "./llm/faults.ts";
+import { NO_KEY, replyError, replyRefusal } from "./llm/refusals.ts";
+import { parseCompletionRequest } from "./llm/request.ts";
+import { sendReply, sendStream, type Pace } from "./llm/send.ts";
 import {
   replyJson,
   serveStandIn,

@@ -7,7 +7,7 @@ import { eq } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/neon-http";
 import { integer, jsonb, pgTable, text, timestamp } from "drizzle-orm/pg-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { DATABASE_URL, NEON_BACKENDS } from "./neon-backends.ts";
+import { DATABASE_URL, NEON_BACKENDS } from "./neon/backends.ts";
 import { serveNeon } from "./neon.ts";
 import type { StandIn } from "./serve.ts";
 

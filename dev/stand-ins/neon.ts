@@ -7,7 +7,7 @@
  */
 import type { IncomingHttpHeaders } from "node:http";
 import * as z from "zod";
-import { openPglite, openPostgres, type Database, type QueryOutcome, type Session } from "./neon-database.ts";
+import { openPglite, openPostgres, type Database, type QueryOutcome, type Session } from "./neon/database.ts";
 import { replyJson, serveStandIn, type Handle, type StandIn } from "./serve.ts";
 
 export interface NeonOptions {

@@ -5,7 +5,7 @@
 import { Redis } from "@upstash/redis";
 import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { connectRedisBackend, createMemoryBackend, type Outcome } from "./redis-backend.ts";
+import { connectRedisBackend, createMemoryBackend, type Outcome } from "./redis/backend.ts";
 import { serveRedis } from "./redis.ts";
 import type { StandIn } from "./serve.ts";
 

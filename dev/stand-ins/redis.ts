@@ -4,10 +4,10 @@
  * bodies that are no list of commands. `node dev/stand-ins/redis.ts` serves on PORT (0: any), forwarding to REDIS_URL if set.
  */
 import type { ServerResponse } from "node:http";
-import type { Reply } from "./redis-args.ts";
-import { connectRedisBackend, createMemoryBackend, type Outcome, type RedisBackend } from "./redis-backend.ts";
-import { failedWhole, REDIS_MODES, withCommandFaults } from "./redis-faults.ts";
-import { RedisError } from "./redis-keyspace.ts";
+import type { Reply } from "./redis/args.ts";
+import { connectRedisBackend, createMemoryBackend, type Outcome, type RedisBackend } from "./redis/backend.ts";
+import { failedWhole, REDIS_MODES, withCommandFaults } from "./redis/faults.ts";
+import { RedisError } from "./redis/keyspace.ts";
 import {
   replyJson,
   serveStandIn,

@@ -5,8 +5,8 @@
  */
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ControlError, isMode, parseControl, type ControlChange, type Modes } from "./control.ts";
-import { createMeter, type Meter, type Stats } from "./meter.ts";
+import { ControlError, isMode, parseControl, type ControlChange, type Modes } from "./serve/control.ts";
+import { createMeter, type Meter, type Stats } from "./serve/meter.ts";
 
 export interface StandInRequest {
   method: string;

@@ -11,6 +11,7 @@ import { respondToErrors, respondToFailure } from "./http/errors.ts";
 import { logRequests } from "./http/request-log.ts";
 import { chatRoutes, type ChatRoutesDeps } from "./routes/chat.ts";
 import { healthRoutes, type Probe } from "./routes/health.ts";
+import { historyRoutes } from "./routes/history.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
 
 export interface AppDeps extends ChatRoutesDeps, McpRoutesDeps {
@@ -40,6 +41,7 @@ export function createApp(deps: AppDeps): Hono<AppContext> {
   );
   app.route("/health", healthRoutes(deps));
   app.route("/chat", chatRoutes(deps));
+  app.route("/history", historyRoutes(deps));
   app.route("/mcp", mcpRoutes(deps));
   app.notFound((context) => respondToFailure({ code: "not_found", message: "there is no such route" }, context));
   app.onError(respondToErrors(deps.log));

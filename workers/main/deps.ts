@@ -4,7 +4,7 @@
  */
 import { openDb } from "../../db/open.ts";
 import type { ChatRequest } from "../../contracts/chat.ts";
-import { fail } from "../../contracts/errors.ts";
+import { AppError, fail } from "../../contracts/errors.ts";
 import type { HistoryStore } from "../../contracts/history.ts";
 import { newId, objectName } from "../../contracts/ids.ts";
 import type { LlmAgent } from "../../contracts/llm.ts";
@@ -86,8 +86,20 @@ function resolveChat(request: ChatRequest, config: Config): ResolvedChat {
 }
 
 async function sendToSession(sessions: DurableObjectNamespace, id: string, command: SessionCommand): Promise<Response> {
-  const stub = sessions.get(sessions.idFromName(objectName(id)));
-  return ownHeaders(await stub.fetch("https://session.internal/", { method: "POST", body: JSON.stringify(command) }));
+  const body = JSON.stringify(command);
+  for (let attempt = 1; ; attempt += 1) {
+    // A stub that has failed stays broken: each attempt has its own.
+    const stub = sessions.get(sessions.idFromName(objectName(id)));
+    try {
+      return ownHeaders(await stub.fetch("https://session.internal/", { method: "POST", body }));
+    } catch (cause) {
+      // An object knows a request that it has seen before, so the same one may be sent again.
+      const { overloaded, retryable } = cause as { overloaded?: boolean; retryable?: boolean }; // of the runtime's errors
+      if (overloaded || !retryable || attempt > 1) {
+        throw new AppError("overloaded", "the session cannot be reached now", { retryAfterSeconds: 2, cause });
+      }
+    }
+  }
 }
 
 /** A fetched reply's headers are read-only; the body passes as it is. */
@@ -114,7 +126,7 @@ function makeHistory({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: 
     });
   }
   const missing = async () => fail("not_configured", "the history is not configured: DATABASE_URL");
-  return { saveBatch: missing, ping: missing, schemaVersion: missing };
+  return { saveBatch: missing, eraseSession: missing, ping: missing, schemaVersion: missing };
 }
 
 function makeProbes(env: Env, config: Config): Probe[] {

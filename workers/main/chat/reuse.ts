@@ -38,7 +38,8 @@ export function turnSlots(cache: Cache, request: TurnRequest): TurnSlots {
 
 /** The request leaves before this returns; resolves to misses or bypasses when there is nothing to reuse. */
 export async function lookUp(cache: Cache, slots: TurnSlots, request: TurnRequest): Promise<Found> {
-  if (!request.cache.read) return { answer: { verdict: "bypass" }, intent: { verdict: "bypass" } };
+  const begun = request.resumed?.rounds.length || request.resumed?.open;
+  if (!request.cache.read || begun) return { answer: { verdict: "bypass" }, intent: { verdict: "bypass" } };
   const [answer, intent] = await cache.read([slots.answer, slots.intent] as const);
   return { answer, intent };
 }

@@ -31,20 +31,27 @@ export class TurnSteps {
   readonly #cachedCalls: CacheValue<"intent">["calls"] | undefined;
   /** The words of the model's latest reply. */
   #words = "";
+  #openRound: NonNullable<TurnRequest["resumed"]>["open"];
 
   constructor(run: TurnRun, found: Found) {
     this.#run = run;
+    this.#openRound = run.request.resumed?.open;
     this.#cachedCalls = found.intent.verdict === "hit" ? found.intent.value.calls : undefined;
+    const { content = "", rounds = [] } = run.request.resumed ?? {};
     this.progress = {
-      ...{ content: "", rounds: [], usage: undefined, finishReason: undefined },
+      ...{ content, rounds: [...rounds], usage: undefined, finishReason: undefined },
       model: run.request.model,
       provider: run.request.modelType,
-      reusable: { intent: [], toolEntries: [], answer: true },
+      // Of a turn that was cut nothing is kept: what it depended on is not all known any more.
+      reusable: { intent: [], toolEntries: [], answer: run.request.resumed === undefined },
     };
   }
 
   /** The calls to run first: from the cached intent, or from the model, whose words are the answer if it makes none. */
   async decide(): Promise<RequestedCall[]> {
+    const { resumed } = this.#run.request;
+    if (resumed?.open) return resumed.open.calls;
+    if (resumed?.rounds.length) return this.think();
     if (this.#cachedCalls !== undefined) {
       const cached = this.#cachedCalls.map((call) => ({ ...call, id: this.#run.deps.newCallId() }));
       this.#tellIntent("tools", "cache", cached);
@@ -61,9 +68,12 @@ export class TurnSteps {
   async runTools(calls: RequestedCall[]): Promise<void> {
     const { rounds, reusable } = this.progress;
     const fromCache = this.#cachedCalls !== undefined && rounds.length === 0;
-    const result = await runToolRound(this.#run, { content: this.#words, calls, fromCache });
-    if (this.#run.signal.aborted) throw new AppError("cancelled", "the turn was stopped");
+    const open = this.#takeOpenRound();
+    const input = { content: open?.content ?? this.#words, calls, fromCache, settled: open?.results };
+    const result = await runToolRound(this.#run, input);
+    // Also of a turn that is being stopped: a call without a result would make the next turn invalid.
     rounds.push(result.round);
+    if (this.#run.signal.aborted) throw new AppError("cancelled", "the turn was stopped");
     reusable.toolEntries.push(...result.entries);
     reusable.answer &&= result.shareable;
   }
@@ -87,7 +97,7 @@ export class TurnSteps {
     progress.model = opened.model;
     progress.provider = opened.provider;
     this.#words = "";
-    const reply = await readReply(opened.body, createDecoder(opened.dialect, { newCallId: deps.newCallId }), {
+    const reading = readReply(opened.body, createDecoder(opened.dialect, { newCallId: deps.newCallId }), {
       onText: (text) => {
         if (this.#words === "" && progress.rounds.length === 0) this.#tellIntent("answer", "model");
         this.#words += text;
@@ -96,9 +106,21 @@ export class TurnSteps {
       },
       ...{ signal, stallTimeoutMs: deps.stallTimeoutMs, now: deps.now },
     });
+    const reply = await reading.catch((error: unknown) => {
+      // A reply that was cut or stopped has its price too.
+      progress.usage = addUsage(progress.usage, estimateUsage(request, progress.rounds, this.#words));
+      throw error;
+    });
     progress.usage = addUsage(progress.usage, reply.usage ?? estimateUsage(request, progress.rounds, this.#words));
     progress.finishReason = reply.finishReason;
     return reply.calls;
+  }
+
+  /** The round that an earlier life of the turn began; once. */
+  #takeOpenRound(): NonNullable<TurnRequest["resumed"]>["open"] {
+    const open = this.#openRound;
+    this.#openRound = undefined;
+    return open;
   }
 
   #tellIntent(intent: "answer" | "tools", source: "model" | "cache", calls: RequestedCall[] = []): void {
@@ -135,11 +157,7 @@ function promptOf(request: TurnRequest, rounds: ToolRound[]): ModelMessage[] {
   return [systemMessage(), ...request.context, ...rounds.flatMap(roundMessages)];
 }
 
-async function openStream(
-  model: ModelRequest,
-  { request, deps }: TurnRun,
-  gone: WhenGone,
-): Promise<ModelStream> {
+async function openStream(model: ModelRequest, { request, deps }: TurnRun, gone: WhenGone): Promise<ModelStream> {
   const context = { requestId: request.requestId, userId: request.userId };
   const opened: Result<ModelStream> = await deps.llm.stream(model, context, gone).catch((cause: unknown) => {
     throw new AppError("upstream_error", "the model service did not answer", { cause });

@@ -29,23 +29,35 @@ export interface RoundInput {
   calls: RequestedCall[];
   /** The calls come from the cached intent: a read for their results replaces a model call. */
   fromCache: boolean;
+  /** Results by call id that an earlier life of the turn got; the calls are told already. */
+  settled: Map<string, ToolOutcome> | undefined;
 }
 
 export async function runToolRound(run: TurnRun, input: RoundInput): Promise<RoundResult> {
   const { request, deps, emit } = run;
   const { content, calls } = input;
-  for (const call of calls) {
-    emit.append({ event: "tool_call", data: { id: call.id, name: call.name, arguments: argumentsOf(call) } });
+  if (input.settled === undefined) {
+    for (const call of calls) {
+      emit.append({ event: "tool_call", data: { id: call.id, name: call.name, arguments: argumentsOf(call) } });
+    }
+    emit.save();
   }
   const cached = await readCached(run, input);
   const entries: CacheEntry<"mcp">[] = [];
   const results = await mapBounded(calls, MAX_PARALLEL, async (call, at) => {
-    const outcome = cached.get(call.id) ?? (await settle(run, call, at));
+    const settled = input.settled?.get(call.id);
+    if (settled !== undefined) return settled;
+    const again = input.settled !== undefined && !mayRepeat(call, request);
+    const outcome = again ? UNKNOWN : (cached.get(call.id) ?? (await settle(run, call, at)));
     const slot = toolSlot(call, request, deps);
     if (slot !== undefined && outcome.ok && !cached.has(call.id)) {
       entries.push({ slot, value: { ok: true, content: outcome.content } });
     }
-    emit.append({ event: "tool_result", data: { id: call.id, name: call.name, ...outcome } });
+    emit.append({
+      event: "tool_result",
+      data: { id: call.id, name: call.name, ok: outcome.ok, content: outcome.content },
+    });
+    emit.save();
     return outcome;
   });
   const ran = calls.map((call) => ({ id: call.id, name: call.name, arguments: argumentsOf(call) }));
@@ -54,6 +66,14 @@ export async function runToolRound(run: TurnRun, input: RoundInput): Promise<Rou
     entries,
     shareable: results.every((result) => result.ok) && calls.every((call) => isShareable(call, request)),
   };
+}
+
+/** A call that was cut may have run or not: it is not run again unless that does no harm. */
+const UNKNOWN: ToolOutcome = { ok: false, content: "not known: the call was cut off and is not repeated" };
+
+function mayRepeat(call: RequestedCall, request: TurnRequest): boolean {
+  const tool = request.tools?.tools.find((offered) => offered.name === call.name);
+  return tool !== undefined && (tool.readOnly || tool.idempotent);
 }
 
 /** Results already in the cache by call id. A free tool is not asked for unless its calls cost no model call. */

@@ -7,7 +7,7 @@ import { AppError, type Failure } from "../../../contracts/errors.ts";
 import type { ChatEvent } from "../../../contracts/events.ts";
 import type { LlmAgent, ModelMessage } from "../../../contracts/llm.ts";
 import type { Log } from "../../../contracts/log.ts";
-import type { ToolList, ToolServer } from "../../../contracts/tools.ts";
+import type { ToolCall, ToolList, ToolOutcome, ToolServer } from "../../../contracts/tools.ts";
 import type { Cache } from "../cache/cache.ts";
 import type { CacheValue, Layer } from "../../../contracts/cache.ts";
 import type { CacheEntry } from "../cache/cache.ts";
@@ -36,6 +36,20 @@ export interface TurnRequest {
   /** Nothing of an earlier turn is in the context. */
   firstTurn: boolean;
   cache: { read: boolean; write: boolean; onlyIfCached: boolean; userScope: boolean; ttlSeconds: number | undefined };
+  /** What an earlier life of the turn has done; undefined for a turn that starts. */
+  resumed?: ResumedTurn;
+}
+
+/** A turn that was cut before the words of its answer, as its log tells it. */
+export interface ResumedTurn {
+  /** The cache verdict of its meta event; undefined when even that was not told. */
+  verdict: CacheVerdict | undefined;
+  /** What was shown before the tools were called. */
+  content: string;
+  /** Rounds whose every call is settled. */
+  rounds: ToolRound[];
+  /** The round that was cut: its calls, and the results that are there. */
+  open: { content: string; calls: ToolCall[]; results: Map<string, ToolOutcome> } | undefined;
 }
 
 export interface TurnDeps {
@@ -59,6 +73,8 @@ export interface TurnRun {
 export interface TurnEmitter {
   append(event: ChatEvent): void;
   text(text: string): void;
+  /** Makes what was told so far durable. */
+  save(): void;
 }
 
 interface OutcomeBase {
@@ -105,13 +121,23 @@ export function createTurnRunner(deps: TurnDeps): TurnRunner {
   };
 }
 
+/** Why a turn is stopped from outside. */
+export type StopReason = "cancelled" | "session_deleted";
+
+const STOPPED: Record<StopReason, Failure> = {
+  cancelled: { code: "cancelled", message: "the turn was stopped" },
+  session_deleted: { code: "session_deleted", message: "the session was deleted" },
+};
+
 const NO_USAGE: Usage = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
 
 async function runTurn(run: TurnRun, slots: TurnSlots, found: Found): Promise<TurnResult> {
   const { request, deps, emit } = run;
   const { turnId: turn_id, sessionId: session_id, messageId: message_id, model, modelType: provider } = request;
-  const verdict = found.answer.verdict;
-  emit.append({ event: "meta", data: { turn_id, session_id, message_id, model, provider, cache: verdict } });
+  const verdict = request.resumed?.verdict ?? found.answer.verdict;
+  if (request.resumed?.verdict === undefined) {
+    emit.append({ event: "meta", data: { turn_id, session_id, message_id, model, provider, cache: verdict } });
+  }
   if (found.answer.verdict === "hit") return { outcome: replay(found.answer.value, deps, emit), entries: [] };
   const steps = new TurnSteps(run, found);
   try {
@@ -152,7 +178,7 @@ function base(progress: Progress, cache: CacheVerdict): OutcomeBase {
 
 /** What to tell of an error: a failure as it is, anything else dully. An abort can surface as any error. */
 function failureOf(error: unknown, { request, deps, signal }: TurnRun): Failure {
-  if (signal.aborted) return { code: "cancelled", message: "the turn was stopped" };
+  if (signal.aborted) return STOPPED[signal.reason as StopReason]; // the only ones it is aborted with
   if (error instanceof AppError) return error.failure;
   const name = error instanceof Error ? error.name : "unknown";
   deps.log({ service: "session", request_id: request.requestId, route: "turn", error: name });

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import type { HistoryBatch, HistoryStore, MessageRow } from "../../../contracts/history.ts";
 import { migrate } from "../../../db/migrate.ts";
 import { openDb, openSql, type DbFault } from "../../../db/open.ts";
-import { DATABASE_URL, NEON_BACKENDS } from "../../../dev/stand-ins/neon-backends.ts";
+import { DATABASE_URL, NEON_BACKENDS } from "../../../dev/stand-ins/neon/backends.ts";
 import type { StandIn } from "../../../dev/stand-ins/serve.ts";
 import { createHistoryStore } from "./store.ts";
 

@@ -3,7 +3,7 @@
  * HTTP round trip and one transaction. Refuses to touch a session of another user. No SQL, value or driver's word
  * leaves it: faults go to `onFault` as a kind and a code.
  */
-import { inArray, sql } from "drizzle-orm";
+import { and, eq, inArray, sql } from "drizzle-orm";
 import { fail, ok, type Result } from "../../../contracts/errors.ts";
 import type { HistoryBatch, HistoryStore, MessageRow, SaveReport, SessionRow } from "../../../contracts/history.ts";
 import { readDbFault, type Db, type DbFault } from "../../../db/open.ts";
@@ -37,6 +37,14 @@ export function createHistoryStore(
         if (fault.kind !== "values") return toFailure(error);
         onFault(fault);
         return ok({ poison: true, reason: fault.reason });
+      }
+    },
+    async eraseSession(sessionId, userId) {
+      try {
+        await db.delete(chatSessions).where(and(eq(chatSessions.id, sessionId), eq(chatSessions.userId, userId)));
+        return ok(undefined);
+      } catch (error) {
+        return toFailure(error);
       }
     },
     async ping() {

@@ -2,18 +2,18 @@
  * A turn that runs in its session's object: from the user's message in SQLite to the answer there and the terminal event.
  * State: the turn's log and its abort controller, until it has ended; SQLite holds the rest.
  */
+import type { CacheVerdict } from "../../../contracts/chat.ts";
 import { type Failure, isRetryable } from "../../../contracts/errors.ts";
 import type { ChatEvent } from "../../../contracts/events.ts";
-import type { ResolvedChat } from "../../../contracts/session.ts";
 import type { MessageStatus } from "../../../contracts/history.ts";
-import { type CacheVerdict, requestMessages } from "../../../contracts/chat.ts";
+import type { ModelMessage } from "../../../contracts/llm.ts";
 import { toolsOf } from "../../../contracts/rounds.ts";
-import type { TurnOutcome, TurnRequest, TurnResult, TurnRunner } from "../chat/turn.ts";
 import type { ToolList } from "../../../contracts/tools.ts";
+import type { ResumedTurn, TurnOutcome, TurnRequest, TurnResult, TurnRunner } from "../chat/turn.ts";
 import { TurnLog } from "./log.ts";
-import { appendMessage, contextWindow, lastMessage } from "./messages.ts";
+import { appendMessage, contextWindow } from "./messages.ts";
 import type { Session } from "./session.ts";
-import { endTurn, insertTurn, type StoredOutcome, type TurnRow } from "./turns.ts";
+import { endTurn, insertTurn, type StoredOutcome, type TurnEnd, type TurnPlan, type TurnRow } from "./turns.ts";
 
 export interface LiveTurn {
   id: string;
@@ -33,62 +33,84 @@ export interface EndedTurn {
   entries: TurnResult["entries"];
 }
 
-export interface LiveTurnInput {
-  turnId: string;
-  messageId: string;
-  requestId: string;
-  session: Session;
-  chat: ResolvedChat;
-  tools: ToolList | undefined;
-  contextTokens: number;
-}
-
 export interface LiveTurnHost {
   storage: DurableObjectStorage;
+  session: Session;
+  tools: ToolList | undefined;
   turns: TurnRunner;
   now: () => number;
   newId: () => string;
+  contextTokens: number;
+}
+
+export interface NewTurn {
+  id: string;
+  plan: Omit<TurnPlan, "parentSeq">;
+  /** The message after which the branch goes on; null at the start of a session. */
+  leafSeq: number | null;
+  /** What the user says; nothing when an answer is made again. */
+  said: { role: "user" | "assistant"; content: string }[];
+  /** Other rows of the same transaction. */
+  alsoWrite(): void;
 }
 
 /** Starts a turn. When it returns, the cache has been asked and the user's message is written. */
-export function startLiveTurn(host: LiveTurnHost, input: LiveTurnInput): LiveTurn {
+export function startTurn(host: LiveTurnHost, turn: NewTurn): LiveTurn {
   const { storage, turns, now } = host;
-  const startedAtMs = now();
-  const request = toTurnRequest(storage.sql, input);
+  const context = contextOf(host, turn.leafSeq, turn.said);
+  const request = toTurnRequest(host, turn.id, turn.plan, context);
   // Before the write below: a write holds back later requests until it is durable, so the cache read and it overlap.
   const begun = turns.begin(request);
-  storage.transactionSync(() => {
-    writeUserMessages(host, input);
-    insertTurn(storage.sql, { id: input.turnId, messageId: input.messageId, requestId: input.requestId });
+  const startedAtMs = now();
+  const plan = storage.transactionSync(() => {
+    const parentSeq = writeSaid(host, turn);
+    const written = { ...turn.plan, parentSeq };
+    insertTurn(storage.sql, { id: turn.id, plan: written, startedAtMs });
+    turn.alsoWrite();
+    return written;
   });
-  const log = new TurnLog(storage.sql, input.turnId, now);
-  const abort = new AbortController();
-  const ended = begun.run(log, abort.signal).then((result) => ({
-    outcome: finish(host, input, log, result),
-    entries: result.entries,
-  }));
-  return { id: input.turnId, requestId: input.requestId, startedAtMs, log, verdict: begun.verdict, ended, abort };
+  return run(host, { id: turn.id, plan, startedAtMs }, new TurnLog(storage.sql, turn.id, now), begun);
 }
 
-function toTurnRequest(sql: SqlStorage, input: LiveTurnInput): TurnRequest {
-  const { chat, session, tools } = input;
-  const { request } = chat;
-  const upcoming = requestMessages(request);
+/** Takes up a turn that was cut, from what its log says. */
+export function resumeTurn(host: LiveTurnHost, turn: TurnRow, log: TurnLog, resumed: ResumedTurn): LiveTurn {
+  const request = toTurnRequest(host, turn.id, turn.plan, contextOf(host, turn.plan.parentSeq, []));
+  return run(host, turn, log, host.turns.begin({ ...request, resumed }));
+}
+
+function run(
+  host: LiveTurnHost,
+  turn: Pick<TurnRow, "id" | "plan" | "startedAtMs">,
+  log: TurnLog,
+  begun: ReturnType<TurnRunner["begin"]>,
+): LiveTurn {
+  const abort = new AbortController();
+  const ended = begun.run(log, abort.signal).then((result) => ({
+    outcome: finish(host, turn, log, result),
+    entries: result.entries,
+  }));
+  const { id, startedAtMs } = turn;
+  return { id, requestId: turn.plan.requestId, startedAtMs, log, verdict: begun.verdict, ended, abort };
+}
+
+function contextOf({ storage, contextTokens }: LiveTurnHost, leafSeq: number | null, said: ModelMessage[]) {
+  return contextWindow({ sql: storage.sql, leafSeq, upcoming: said, tokenBudget: contextTokens });
+}
+
+function toTurnRequest(
+  { session, tools }: LiveTurnHost,
+  turnId: string,
+  { messageId, requestId, chat, firstTurn }: Omit<TurnPlan, "parentSeq">,
+  context: ModelMessage[],
+): TurnRequest {
+  const { request, model, modelType, temperature, maxTokens } = chat;
   const mode = request.cache?.mode ?? "default";
   return {
-    turnId: input.turnId,
+    ...{ turnId, messageId, requestId, model, modelType, temperature, maxTokens, context, firstTurn },
     sessionId: session.id,
-    messageId: input.messageId,
     userId: session.userId,
-    requestId: input.requestId,
-    model: chat.model,
-    modelType: chat.modelType,
-    temperature: chat.temperature,
-    maxTokens: chat.maxTokens,
     responseFormat: request.response_format,
-    context: contextWindow(sql, upcoming, input.contextTokens),
     tools: offeredTools(tools, request.tools ?? "auto"),
-    firstTurn: upcoming.length === 1 && lastMessage(sql).seq === 0,
     cache: {
       read: mode === "default" || mode === "only-if-cached",
       write: mode === "default" || mode === "no-cache",
@@ -105,68 +127,77 @@ function offeredTools(tools: ToolList | undefined, choice: "auto" | "none" | str
   return { version: tools.version, tools: tools.tools.filter((tool) => choice.includes(tool.name)) };
 }
 
-function writeUserMessages({ storage, now, newId }: LiveTurnHost, { turnId, chat }: LiveTurnInput): void {
-  let parentId = lastMessage(storage.sql).id;
-  for (const { role, content } of requestMessages(chat.request)) {
-    const id = newId();
-    appendMessage(storage.sql, {
-      ...{ id, parentId, turnId, role, content, status: "complete", tokens: 0, details: {}, createdAtMs: now() },
-    });
-    parentId = id;
+/** Writes what the user says and gives the place of the message that is to be answered. */
+function writeSaid({ storage, now, newId }: LiveTurnHost, { id: turnId, leafSeq, said }: NewTurn): number {
+  let parentSeq = leafSeq;
+  for (const { role, content } of said) {
+    const message = { id: newId(), parentSeq, turnId, role, content, createdAtMs: now() };
+    parentSeq = appendMessage(storage.sql, { ...message, status: "complete", tokens: 0, details: {} });
   }
+  if (parentSeq === null) throw new Error("a turn answers a message");
+  return parentSeq;
 }
 
 /** The answer, the turn's end and the last events, in one transaction. */
-function finish(host: LiveTurnHost, input: LiveTurnInput, log: TurnLog, result: TurnResult): StoredOutcome {
-  const { storage, now } = host;
-  const { outcome } = result;
-  const stored = toStored(input, outcome);
-  const state = stateOf(outcome);
+function finish(
+  { storage, now }: LiveTurnHost,
+  turn: Pick<TurnRow, "id" | "plan">,
+  log: TurnLog,
+  { outcome }: TurnResult,
+): StoredOutcome {
+  const stored = toStored(turn.plan, outcome);
+  const end = { state: stateOf(outcome), outcome: stored, endedAtMs: now() };
   storage.transactionSync(() => {
-    if (state !== "failed") writeAnswer(host, input, outcome, state);
+    writeEnd(storage.sql, turn, outcome, end);
     log.append({ event: "usage", data: outcome.usage });
-    log.append(terminalEvent(stored, input.requestId));
+    log.append(terminalEvent(stored, turn.plan.requestId));
     log.save();
-    endTurn(storage.sql, input.turnId, { state, outcome: stored, endedAtMs: now() });
   });
   return stored;
 }
 
-/** A turn that failed before it showed a word has no answer to keep. */
-function stateOf(outcome: TurnOutcome): Exclude<TurnRow["state"], "running"> {
-  if (outcome.ok) return "complete";
-  if (outcome.failure.code === "cancelled") return "cancelled";
-  return outcome.content === "" ? "failed" : "interrupted";
+/** The answer's row, unless there is nothing of it, and the turn's. */
+export function writeEnd(
+  sql: SqlStorage,
+  turn: Pick<TurnRow, "id" | "plan">,
+  outcome: TurnOutcome,
+  end: TurnEnd,
+): void {
+  if (end.state !== "failed") appendMessage(sql, toAnswer(turn, outcome, end.state, end.endedAtMs));
+  endTurn(sql, turn.id, end);
 }
 
-function writeAnswer(
-  { storage, now }: LiveTurnHost,
-  input: LiveTurnInput,
+/** A turn that failed before it showed a word has no answer to keep. */
+export function stateOf(outcome: TurnOutcome): TurnEnd["state"] {
+  if (outcome.ok) return "complete";
+  const shown = outcome.content !== "" || outcome.rounds.length > 0;
+  if (outcome.failure.code === "cancelled") return "cancelled";
+  return shown ? "interrupted" : "failed";
+}
+
+function toAnswer(
+  { id: turnId, plan }: Pick<TurnRow, "id" | "plan">,
   outcome: TurnOutcome,
   status: MessageStatus,
-): void {
+  createdAtMs: number,
+) {
   const { content, usage, model, provider, cache, rounds } = outcome;
-  appendMessage(storage.sql, {
-    id: input.messageId,
-    parentId: lastMessage(storage.sql).id,
-    turnId: input.turnId,
-    role: "assistant",
-    content,
-    status,
+  return {
+    ...{ id: plan.messageId, parentSeq: plan.parentSeq, turnId, content, status, createdAtMs },
+    role: "assistant" as const,
     tokens: cache === "hit" ? 0 : usage.total_tokens,
     details: {
       ...{ model, provider, usage, cache },
       ...(outcome.ok && { finish_reason: outcome.finishReason }),
       ...(rounds.length > 0 && { rounds }),
     },
-    createdAtMs: now(),
-  });
+  };
 }
 
-function toStored(input: LiveTurnInput, outcome: TurnOutcome): StoredOutcome {
-  const { content, model, provider, usage, cache, rounds } = outcome;
+export function toStored({ messageId }: TurnPlan, outcome: TurnOutcome): StoredOutcome {
+  const { content: response, model, provider, usage, cache, rounds } = outcome;
   return {
-    ...{ messageId: input.messageId, response: content, model, provider, usage, cache },
+    ...{ messageId, response, model, provider, usage, cache },
     toolsUsed: toolsOf(rounds),
     ...(outcome.ok ? { finishReason: outcome.finishReason } : { failure: outcome.failure }),
   };

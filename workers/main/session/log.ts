@@ -27,21 +27,25 @@ export class TurnLog implements Viewable {
   readonly #sql: SqlStorage;
   readonly #turnId: string;
   readonly #now: () => number;
-  readonly #frames: string[] = [];
+  readonly #frames: string[];
   readonly #waiting = new Set<() => void>();
   #closed = false;
   #pendingText = "";
   #windowTimer: ReturnType<typeof setTimeout> | undefined;
   #lastDeltaAt = Number.NEGATIVE_INFINITY;
-  #saved = 0;
+  #saved: number;
+  #tookText = false;
   #unsavedChars = 0;
   #savedAt: number;
   #saveEveryMs = FIRST_SAVE_MS;
 
-  constructor(sql: SqlStorage, turnId: string, now: () => number) {
+  /** `saved`: the frames that an earlier life of the turn has written. */
+  constructor(sql: SqlStorage, turnId: string, now: () => number, saved: string[] = []) {
     this.#sql = sql;
     this.#turnId = turnId;
     this.#now = now;
+    this.#frames = saved;
+    this.#saved = saved.length;
     this.#savedAt = now();
   }
 
@@ -108,6 +112,9 @@ export class TurnLog implements Viewable {
     this.#pendingText = "";
     this.#lastDeltaAt = this.#now();
     this.#push({ event: "delta", data: { content } });
+    // From here on the turn cannot simply be run again: a restart must find that words were shown.
+    if (!this.#tookText) this.#save();
+    this.#tookText = true;
   }
 
   #save(): void {
@@ -125,16 +132,26 @@ export function writeFrames(sql: SqlStorage, turnId: string, firstId: number, fr
   sql.exec("INSERT INTO events (turn_id, first_id, frames) VALUES (?, ?, ?)", turnId, firstId, frames);
 }
 
-/** A finished turn's log as it stands in SQLite. */
-export function readSavedLog(sql: SqlStorage, turnId: string): { last: number; after(id: number): string } {
+/** The frames of a turn's log as they stand in SQLite, in order. */
+export function readFrames(sql: SqlStorage, turnId: string): string[] {
   const rows = sql
     .exec<{ first_id: number; frames: string }>(
       "SELECT first_id, frames FROM events WHERE turn_id = ? ORDER BY first_id",
       turnId,
     )
     .toArray();
-  const frames = rows.flatMap((row) => row.frames.split(/(?<=\n\n)/));
-  return { last: frames.length, after: (id) => frames.slice(id).join("") };
+  return rows.flatMap((row) => row.frames.split(/(?<=\n\n)/));
+}
+
+/** A finished turn's log, for viewers. */
+export function openSavedLog(sql: SqlStorage, turnId: string): Viewable {
+  const frames = readFrames(sql, turnId);
+  return {
+    last: frames.length,
+    closed: true,
+    beyond: () => Promise.resolve(),
+    after: (id) => frames.slice(id).join(""),
+  };
 }
 
 /**

@@ -20,8 +20,8 @@ export interface MessageDetails {
 export interface Message {
   seq: number;
   id: string;
-  /** The message it answers or follows; null for the first. */
-  parentId: string | null;
+  /** The message it answers or follows; null for a first one. Two messages of one parent are branches. */
+  parentSeq: number | null;
   turnId: string;
   role: "user" | "assistant";
   content: string;
@@ -35,7 +35,7 @@ export interface Message {
 interface MessageRow extends Record<string, SqlStorageValue> {
   seq: number;
   id: string;
-  parent_id: string | null;
+  parent_seq: number | null;
   turn_id: string;
   role: string;
   content: string;
@@ -49,10 +49,10 @@ interface MessageRow extends Record<string, SqlStorageValue> {
 export function appendMessage(sql: SqlStorage, message: Omit<Message, "seq">): number {
   const { seq } = sql
     .exec<{ seq: number }>(
-      `INSERT INTO messages (id, parent_id, turn_id, role, content, status, tokens, details, created_at)
+      `INSERT INTO messages (id, parent_seq, turn_id, role, content, status, tokens, details, created_at)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq`,
       message.id,
-      message.parentId,
+      message.parentSeq,
       message.turnId,
       message.role,
       message.content,
@@ -73,26 +73,69 @@ export function messagesAfter(sql: SqlStorage, seq: number, limit: number): Mess
     .map(toMessage);
 }
 
-/** The newest message's place and id; seq 0 for none. */
-export function lastMessage(sql: SqlStorage): { seq: number; id: string | null } {
-  const [row] = sql
-    .exec<{ seq: number; id: string }>("SELECT seq, id FROM messages ORDER BY seq DESC LIMIT 1")
-    .toArray();
-  return row ?? { seq: 0, id: null };
+/** The newest message's place; null before the first. The newest message is also the end of the active branch. */
+export function newestSeq(sql: SqlStorage): number | null {
+  return sql.exec<{ seq: number | null }>("SELECT max(seq) AS seq FROM messages").one().seq;
+}
+
+/** Up to `limit` messages below place `before`, newest first. */
+export function messagesBefore(sql: SqlStorage, before: number | undefined, limit: number): Message[] {
+  return sql
+    .exec<MessageRow>(
+      "SELECT * FROM messages WHERE seq < ? ORDER BY seq DESC LIMIT ?",
+      before ?? Number.MAX_SAFE_INTEGER,
+      limit,
+    )
+    .toArray()
+    .map(toMessage);
+}
+
+export function readMessage(sql: SqlStorage, seq: number): Message | undefined {
+  return sql.exec<MessageRow>("SELECT * FROM messages WHERE seq = ?", seq).toArray().map(toMessage)[0];
+}
+
+/** By its id, which no index serves: newest first, since that is what people go back to. */
+export function findMessage(sql: SqlStorage, id: string): Message | undefined {
+  return sql
+    .exec<MessageRow>("SELECT * FROM messages WHERE id = ? ORDER BY seq DESC LIMIT 1", id)
+    .toArray()
+    .map(toMessage)[0];
+}
+
+/** The path from message `seq` back to the first one, newest first, read as far as it is iterated. */
+export function* pathFrom(sql: SqlStorage, seq: number | null): Generator<Message> {
+  const rows = sql.exec<MessageRow>(
+    `WITH RECURSIVE path AS (
+       SELECT * FROM messages WHERE seq = ?
+       UNION ALL
+       SELECT messages.* FROM messages JOIN path ON messages.seq = path.parent_seq
+     ) SELECT * FROM path`,
+    seq,
+  );
+  for (const row of rows) yield toMessage(row);
+}
+
+export interface WindowOptions {
+  sql: SqlStorage;
+  /** The end of the branch that is continued. */
+  leafSeq: number | null;
+  /** Messages to come after it. */
+  upcoming: ModelMessage[];
+  tokenBudget: number;
 }
 
 /**
- * What the model is shown: the newest messages that fit `tokenBudget` beside the `upcoming` ones, oldest first, then those.
- * Reads no more rows than it returns. It starts with a user's message, and a user's messages in a row are joined: a turn that
+ * What the model is shown: the newest messages of a branch that fit the budget beside the `upcoming` ones, oldest first, then those.
+ * Reads one row more than it returns. It starts with a user's message, and a user's messages in a row are joined: a turn that
  * failed leaves a question without an answer, and some chat templates refuse that.
  */
-export function contextWindow(sql: SqlStorage, upcoming: ModelMessage[], tokenBudget: number): ModelMessage[] {
+export function contextWindow({ sql, leafSeq, upcoming, tokenBudget }: WindowOptions): ModelMessage[] {
   const newestFirst: ModelMessage[][] = [];
   let tokens = countTokens(upcoming);
-  for (const row of sql.exec<MessageRow>("SELECT * FROM messages ORDER BY seq DESC")) {
-    const shown = toModelMessages(toMessage(row));
+  for (const message of pathFrom(sql, leafSeq)) {
+    const shown = toModelMessages(message);
     tokens += countTokens(shown);
-    if (tokens > tokenBudget) break;
+    if (tokens > tokenBudget && (newestFirst.length > 0 || upcoming.length > 0)) break;
     newestFirst.push(shown);
   }
   const ordered = [...newestFirst.toReversed().flat(), ...upcoming];
@@ -126,7 +169,7 @@ function toMessage(row: MessageRow): Message {
   return {
     seq: row.seq,
     id: row.id,
-    parentId: row.parent_id,
+    parentSeq: row.parent_seq,
     turnId: row.turn_id,
     role: row.role as Message["role"], // written by appendMessage
     content: row.content,

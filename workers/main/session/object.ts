@@ -6,27 +6,32 @@ import { DurableObject } from "cloudflare:workers";
 import { requestMessages } from "../../../contracts/chat.ts";
 import { AppError } from "../../../contracts/errors.ts";
 import type { HistoryStore } from "../../../contracts/history.ts";
-import type { Log } from "../../../contracts/log.ts";
 import { newTurnId } from "../../../contracts/ids.ts";
-import type { SessionCommand, StartTurn, WatchTurn } from "../../../contracts/session.ts";
-import type { ToolServer } from "../../../contracts/tools.ts";
+import type { Log } from "../../../contracts/log.ts";
+import type { ClaimKey, InspectTurn, SessionCommand, StartTurn, WatchTurn } from "../../../contracts/session.ts";
+import type { ToolList, ToolServer } from "../../../contracts/tools.ts";
 import type { Cache } from "../cache/cache.ts";
-import type { TurnRunner } from "../chat/turn.ts";
-import { type LiveTurn, startLiveTurn } from "./live-turn.ts";
-import { readSavedLog, viewLog, type Viewable } from "./log.ts";
-import { drainOutbox } from "./outbox.ts";
-import { interruptCutTurns } from "./recover.ts";
-import { errorResponse, eventStream, toReply, turnHeaders } from "./responses.ts";
+import type { StopReason, TurnRunner } from "../chat/turn.ts";
+import { branchOf } from "./branches.ts";
+import { createDrain, type Drain } from "./drain.ts";
+import { claim, findClaim, forgetClaims } from "./idempotency.ts";
+import { type LiveTurn, resumeTurn, startTurn } from "./live-turn.ts";
+import { openSavedLog, readFrames, TurnLog, type Viewable, viewLog } from "./log.ts";
+import { listMessages } from "./pages.ts";
+import { interrupt, resumable } from "./recover.ts";
+import { errorResponse, eventStream, turnHeaders, turnLine, turnReply, turnState } from "./responses.ts";
 import { createSession, readSession, requireOwner, type Session } from "./session.ts";
-import { forgetLogs, newestTurnId, readTurn, type StoredOutcome } from "./turns.ts";
+import { createTables, hasTables } from "./storage.ts";
+import { countResume, forgetLogs, newestTurn, readTurn, requestCancel, runningTurn, type TurnRow } from "./turns.ts";
 
 /** A live turn keeps its object awake and is looked after this often. */
 const WATCH_MS = 30_000;
 /** How long a finished turn's log can be read, and a session outside the history lives. */
 const KEPT_MS = 3_600_000;
-const FIRST_RETRY_MS = 500;
-const LONGEST_RETRY_MS = 60_000;
+const CLAIM_KEPT_MS = 24 * 3_600_000;
 const TITLE_CHARS = 80;
+/** Messages that may wait for a busy session. */
+const MAX_WAITING = 8;
 
 export interface SessionDeps {
   turns: TurnRunner;
@@ -43,96 +48,144 @@ export interface SessionDeps {
   keepAliveMs: number;
 }
 
-/** The log line of a turn. */
-function turnLine(live: LiveTurn, outcome: StoredOutcome, nowMs: number) {
-  const { cache, model, provider, usage, toolsUsed, finishReason, failure } = outcome;
-  return {
-    ...{
-      service: "session",
-      request_id: live.requestId,
-      route: "turn",
-      turn_id: live.id,
-      ms: nowMs - live.startedAtMs,
-    },
-    ...{ cache, model, provider, tokens: usage.total_tokens, tools: toolsUsed },
-    ...(failure ? { error: failure.code } : { finish_reason: finishReason }),
-  };
-}
-
 export class SessionObject<Env = unknown> extends DurableObject<Env> {
   readonly #deps: SessionDeps;
+  readonly #storage: DurableObjectStorage;
+  readonly #sql: SqlStorage;
+  readonly #drain: Drain;
   #live: LiveTurn | undefined;
-  #draining: Promise<void> | undefined;
-  #failedDrains = 0;
+  #waiting = 0;
+  #awake = false;
 
   constructor(state: DurableObjectState, env: Env, deps: SessionDeps) {
     super(state, env);
     this.#deps = deps;
-    if (readSession(state.storage.sql) !== undefined) interruptCutTurns(state.storage, deps.now());
+    this.#storage = state.storage;
+    this.#sql = state.storage.sql;
+    this.#drain = createDrain(state.storage, deps);
   }
 
   override async fetch(request: Request): Promise<Response> {
     const command = await request.json<SessionCommand>();
     try {
-      return command.kind === "start" ? await this.#start(command) : this.#watch(command);
+      await this.#wake();
+      return await this.#answer(command);
     } catch (error) {
       if (error instanceof AppError) return errorResponse(error.failure, command.requestId);
       throw error;
     }
   }
 
-  /** Keeps a live turn's object awake, drains what is owed, ends a session that was not to be kept. Never throws. */
+  /** Keeps a live turn's object awake, drains what is owed, ends what was not to be kept. Never throws. */
   override async alarm(): Promise<void> {
-    const session = readSession(this.ctx.storage.sql);
-    if (session === undefined) return;
+    await this.#wake();
+    const session = hasTables(this.#sql) ? readSession(this.#sql) : undefined;
     if (this.#live !== undefined) {
-      await this.ctx.storage.setAlarm(this.#deps.now() + WATCH_MS);
-    } else if (session.stored) {
-      await this.#drain();
+      await this.#storage.setAlarm(this.#deps.now() + WATCH_MS);
+    } else if (session?.erased) {
+      await this.#drain.erase(session);
+    } else if (session?.stored) {
+      forgetClaims(this.#sql, this.#deps.now());
+      await this.#drain.run();
     } else {
       await this.#expire();
     }
   }
 
-  async #start(command: StartTurn): Promise<Response> {
-    const { deps, storage } = { deps: this.#deps, storage: this.ctx.storage };
-    const offersTools = command.chat.request.tools !== "none";
-    const tools = offersTools ? await deps.tools.list(command) : undefined;
-    // From here to the turn's start nothing is awaited: two requests cannot both find the session free.
-    if (this.#live !== undefined) {
-      const details = { turn_id: this.#live.id };
-      throw new AppError("turn_in_progress", "the session is answering another message", { details });
+  #answer(command: SessionCommand): Promise<Response> | Response {
+    switch (command.kind) {
+      case "start":
+        return this.#start(command);
+      case "claim":
+        return this.#claim(command);
+      case "watch":
+        return this.#watch(command);
+      case "inspect":
+        return this.#inspect(command);
+      case "messages":
+        return Response.json(listMessages(this.#sql, this.#owned(command), command));
+      case "erase":
+        return this.#erase(this.#owned(command));
     }
-    const session = command.create ? this.#create(command) : requireOwner(readSession(storage.sql), command.userId);
-    if (session.id !== command.sessionId) throw new AppError("not_found", "there is no such session");
-    forgetLogs(storage.sql, deps.now() - KEPT_MS);
-    const live = startLiveTurn(
-      { storage, turns: deps.turns, now: deps.now, newId: deps.newId },
-      {
-        turnId: this.#nextTurnId(session),
-        messageId: deps.newId(),
-        requestId: command.requestId,
-        ...{ session, tools, chat: command.chat, contextTokens: deps.contextTokens },
-      },
+  }
+
+  /** The session of this object, for its owner alone. */
+  #owned({ userId, sessionId }: { userId: string; sessionId?: string }): Session {
+    const session = requireOwner(hasTables(this.#sql) ? readSession(this.#sql) : undefined, userId);
+    if (sessionId !== undefined && session.id !== sessionId)
+      throw new AppError("not_found", "there is no such session");
+    return session;
+  }
+
+  async #start(command: StartTurn): Promise<Response> {
+    const tools = await this.#toolsFor(command);
+    await this.#untilFree(command);
+    // From here to the turn's start nothing is awaited: two requests cannot both find the session free.
+    const earlier = this.#findEarlier(command);
+    if (earlier !== undefined) return this.#respond(earlier, command, true);
+    if (this.#live !== undefined) throw busy(this.#live.id);
+    const session = command.create ? this.#create(command) : this.#owned(command);
+    const turnId = this.#nextTurnId(session);
+    const { said, leafSeq } = branchOf(this.#sql, command.branch, requestMessages(command.chat.request));
+    const { chat, requestId, idempotency } = command;
+    this.#attend(
+      startTurn(this.#host(session, tools), {
+        id: turnId,
+        plan: { messageId: this.#deps.newId(), requestId, chat, firstTurn: leafSeq === null && said.length === 1 },
+        ...{ leafSeq, said },
+        alsoWrite: () => {
+          forgetLogs(this.#sql, this.#deps.now() - KEPT_MS);
+          if (idempotency) claim(this.#sql, idempotency, turnId, this.#deps.now());
+        },
+      }),
+      session,
     );
-    this.#live = live;
-    void storage.setAlarm(deps.now() + WATCH_MS);
-    this.ctx.waitUntil(this.#attend(live, session));
-    return command.view === "json" ? this.#reply(live, command) : this.#stream(live, session);
+    return this.#respond(turnId, command, false);
+  }
+
+  #toolsFor({ chat, ...context }: Pick<StartTurn, "chat" | "userId" | "requestId">): Promise<ToolList | undefined> {
+    return chat.request.tools === "none" ? Promise.resolve(undefined) : this.#deps.tools.list(context);
+  }
+
+  /** Waits its turn, stops the running one, or goes on to be refused, as the request says. */
+  async #untilFree(command: StartTurn): Promise<void> {
+    const { on_busy: whenBusy = "reject" } = command.chat.request;
+    if (whenBusy === "reject") return;
+    while (this.#live !== undefined && this.#findEarlier(command) === undefined) {
+      this.#owned(command);
+      if (whenBusy === "interrupt") this.#stop(this.#live, "cancelled");
+      if (this.#waiting >= MAX_WAITING) throw busy(this.#live.id);
+      this.#waiting += 1;
+      await this.#live.ended.finally(() => {
+        this.#waiting -= 1;
+      });
+    }
+  }
+
+  /** The turn that this very request, or an earlier one with its idempotency key, has started. */
+  #findEarlier({ idempotency, requestId, userId }: StartTurn): string | undefined {
+    if (!hasTables(this.#sql)) return undefined;
+    const claimed = idempotency && findClaim(this.#sql, idempotency);
+    if (claimed?.turnId) return claimed.turnId;
+    const newest = newestTurn(this.#sql);
+    return newest?.plan.requestId === requestId && readSession(this.#sql)?.userId === userId ? newest.id : undefined;
   }
 
   /** A turn's id is its time: no two turns of a session share a millisecond. */
   #nextTurnId(session: Session): string {
     const candidate = newTurnId(this.#deps.now(), session.id);
-    const newest = newestTurnId(this.ctx.storage.sql);
+    const newest = newestTurn(this.#sql)?.id;
     if (newest === undefined || newest < candidate) return candidate;
     const newestMs = Number.parseInt(newest.slice(0, 8) + newest.slice(9, 13), 16);
     return newTurnId(newestMs + 1, session.id);
   }
 
   #create({ sessionId, userId, chat }: StartTurn): Session {
-    if (readSession(this.ctx.storage.sql) !== undefined) throw new AppError("conflict", "the session is there already");
-    return createSession(this.ctx.storage.sql, {
+    createTables(this.#sql);
+    if (readSession(this.#sql) !== undefined) {
+      throw new AppError("conflict", "this Idempotency-Key made a session before: use a new key");
+    }
+    return createSession(this.#sql, {
       ...{ id: sessionId, userId, modelType: chat.modelType, modelName: chat.model },
       title: requestMessages(chat.request)[0]?.content.slice(0, TITLE_CHARS) ?? "",
       stored: chat.request.store ?? true,
@@ -140,82 +193,132 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     });
   }
 
-  /** Sees a turn through: its end, then the cache and Postgres. */
-  async #attend(live: LiveTurn, session: Session): Promise<void> {
-    try {
+  #host(session: Session, tools: ToolList | undefined) {
+    const { turns, now, newId, contextTokens } = this.#deps;
+    return { storage: this.#storage, session, tools, turns, now, newId, contextTokens };
+  }
+
+  /** Sees a turn through, whoever watches: its end, then the cache and Postgres. */
+  #attend(live: LiveTurn, session: Session): void {
+    this.#live = live;
+    void this.#storage.setAlarm(this.#deps.now() + WATCH_MS);
+    const seeThrough = async (): Promise<void> => {
       const { outcome, entries } = await live.ended;
       this.#live = undefined;
       this.#deps.log(turnLine(live, outcome, this.#deps.now()));
       await Promise.all([
         entries.length > 0 && this.#deps.cache.write(entries),
-        session.stored ? this.#drain() : this.ctx.storage.setAlarm(this.#deps.now() + KEPT_MS),
+        session.stored ? this.#drain.run() : this.#storage.setAlarm(this.#deps.now() + KEPT_MS),
       ]);
-    } catch {
-      // The end could not be written. A fresh object finds the turn cut and ends it.
-      this.ctx.abort("a turn's end could not be stored");
-    }
+    };
+    // An end that could not be written: a fresh object finds the turn cut and ends it.
+    this.ctx.waitUntil(seeThrough().catch(() => this.ctx.abort("a turn's end could not be stored")));
   }
 
-  async #stream(live: LiveTurn, session: Session): Promise<Response> {
-    const headers = turnHeaders(live.id, session.id, await live.verdict);
-    return eventStream(viewLog(live.log, 0, this.#deps.keepAliveMs), headers);
+  /** The turn as the request wants to see it: live or ended, as a stream or in one reply. */
+  async #respond(turnId: string, { view, requestId, userId }: StartTurn, replayed: boolean): Promise<Response> {
+    const session = this.#owned({ userId });
+    const live = this.#live?.id === turnId ? this.#live : undefined;
+    const mark = replayed ? { "idempotent-replayed": "true" } : {};
+    if (view === "stream") {
+      const headers = turnHeaders(turnId, session.id, await live?.verdict);
+      const log = live?.log ?? this.#openEnded(this.#turn(turnId));
+      return eventStream(viewLog(log, 0, this.#deps.keepAliveMs), { ...headers, ...mark });
+    }
+    await live?.ended;
+    return turnReply(this.#turn(turnId), session.id, requestId, mark);
   }
 
-  async #reply(live: LiveTurn, { sessionId, requestId }: StartTurn): Promise<Response> {
-    const { outcome } = await live.ended;
-    const headers = turnHeaders(live.id, sessionId, outcome.cache);
-    if (outcome.failure === undefined) {
-      return Response.json(toReply(live.id, sessionId, outcome, this.#deps.now()), { headers });
+  #claim({ idempotency }: ClaimKey): Response {
+    createTables(this.#sql);
+    if (findClaim(this.#sql, idempotency) === undefined) {
+      claim(this.#sql, idempotency, null, this.#deps.now());
+      if (readSession(this.#sql) === undefined) void this.#storage.setAlarm(this.#deps.now() + CLAIM_KEPT_MS);
     }
-    const ids = { turn_id: live.id, session_id: sessionId, ...(outcome.response && { message_id: outcome.messageId }) };
-    return errorResponse({ ...outcome.failure, details: { ...outcome.failure.details, ...ids } }, requestId, headers);
+    return new Response(null, { status: 204 });
   }
 
   #watch({ turnId, after, userId }: WatchTurn): Response {
-    const { sql } = this.ctx.storage;
-    const session = requireOwner(readSession(sql), userId);
-    const turn = readTurn(sql, turnId);
-    if (turn === undefined) throw new AppError("not_found", "there is no such turn");
-    const log = this.#live?.id === turnId ? this.#live.log : this.#savedLog(turnId, turn.endedAtMs, turn.messageId);
-    if (after > log.last) throw new AppError("invalid_request", "the turn has no event of that number yet");
-    return eventStream(viewLog(log, after, this.#deps.keepAliveMs), turnHeaders(turnId, session.id));
+    const session = this.#owned({ userId });
+    const turn = this.#turn(turnId);
+    const log = this.#live?.id === turnId ? this.#live.log : this.#openEnded(turn);
+    // Of a turn that was cut, events that were shown and not saved have no place in the log any more.
+    const from = turn.cutAfter === undefined ? after : Math.min(after, turn.cutAfter);
+    if (from > log.last) throw new AppError("invalid_request", "the turn has no event of that number yet");
+    return eventStream(viewLog(log, from, this.#deps.keepAliveMs), turnHeaders(turnId, session.id));
   }
 
-  #savedLog(turnId: string, endedAtMs: number | undefined, messageId: string): Viewable {
+  async #inspect({ turnId, userId, cancel }: InspectTurn): Promise<Response> {
+    const session = this.#owned({ userId });
+    this.#turn(turnId);
+    if (cancel && this.#live?.id === turnId) {
+      this.#stop(this.#live, "cancelled");
+      await this.#live.ended;
+    }
+    const last = this.#live?.id === turnId ? this.#live.log.last : readFrames(this.#sql, turnId).length;
+    return Response.json(turnState(this.#turn(turnId), session.id, last));
+  }
+
+  #stop(live: LiveTurn, reason: StopReason): void {
+    if (reason === "cancelled") requestCancel(this.#sql, live.id);
+    live.abort.abort(reason);
+  }
+
+  async #erase(session: Session): Promise<Response> {
+    if (this.#live !== undefined) {
+      this.#stop(this.#live, "session_deleted");
+      await this.#live.ended;
+    }
+    const erased = await this.#drain.erase(session);
+    return Response.json({ session_id: session.id, erased }, { status: erased ? 200 : 202 });
+  }
+
+  #turn(turnId: string): TurnRow {
+    const turn = readTurn(this.#sql, turnId);
+    if (turn === undefined) throw new AppError("not_found", "there is no such turn");
+    return turn;
+  }
+
+  #openEnded({ id, endedAtMs, plan }: TurnRow): Viewable {
     if (endedAtMs === undefined || endedAtMs < this.#deps.now() - KEPT_MS) {
-      const details = { message_id: messageId };
+      const details = { message_id: plan.messageId };
       throw new AppError("turn_expired", "the turn's events are gone; its message is in the history", { details });
     }
-    return { ...readSavedLog(this.ctx.storage.sql, turnId), closed: true, beyond: () => Promise.resolve() };
+    return openSavedLog(this.#sql, id);
   }
 
-  /** One drain at a time. What stays owed is tried again by the alarm, later each time. */
-  async #drain(): Promise<void> {
-    this.#draining ??= this.#drainOnce().finally(() => {
-      this.#draining = undefined;
-    });
-    await this.#draining;
-  }
-
-  async #drainOnce(): Promise<void> {
-    const { now, random } = this.#deps;
-    const outcome = await drainOutbox({ ...this.#deps, sql: this.ctx.storage.sql }).catch(() => "waiting" as const);
-    if (outcome === "drained") {
-      this.#failedDrains = 0;
+  /** Once in this object's life: a turn that still says "running" was cut. It is taken up again or ended. */
+  async #wake(): Promise<void> {
+    if (this.#awake) return;
+    const turn = hasTables(this.#sql) ? runningTurn(this.#sql) : undefined;
+    const session = turn && readSession(this.#sql);
+    const tools = turn && session && (await this.#toolsFor({ ...turn.plan, userId: session.userId }));
+    // Another request may have done it meanwhile.
+    if (this.#awake) return;
+    this.#awake = true;
+    if (turn === undefined || session === undefined) return;
+    const frames = readFrames(this.#sql, turn.id);
+    const resumed = resumable(turn, frames);
+    if (resumed === undefined) {
+      interrupt(this.#storage, turn, this.#deps.now());
+      void this.#storage.setAlarm(this.#deps.now());
       return;
     }
-    const backoffMs = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#failedDrains);
-    this.#failedDrains += 1;
-    await this.ctx.storage.setAlarm(now() + backoffMs * (0.5 + random() / 2));
+    countResume(this.#sql, turn.id);
+    const log = new TurnLog(this.#sql, turn.id, this.#deps.now, frames);
+    this.#attend(resumeTurn(this.#host(session, tools), turn, log, resumed), session);
   }
 
-  /** A session outside the history ends an hour after its last turn. */
+  /** A session outside the history ends an hour after its last turn; one of claims alone, with them. */
   async #expire(): Promise<void> {
-    const { sql } = this.ctx.storage;
-    const newest = newestTurnId(sql);
-    const endedAtMs = newest === undefined ? undefined : readTurn(sql, newest)?.endedAtMs;
+    const endedAtMs = hasTables(this.#sql) ? newestTurn(this.#sql)?.endedAtMs : undefined;
     const expiresAtMs = (endedAtMs ?? 0) + KEPT_MS;
-    if (expiresAtMs > this.#deps.now()) await this.ctx.storage.setAlarm(expiresAtMs);
-    else await this.ctx.storage.deleteAll();
+    if (expiresAtMs > this.#deps.now()) await this.#storage.setAlarm(expiresAtMs);
+    else await this.#storage.deleteAll();
   }
+}
+
+function busy(turnId: string): AppError {
+  const details = { turn_id: turnId };
+  return new AppError("turn_in_progress", "the session is answering another message", { details });
 }

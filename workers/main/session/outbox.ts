@@ -6,7 +6,7 @@
 import type { HistoryStore, MessageRow } from "../../../contracts/history.ts";
 import { toolsOf } from "../../../contracts/rounds.ts";
 import type { Log } from "../../../contracts/log.ts";
-import { type Message, messagesAfter } from "./messages.ts";
+import { type Message, messagesAfter, readMessage } from "./messages.ts";
 import { readSession, type Session } from "./session.ts";
 
 const BATCH = 100;
@@ -25,7 +25,7 @@ export async function drainOutbox(deps: OutboxDeps): Promise<DrainOutcome> {
   const { sql } = deps;
   for (;;) {
     const session = readSession(sql);
-    if (session === undefined || !session.stored) return "drained";
+    if (session === undefined || !session.stored || session.erased) return "drained";
     const owed = messagesAfter(sql, session.drainedSeq, BATCH);
     if (owed.length === 0) return "drained";
     const saved = await saveOrSplit(deps, session, owed);
@@ -37,7 +37,7 @@ export async function drainOutbox(deps: OutboxDeps): Promise<DrainOutcome> {
 async function saveOrSplit(deps: OutboxDeps, session: Session, messages: Message[]): Promise<boolean> {
   const saved = await deps.history.saveBatch({
     session: toSessionRow(session, messages),
-    messages: messages.map(toRow),
+    messages: messages.map((message) => toRow(deps.sql, message)),
   });
   if (!saved.ok) return false;
   if (saved.value.poison && messages.length > 1) {
@@ -74,8 +74,9 @@ function toSessionRow(session: Session, messages: Message[]) {
   };
 }
 
-function toRow(message: Message): MessageRow {
-  const { id, seq, parentId, role, content, status, tokens, turnId, createdAtMs, details } = message;
+function toRow(sql: SqlStorage, message: Message): MessageRow {
+  const parentId = message.parentSeq === null ? null : (readMessage(sql, message.parentSeq)?.id ?? null);
+  const { id, seq, role, content, status, tokens, turnId, createdAtMs, details } = message;
   const { model, provider, usage, cache, finish_reason, rounds = [] } = details;
   return {
     ...{ id, seq, parentId, role, content, status, turnId, createdAtMs },

@@ -1,44 +1,93 @@
 /**
  * What a session's object does about a turn that was cut: the object was evicted or the runtime died while it ran.
- * What had been saved of the answer is kept as an interrupted message, and the log gets its terminal event.
+ * A turn that had shown no word of its answer is taken up again from its log, settled tool results included; any other one
+ * ends as interrupted, and what had been saved of it is kept.
  */
-import { createEventDecoder, encodeEvent } from "../../../contracts/events.ts";
-import { readSavedLog, writeFrames } from "./log.ts";
-import { terminalEvent } from "./live-turn.ts";
-import { appendMessage, lastMessage } from "./messages.ts";
-import { endTurn, runningTurns, type StoredOutcome, type TurnRow } from "./turns.ts";
+import { createEventDecoder, encodeEvent, type NumberedEvent } from "../../../contracts/events.ts";
+import type { ToolRound } from "../../../contracts/rounds.ts";
+import type { ToolCall, ToolOutcome } from "../../../contracts/tools.ts";
+import type { ResumedTurn, TurnOutcome } from "../chat/turn.ts";
+import { stateOf, terminalEvent, toStored, writeEnd } from "./live-turn.ts";
+import { readFrames, writeFrames } from "./log.ts";
+import type { TurnRow } from "./turns.ts";
 
-/** Ends every turn that still says "running". Call it only when none is live: as the object starts. */
-export function interruptCutTurns(storage: DurableObjectStorage, nowMs: number): void {
-  for (const turn of runningTurns(storage.sql)) {
-    storage.transactionSync(() => interrupt(storage.sql, turn, nowMs));
-  }
+/** A turn that brings its object down each time is not started for ever. */
+const MAX_RESUMES = 2;
+
+/** How far a cut turn had come; undefined when it must not be run again. */
+export function resumable(turn: TurnRow, frames: string[]): ResumedTurn | undefined {
+  if (turn.cancelRequested || turn.resumed >= MAX_RESUMES) return undefined;
+  const { resumed, answering } = readProgress(decode(frames));
+  return answering ? undefined : resumed;
 }
 
-function interrupt(sql: SqlStorage, turn: TurnRow, nowMs: number): void {
-  const log = readSavedLog(sql, turn.id);
-  const events = createEventDecoder().push(log.after(0));
-  const response = events.flatMap((event) => (event.event === "delta" ? [event.data.content] : [])).join("");
-  const meta = events.find((event) => event.event === "meta")?.data;
-  const outcome: StoredOutcome = {
-    messageId: turn.messageId,
-    response,
-    model: meta?.model ?? "",
-    provider: meta?.provider ?? "",
+/** Ends a cut turn: its partial answer, its row and its last events, in one transaction. */
+export function interrupt(storage: DurableObjectStorage, turn: TurnRow, nowMs: number): void {
+  const frames = readFrames(storage.sql, turn.id);
+  const { resumed } = readProgress(decode(frames));
+  const { model, modelType: provider } = turn.plan.chat;
+  const outcome: TurnOutcome = {
+    ...{ content: resumed.content, rounds: resumed.rounds, model, provider, cache: resumed.verdict ?? "bypass" },
     usage: { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0, estimated: true },
-    cache: meta?.cache ?? "bypass",
-    toolsUsed: [],
-    failure: { code: "interrupted", message: "the turn was cut off by a restart" },
+    ok: false,
+    failure: turn.cancelRequested
+      ? { code: "cancelled", message: "the turn was stopped" }
+      : { code: "interrupted", message: "the turn was cut off by a restart" },
   };
-  const state = response === "" ? "failed" : "interrupted";
-  if (state === "interrupted") {
-    appendMessage(sql, {
-      ...{ id: turn.messageId, parentId: lastMessage(sql).id, turnId: turn.id, role: "assistant", content: response },
-      ...{ status: "interrupted", tokens: 0, createdAtMs: nowMs },
-      details: { model: outcome.model, provider: outcome.provider, usage: outcome.usage, cache: outcome.cache },
-    });
+  const stored = toStored(turn.plan, outcome);
+  const first = frames.length + 1;
+  const events = [
+    // Viewers may have seen more than was saved.
+    { event: "rewind", data: { after: frames.length } } as const,
+    { event: "usage", data: outcome.usage } as const,
+    terminalEvent(stored, turn.plan.requestId),
+  ];
+  storage.transactionSync(() => {
+    const tail = events.map((event, at) => encodeEvent(first + at, event)).join("");
+    writeFrames(storage.sql, turn.id, first, tail);
+    const end = { state: stateOf(outcome), outcome: stored, endedAtMs: nowMs, cutAfter: frames.length };
+    writeEnd(storage.sql, turn, outcome, end);
+  });
+}
+
+function decode(frames: string[]): NumberedEvent[] {
+  return createEventDecoder().push(frames.join(""));
+}
+
+interface OpenRound {
+  content: string;
+  calls: ToolCall[];
+  results: Map<string, ToolOutcome>;
+}
+
+/** Reads a log back into what a turn has done. `answering`: words came after the last tool, or without any. */
+function readProgress(events: NumberedEvent[]): { resumed: ResumedTurn; answering: boolean } {
+  const rounds: OpenRound[] = [];
+  let content = "";
+  let words = "";
+  let verdict: ResumedTurn["verdict"];
+  for (const event of events) {
+    const round = rounds.at(-1);
+    if (event.event === "meta") verdict = event.data.cache;
+    if (event.event === "delta") {
+      content += event.data.content;
+      words += event.data.content;
+    }
+    if (event.event === "tool_call") {
+      const isNew = round === undefined || round.results.size > 0;
+      if (isNew) rounds.push({ content: words, calls: [event.data], results: new Map() });
+      else round.calls.push(event.data);
+      words = "";
+    }
+    if (event.event === "tool_result") {
+      round?.results.set(event.data.id, { ok: event.data.ok, content: event.data.content });
+    }
   }
-  const frame = encodeEvent(log.last + 1, terminalEvent(outcome, turn.requestId));
-  writeFrames(sql, turn.id, log.last + 1, frame);
-  endTurn(sql, turn.id, { state, outcome, endedAtMs: nowMs });
+  const open = rounds.at(-1)?.calls.length === rounds.at(-1)?.results.size ? undefined : rounds.at(-1);
+  const settled = rounds.filter((round) => round !== open).map(toToolRound);
+  return { resumed: { verdict, content, rounds: settled, open }, answering: words !== "" };
+}
+
+function toToolRound({ content, calls, results }: OpenRound): ToolRound {
+  return { content, calls, results: calls.map((call) => results.get(call.id) ?? { ok: false, content: "" }) };
 }

@@ -1,15 +1,40 @@
 /**
- * What a session's object answers with: a reply, a stream of events, an error. Pure.
+ * What a session's object answers with: a reply, a turn's state, a stream of events, an error. Pure.
  */
-import type { ChatReply } from "../../../contracts/chat.ts";
+import type { ChatReply, TurnView } from "../../../contracts/chat.ts";
 import { ERROR_STATUS, type Failure, toErrorBody } from "../../../contracts/errors.ts";
-import type { StoredOutcome } from "./turns.ts";
+import type { LiveTurn } from "./live-turn.ts";
+import type { StoredOutcome, TurnRow } from "./turns.ts";
 
-export function toReply(turnId: string, sessionId: string, outcome: StoredOutcome, nowMs: number): ChatReply {
+/** The one reply of an ended turn, in the status that its failure has. */
+export function turnReply(
+  { id, plan, outcome, endedAtMs = 0 }: TurnRow,
+  sessionId: string,
+  requestId: string,
+  mark: Record<string, string>,
+): Response {
+  const ids = { turn_id: id, session_id: sessionId };
+  if (outcome === undefined) throw new Error("the turn has not ended");
+  const headers = { ...turnHeaders(id, sessionId, outcome.cache), ...mark };
+  if (outcome.failure === undefined) {
+    return Response.json(toReply({ outcome, sessionId, turnId: id, endedAtMs }), { headers });
+  }
+  const details = { ...outcome.failure.details, ...ids, ...(outcome.response && { message_id: plan.messageId }) };
+  return errorResponse({ ...outcome.failure, details }, requestId, headers);
+}
+
+interface Ended {
+  outcome: StoredOutcome;
+  sessionId: string;
+  turnId: string;
+  endedAtMs: number;
+}
+
+function toReply({ outcome, sessionId, turnId, endedAtMs }: Ended): ChatReply {
   return {
     response: outcome.response,
     success: true,
-    timestamp: new Date(nowMs).toISOString(),
+    timestamp: new Date(endedAtMs).toISOString(),
     session_id: sessionId,
     turn_id: turnId,
     message_id: outcome.messageId,
@@ -19,6 +44,40 @@ export function toReply(turnId: string, sessionId: string, outcome: StoredOutcom
     cache: outcome.cache,
     mcp_tools_used: outcome.toolsUsed,
     finish_reason: outcome.finishReason ?? "stop",
+  };
+}
+
+/** A turn as its state route shows it. */
+export function turnState({ id, state, plan, outcome, ...turn }: TurnRow, sessionId: string, last: number): TurnView {
+  const time = (ms: number | undefined): string | null => (ms === undefined ? null : new Date(ms).toISOString());
+  return {
+    turn_id: id,
+    session_id: sessionId,
+    message_id: plan.messageId,
+    state,
+    last_event_id: last,
+    started_at: time(turn.startedAtMs) ?? "",
+    ended_at: time(turn.endedAtMs),
+    response: outcome?.response ?? null,
+    usage: outcome?.usage ?? null,
+    finish_reason: outcome?.finishReason ?? null,
+    error: outcome?.failure ? { code: outcome.failure.code, message: outcome.failure.message } : null,
+  };
+}
+
+/** The log line of a turn. */
+export function turnLine(live: LiveTurn, outcome: StoredOutcome, nowMs: number) {
+  const { cache, model, provider, usage, toolsUsed, finishReason, failure } = outcome;
+  return {
+    ...{
+      service: "session",
+      request_id: live.requestId,
+      route: "turn",
+      turn_id: live.id,
+      ms: nowMs - live.startedAtMs,
+    },
+    ...{ cache, model, provider, tokens: usage.total_tokens, tools: toolsUsed },
+    ...(failure ? { error: failure.code } : { finish_reason: finishReason }),
   };
 }
 

@@ -4,7 +4,6 @@
  */
 import type { ModelType } from "../../../contracts/chat.ts";
 import { AppError } from "../../../contracts/errors.ts";
-import { createTables } from "./storage.ts";
 
 export interface Session {
   id: string;
@@ -17,12 +16,13 @@ export interface Session {
   createdAtMs: number;
   /** Messages up to this `seq` are in Postgres. */
   drainedSeq: number;
+  /** Deleted by its owner, and not yet in Postgres. */
+  erased: boolean;
 }
 
-/** The session of this object; undefined when none was ever made here. */
+/** The session of this object, which has its tables; undefined when none was made here. */
 export function readSession(sql: SqlStorage): Session | undefined {
-  const made = sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'session'").toArray().length > 0;
-  const row = made ? sql.exec("SELECT * FROM session").toArray()[0] : undefined;
+  const row = sql.exec("SELECT * FROM session").toArray()[0];
   return (
     row && {
       id: String(row["id"]),
@@ -33,12 +33,12 @@ export function readSession(sql: SqlStorage): Session | undefined {
       stored: row["stored"] === 1,
       createdAtMs: Number(row["created_at"]),
       drainedSeq: Number(row["drained_seq"]),
+      erased: row["erased"] === 1,
     }
   );
 }
 
-export function createSession(sql: SqlStorage, session: Omit<Session, "drainedSeq">): Session {
-  createTables(sql);
+export function createSession(sql: SqlStorage, session: Omit<Session, "drainedSeq" | "erased">): Session {
   sql.exec(
     `INSERT INTO session (id, user_id, title, model_type, model_name, stored, created_at, drained_seq)
      VALUES (?, ?, ?, ?, ?, ?, ?, 0)`,
@@ -50,11 +50,17 @@ export function createSession(sql: SqlStorage, session: Omit<Session, "drainedSe
     session.stored ? 1 : 0,
     session.createdAtMs,
   );
-  return { ...session, drainedSeq: 0 };
+  return { ...session, drainedSeq: 0, erased: false };
 }
 
-/** Another user's session looks like a missing one. */
+/** From here on nothing of the session is drained or shown. */
+export function markErased(sql: SqlStorage): void {
+  sql.exec("UPDATE session SET erased = 1");
+}
+
+/** Another user's session, or one that was deleted, looks like a missing one. */
 export function requireOwner(session: Session | undefined, userId: string): Session {
-  if (session === undefined || session.userId !== userId) throw new AppError("not_found", "there is no such session");
+  if (session === undefined || session.userId !== userId || session.erased)
+    throw new AppError("not_found", "there is no such session");
   return session;
 }

@@ -4,6 +4,11 @@
  * and no table has a secondary index.
  */
 
+/** False for an object that nothing was ever written to: it is only asked about. */
+export function hasTables(sql: SqlStorage): boolean {
+  return sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'session'").toArray().length > 0;
+}
+
 /** Creates the tables on first use; costs nothing on an object that has them. */
 export function createTables(sql: SqlStorage): void {
   sql.exec(`
@@ -15,12 +20,13 @@ export function createTables(sql: SqlStorage): void {
       model_name TEXT NOT NULL,
       stored INTEGER NOT NULL,
       created_at INTEGER NOT NULL,
-      drained_seq INTEGER NOT NULL
+      drained_seq INTEGER NOT NULL,
+      erased INTEGER NOT NULL DEFAULT 0
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS messages (
       seq INTEGER PRIMARY KEY,
       id TEXT NOT NULL,
-      parent_id TEXT,
+      parent_seq INTEGER,
       turn_id TEXT NOT NULL,
       role TEXT NOT NULL,
       content TEXT NOT NULL,
@@ -33,6 +39,10 @@ export function createTables(sql: SqlStorage): void {
       id TEXT PRIMARY KEY,
       state TEXT NOT NULL,
       command TEXT NOT NULL,
+      started_at INTEGER NOT NULL,
+      resumed INTEGER NOT NULL DEFAULT 0,
+      cancel_requested INTEGER NOT NULL DEFAULT 0,
+      cut_after INTEGER,
       outcome TEXT,
       ended_at INTEGER
     ) WITHOUT ROWID;
@@ -41,6 +51,12 @@ export function createTables(sql: SqlStorage): void {
       first_id INTEGER NOT NULL,
       frames TEXT NOT NULL,
       PRIMARY KEY (turn_id, first_id)
+    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS idempotency (
+      key TEXT PRIMARY KEY,
+      body_hash TEXT NOT NULL,
+      turn_id TEXT,
+      claimed_at INTEGER NOT NULL
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS dead_letters (
       seq INTEGER PRIMARY KEY,

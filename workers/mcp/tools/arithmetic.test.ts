@@ -38,6 +38,10 @@ describe("arithmetic", () => {
     ["-2^2", -4],
     ["2^-1", 0.5],
     ["2^3^2", 512],
+    ["2^-1^2", 0.5],
+    ["-3!^2", -36],
+    ["2*-3", -6],
+    ["2 - -+3", 5],
     ["2**10", 1024],
     ["3×4÷2−1", 5],
     ["-5!", -120],
@@ -53,6 +57,8 @@ describe("arithmetic", () => {
     ["2 * pi == tau", true],
     ["1 < 2 and not 3 <= 2", true],
     ["5 != 5 or false", false],
+    ["not -1 < 0 or 2^3 > 3!", true],
+    ["1+".repeat(249) + "1", 250],
   ])("computes %s", (expression, value) => expect(valueOf(expression)).toBe(value));
 
   it("agrees with JavaScript on any expression, or has no finite value", () => {
@@ -98,9 +104,24 @@ describe("arithmetic", () => {
     "cos.constructor",
     "import(1)",
     "1; 2",
-    "constructor(1)",
     "`1`",
+    "this",
+    "null",
+    "1 ? 2 : 3",
+    "_",
+    "_ + 3",
+    "(1)(2)",
   ])("refuses %s", (expression) => expect(evaluateArithmetic(expression).ok).toBe(false));
+
+  it.each(["constructor", "toString", "__proto__", "hasOwnProperty"])("knows no %s", (name) => {
+    const reason = `"${name.toLowerCase()}" is not known here.`;
+    expect([valueOf(name), valueOf(`${name}(1)`)]).toEqual([reason, reason]);
+  });
+
+  it.each(["max(1 000)", "1(2)", ",5", "1,", "(1,)", "max(1,,2)", "1,+"])(
+    "says why it does not guess at %j",
+    (expression) => expect(valueOf(expression)).toMatch(/^(?:Cannot read on at|A comma stands).*\.$/),
+  );
 
   it.each(["", "1 +", "(1", "1)", "2 pi", "1,2", "max()", "pow(1)", "sqrt 4", "1 < 2 < 3", "1 + true", "not 1"])(
     "says why it cannot read %j",

@@ -52,7 +52,7 @@ const SIGN = /(?<=(?:^|[-+*/%^<>=(,]|\b(?:and|or|not|mod)) *)[-+]/g;
 
 function parse(expression: string): jsep.Expression {
   const text = expression.toLowerCase().replace(/\s/g, " ").replace(/[×·]/g, "*").replace(/÷/g, "/").replace(/−/g, "-");
-  if (!ALPHABET.test(text) || STRAY_COMMA.test(text)) throw new Refusal(NOT_ARITHMETIC);
+  if (!ALPHABET.test(text)) throw new Refusal(NOT_ARITHMETIC);
   let depth = 0;
   for (const sign of text) if ((depth += Number(sign === "(") - Number(sign === ")")) > 64) throw new Refusal(TOO_DEEP);
   const infix = text
@@ -60,11 +60,12 @@ function parse(expression: string): jsep.Expression {
     .replace(SIGN, (sign) => (sign === "-" ? `${BLANK}~` : ""))
     .replace(/\bnot\b/g, `${BLANK} not`)
     .replace(/!(?!=)/g, `!${BLANK} `);
+  if (STRAY_COMMA.test(infix)) throw new Refusal("A comma stands where it divides nothing.");
   try {
     return jsep(infix);
   } catch (error) {
     // jsep tells the place as `index`.
-    const [next] = /[^_~ ]\w*/.exec(infix.slice((error as { index: number }).index)) ?? [];
+    const [next] = /[a-z0-9]+|[^_~ ]/.exec(infix.slice((error as { index: number }).index)) ?? [];
     throw new Refusal(next === undefined ? "The expression ends too early." : `Cannot read on at "${next}".`);
   }
 }

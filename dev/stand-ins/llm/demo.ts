@@ -2,7 +2,7 @@
  * What the demo model says: an answer made from the prompt, or calls of the tools that the prompt needs and the request
  * offers. Pure and the same for the same request, so tests can tell what comes. Every text says that it is a demo.
  */
-import type { CompletionRequest, OfferedTool } from "./llm-request.ts";
+import type { CompletionRequest, OfferedTool } from "./request.ts";
 
 const DEMO_LABEL = "[demo model]";
 

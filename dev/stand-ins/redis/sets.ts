@@ -1,7 +1,7 @@
 /**
  * Set commands of the in-memory Redis. State lives in the keyspace; an emptied set is gone.
  */
-import type { CommandTable } from "./redis-engine.ts";
+import type { CommandTable } from "./engine.ts";
 
 export const SET_COMMANDS: CommandTable = {
   SADD: {

@@ -3,8 +3,8 @@
  * A script calls what the prompt needs or else the first tool offered; once results came back the model answers
  * (only `loop` calls again, for ever).
  */
-import { callWith, planCalls, type PlannedCall } from "./llm-demo.ts";
-import type { CompletionRequest } from "./llm-request.ts";
+import { callWith, planCalls, type PlannedCall } from "./demo.ts";
+import type { CompletionRequest } from "./request.ts";
 
 export interface ToolDelta {
   index: number;

@@ -2,10 +2,10 @@
  * Commands on keys of any type and on the server itself. State lives in the keyspace.
  * SCAN pages for real, so a caller that ignores its cursor misses keys here as it would in production.
  */
-import { parseInteger, syntaxError, type Args, type Reply } from "./redis-args.ts";
-import type { CommandTable } from "./redis-engine.ts";
-import { matchesGlob } from "./redis-glob.ts";
-import { RedisError, type Keyspace } from "./redis-keyspace.ts";
+import { parseInteger, syntaxError, type Args, type Reply } from "./args.ts";
+import type { CommandTable } from "./engine.ts";
+import { matchesGlob } from "./glob.ts";
+import { RedisError, type Keyspace } from "./keyspace.ts";
 
 export const KEY_COMMANDS: CommandTable = {
   DEL: { min: 1, run: (args, keys) => args.rest().filter((key) => keys.remove(key)).length },

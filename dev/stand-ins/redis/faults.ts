@@ -3,8 +3,8 @@
  * but for the reply they write. `down` belongs to serve.ts; `refuse` is the same without cutting the calls in flight.
  */
 import type { ServerResponse } from "node:http";
-import type { Outcome, RedisBackend } from "./redis-backend.ts";
-import { replyJson, type StandInCall } from "./serve.ts";
+import type { Outcome, RedisBackend } from "./backend.ts";
+import { replyJson, type StandInCall } from "../serve.ts";
 
 export const REDIS_MODES = ["refuse", "500", "401", "blackhole", "slow", "max_requests", "oom", "huge"] as const;
 

@@ -4,11 +4,11 @@
  */
 import type { ServerResponse } from "node:http";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { Completion } from "./llm-completion.ts";
-import type { Break, Faults } from "./llm-faults.ts";
-import { framesOf, replyOf } from "./llm-frames.ts";
-import { errorBody } from "./llm-refusals.ts";
-import type { StandInCall } from "./serve.ts";
+import type { Completion } from "./completion.ts";
+import type { Break, Faults } from "./faults.ts";
+import { framesOf, replyOf } from "./frames.ts";
+import { errorBody } from "./refusals.ts";
+import type { StandInCall } from "../serve.ts";
 
 export interface Pace {
   firstTokenMs: number;

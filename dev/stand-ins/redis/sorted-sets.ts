@@ -2,9 +2,9 @@
  * Sorted-set commands of the in-memory Redis. State lives in the keyspace; members are put in order when asked for.
  * Order: score, then member. Refuses BYLEX and GT/LT together with NX, as options nobody here sends or Redis refuses too.
  */
-import { formatFloat, parseFloatStrictly, syntaxError, type Args, type Reply } from "./redis-args.ts";
-import type { CommandTable } from "./redis-engine.ts";
-import { RedisError, type Keyspace } from "./redis-keyspace.ts";
+import { formatFloat, parseFloatStrictly, syntaxError, type Args, type Reply } from "./args.ts";
+import type { CommandTable } from "./engine.ts";
+import { RedisError, type Keyspace } from "./keyspace.ts";
 
 export const SORTED_SET_COMMANDS: CommandTable = {
   ZADD: { min: 3, run: add },

@@ -14,12 +14,12 @@
  *   finish.abort|null|weird  that finish_reason, then [DONE];  dup-finish: the finish chunk twice
  *   length                   half the answer, finish_reason "length"
  *   bytes.N                  the body in writes of N bytes: frames and characters are split
- *   toolcalls.<script>       llm-tool-scripts.ts;  mirror: the answer is the request itself, as JSON
+ *   toolcalls.<script>       tool-scripts.ts;  mirror: the answer is the request itself, as JSON
  *   tokens.N[.gap.MS]        N chunks, MS apart, and no wait for the first
  *
  * N counts chunks of text or tool calls; the opening chunk with the role is not one. Refuses anything else.
  */
-import { isToolScript, type ToolScript } from "./llm-tool-scripts.ts";
+import { isToolScript, type ToolScript } from "./tool-scripts.ts";
 
 export type Refusal =
   | { kind: "status"; status: number }

@@ -2,9 +2,9 @@
  * String commands of the in-memory Redis. State lives in the keyspace.
  * Counters are 64-bit as in Redis; INCR and its kin keep a key's expiry, SET drops it unless told KEEPTTL.
  */
-import { addIntegers, parseInteger, syntaxError, type Args, type Reply } from "./redis-args.ts";
-import type { CommandTable } from "./redis-engine.ts";
-import { RedisError, type Keyspace } from "./redis-keyspace.ts";
+import { addIntegers, parseInteger, syntaxError, type Args, type Reply } from "./args.ts";
+import type { CommandTable } from "./engine.ts";
+import { RedisError, type Keyspace } from "./keyspace.ts";
 
 export const STRING_COMMANDS: CommandTable = {
   GET: { min: 1, max: 1, run: (args, keys) => keys.string(args.text()) ?? null },

@@ -2,7 +2,7 @@
  * The arguments of one Redis command, read from left to right. State: the position.
  * Refuses with Redis's own words what is missing, no integer, no float, or an option that nobody asked for.
  */
-import { RedisError } from "./redis-keyspace.ts";
+import { RedisError } from "./keyspace.ts";
 
 export type Reply = string | number | null | Reply[];
 

@@ -3,8 +3,8 @@
  * it sends. State: none; the clock is an argument.
  */
 import type { ServerResponse } from "node:http";
-import type { Refusal } from "./llm-faults.ts";
-import { replyJson } from "./serve.ts";
+import type { Refusal } from "./faults.ts";
+import { replyJson } from "../serve.ts";
 
 export interface ApiError {
   status: number;

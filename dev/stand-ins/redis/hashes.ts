@@ -2,9 +2,9 @@
  * Hash commands of the in-memory Redis. State lives in the keyspace.
  * Replies are flat lists, as on Redis's own wire before version 3 of its protocol.
  */
-import { addIntegers, parseInteger } from "./redis-args.ts";
-import type { CommandTable } from "./redis-engine.ts";
-import { RedisError } from "./redis-keyspace.ts";
+import { addIntegers, parseInteger } from "./args.ts";
+import type { CommandTable } from "./engine.ts";
+import { RedisError } from "./keyspace.ts";
 
 export const HASH_COMMANDS: CommandTable = {
   HSET: {

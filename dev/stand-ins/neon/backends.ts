@@ -3,8 +3,8 @@
  * TEST_POSTGRES_URL names (a role that may create databases). State ends with `close()`.
  */
 import { Client } from "pg";
-import { serveNeon } from "./neon.ts";
-import type { StandIn } from "./serve.ts";
+import { serveNeon } from "../neon.ts";
+import type { StandIn } from "../serve.ts";
 
 /** Any address the driver accepts: the stand-in does not look at it. */
 export const DATABASE_URL = "postgres://user:password@db.example.test/basechat";

@@ -3,13 +3,13 @@
  * State lives in the keyspace of the instance; the clock is an argument. Refuses every other command by name.
  * One command runs at a time and to its end, so a batch run without a pause between is atomic.
  */
-import { Args, wrongNumber, type Reply } from "./redis-args.ts";
-import { HASH_COMMANDS } from "./redis-hashes.ts";
-import { KEY_COMMANDS } from "./redis-keys.ts";
-import { Keyspace, RedisError } from "./redis-keyspace.ts";
-import { SET_COMMANDS } from "./redis-sets.ts";
-import { SORTED_SET_COMMANDS } from "./redis-sorted-sets.ts";
-import { STRING_COMMANDS } from "./redis-strings.ts";
+import { Args, wrongNumber, type Reply } from "./args.ts";
+import { HASH_COMMANDS } from "./hashes.ts";
+import { KEY_COMMANDS } from "./keys.ts";
+import { Keyspace, RedisError } from "./keyspace.ts";
+import { SET_COMMANDS } from "./sets.ts";
+import { SORTED_SET_COMMANDS } from "./sorted-sets.ts";
+import { STRING_COMMANDS } from "./strings.ts";
 
 export interface Command {
   /** Fewest and most arguments after the name. */

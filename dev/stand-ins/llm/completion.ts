@@ -2,10 +2,10 @@
  * A completion as data: what will be said, how it finishes and what it costs, before any byte is sent. Pure.
  * Token figures are computed from the text, about four characters a token.
  */
-import { answerPrompt } from "./llm-demo.ts";
-import type { Faults } from "./llm-faults.ts";
-import type { CompletionRequest } from "./llm-request.ts";
-import { playToolScript, streamCalls, type ScriptedCalls } from "./llm-tool-scripts.ts";
+import { answerPrompt } from "./demo.ts";
+import type { Faults } from "./faults.ts";
+import type { CompletionRequest } from "./request.ts";
+import { playToolScript, streamCalls, type ScriptedCalls } from "./tool-scripts.ts";
 
 export interface Completion {
   id: string;

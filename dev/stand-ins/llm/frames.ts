@@ -2,9 +2,9 @@
  * A completion in OpenAI's shapes: the frames of a stream, and the one object of a reply without it. Pure.
  * Content frames are marked, as faults count them.
  */
-import type { Completion } from "./llm-completion.ts";
-import type { Faults } from "./llm-faults.ts";
-import { joinDeltas } from "./llm-tool-scripts.ts";
+import type { Completion } from "./completion.ts";
+import type { Faults } from "./faults.ts";
+import { joinDeltas } from "./tool-scripts.ts";
 
 export interface Frame {
   /** Content is text or a tool call: what the pace waits for and faults count. */

@@ -3,9 +3,9 @@
  * State lives in the engine or in that Redis. Refuses an atomic batch as a whole if one command could never run.
  */
 import { createClient, ErrorReply } from "redis";
-import type { Reply } from "./redis-args.ts";
-import { createRedisEngine } from "./redis-engine.ts";
-import { RedisError } from "./redis-keyspace.ts";
+import type { Reply } from "./args.ts";
+import { createRedisEngine } from "./engine.ts";
+import { RedisError } from "./keyspace.ts";
 
 export type Outcome = { result: Reply } | { error: string };
 

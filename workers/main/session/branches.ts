@@ -1,0 +1,44 @@
+/**
+ * Branches of a session: an answer made again is a sibling of the first, a question put anew a sibling of the old one.
+ * Nothing is destroyed; the newest message is the end of the active branch. No state of its own.
+ */
+import { AppError } from "../../../contracts/errors.ts";
+import type { Branch } from "../../../contracts/session.ts";
+import { findMessage, type Message, newestSeq, pathFrom } from "./messages.ts";
+
+export interface BranchPoint {
+  /** The message after which the branch goes on; null at the start. */
+  leafSeq: number | null;
+  /** What is said there; nothing when an answer is made again. */
+  said: { role: "user" | "assistant"; content: string }[];
+}
+
+export function branchOf(sql: SqlStorage, branch: Branch, said: BranchPoint["said"]): BranchPoint {
+  switch (branch.kind) {
+    case "end":
+      return { leafSeq: newestSeq(sql), said };
+    case "edit": {
+      const question = requireMessage(findMessage(sql, branch.messageId), "user");
+      return { leafSeq: question.parentSeq, said };
+    }
+    case "regenerate": {
+      const { messageId } = branch;
+      const answer = messageId === undefined ? newestAnswer(sql) : findMessage(sql, messageId);
+      return { leafSeq: requireMessage(answer, "assistant").parentSeq, said: [] };
+    }
+  }
+}
+
+function newestAnswer(sql: SqlStorage): Message | undefined {
+  for (const message of pathFrom(sql, newestSeq(sql))) if (message.role === "assistant") return message;
+  return undefined;
+}
+
+function requireMessage(message: Message | undefined, role: Message["role"]): Message {
+  if (message === undefined) throw new AppError("not_found", "the session has no such message");
+  if (message.role !== role) {
+    const needed = role === "user" ? "a question can be put anew" : "an answer can be made again";
+    throw new AppError("invalid_request", `only ${needed}`);
+  }
+  return message;
+}

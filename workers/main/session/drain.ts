@@ -1,0 +1,56 @@
+/**
+ * Keeps a session's debts to Postgres: one drain at a time, tried again by the object's alarm, later each time.
+ * Erasing goes the same way: marked first, so that no restart and no late drain can bring anything back.
+ */
+import { drainOutbox, type OutboxDeps } from "./outbox.ts";
+import { markErased, type Session } from "./session.ts";
+
+const FIRST_RETRY_MS = 500;
+const LONGEST_RETRY_MS = 60_000;
+
+export interface Drain {
+  /** Pays what is owed, or sets the alarm for another try. Never throws. */
+  run(): Promise<void>;
+  /** Removes the session here and in Postgres. False: Postgres is away, and the alarm tries again. */
+  erase(session: Session): Promise<boolean>;
+}
+
+export function createDrain(
+  storage: DurableObjectStorage,
+  deps: Omit<OutboxDeps, "sql"> & { random: () => number },
+): Drain {
+  const { now, random, history } = deps;
+  let draining: Promise<void> | undefined;
+  let failures = 0;
+
+  async function retryLater(): Promise<void> {
+    const backoffMs = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** failures);
+    failures += 1;
+    await storage.setAlarm(now() + backoffMs * (0.5 + random() / 2));
+  }
+
+  async function drainOnce(): Promise<void> {
+    const outcome = await drainOutbox({ ...deps, sql: storage.sql }).catch(() => "waiting" as const);
+    if (outcome === "waiting") await retryLater();
+    else failures = 0;
+  }
+
+  function run(): Promise<void> {
+    draining ??= drainOnce().finally(() => {
+      draining = undefined;
+    });
+    return draining;
+  }
+
+  return {
+    run,
+    async erase(session) {
+      markErased(storage.sql);
+      await draining; // a batch on its way would arrive after the deletion
+      const removed = session.stored ? await history.eraseSession(session.id, session.userId) : { ok: true };
+      if (removed.ok) await storage.deleteAll();
+      else await retryLater();
+      return removed.ok;
+    },
+  };
+}
