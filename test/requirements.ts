@@ -221,6 +221,46 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "security",
     text: "llm-agent and mcp have no public route.",
   },
+  B56: {
+    source: "bad input",
+    text: "An Idempotency-Key that is empty, too long or not printable is refused.",
+  },
+  F39: {
+    source: "faults",
+    text: "Requests with one Idempotency-Key start one turn; another body is refused.",
+  },
+  F40: {
+    source: "faults",
+    text: "Two messages to one session at once are refused or ordered; roles alternate.",
+  },
+  F41: {
+    source: "faults",
+    text: "A session deleted in mid-stream ends its stream, and no row of it comes back.",
+  },
+  P11: {
+    source: "performance budget",
+    text: "After a stop the provider sends two chunks at most.",
+  },
+  "TURN-3": {
+    source: "API: POST /chat/turns/{turn_id}/cancel",
+    text: "A turn is stopped from any device; its partial is kept with its usage.",
+  },
+  "TURN-4": {
+    source: "API: Idempotency-Key",
+    text: "A retry attaches to the running turn or gets the finished one.",
+  },
+  "TURN-5": {
+    source: "API: on_busy",
+    text: "A message to a busy session is refused, waits, or interrupts, as it says.",
+  },
+  "TURN-6": {
+    source: "API: regenerate and edit",
+    text: "Answers and questions branch; nothing is destroyed; the newest branch is what the model sees.",
+  },
+  "TURN-7": {
+    source: "API: GET /history/sessions/{session_id}/messages",
+    text: "Messages are read page by page, as soon as they are acknowledged.",
+  },
   "INSTALL-1": {
     source: "package.json: predev, pretest, precheck",
     text: "A first command installs the dependencies itself; a current install costs nothing and prints nothing.",

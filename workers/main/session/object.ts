@@ -119,7 +119,12 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
 
   async #start(command: StartTurn): Promise<Response> {
     const tools = await this.#toolsFor(command);
-    await this.#untilFree(command);
+    for (let live = this.#toWaitFor(command); live !== undefined; live = this.#toWaitFor(command)) {
+      this.#waiting += 1;
+      await live.ended.finally(() => {
+        this.#waiting -= 1;
+      });
+    }
     // From here to the turn's start nothing is awaited: two requests cannot both find the session free.
     const earlier = this.#findEarlier(command);
     if (earlier !== undefined) return this.#respond(earlier, command, true);
@@ -147,19 +152,15 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     return chat.request.tools === "none" ? Promise.resolve(undefined) : this.#deps.tools.list(context);
   }
 
-  /** Waits its turn, stops the running one, or goes on to be refused, as the request says. */
-  async #untilFree(command: StartTurn): Promise<void> {
+  /** The turn whose end this request waits for, as it asks to; undefined when it may go on, or is to be refused. */
+  #toWaitFor(command: StartTurn): LiveTurn | undefined {
     const { on_busy: whenBusy = "reject" } = command.chat.request;
-    if (whenBusy === "reject") return;
-    while (this.#live !== undefined && this.#findEarlier(command) === undefined) {
-      this.#owned(command);
-      if (whenBusy === "interrupt") this.#stop(this.#live, "cancelled");
-      if (this.#waiting >= MAX_WAITING) throw busy(this.#live.id);
-      this.#waiting += 1;
-      await this.#live.ended.finally(() => {
-        this.#waiting -= 1;
-      });
-    }
+    const live = this.#live;
+    if (live === undefined || whenBusy === "reject" || this.#findEarlier(command) !== undefined) return undefined;
+    this.#owned(command);
+    if (this.#waiting >= MAX_WAITING) throw busy(live.id);
+    if (whenBusy === "interrupt") this.#stop(live, "cancelled");
+    return live;
   }
 
   /** The turn that this very request, or an earlier one with its idempotency key, has started. */

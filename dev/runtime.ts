@@ -1,0 +1,131 @@
+/**
+ * The three Workers on real workerd: one process that can lose an object, be killed, and be started again on its storage.
+ * State: the process, and its storage in `persistTo` or for its life only. Plain Miniflare, since outbound requests must be
+ * workerd's own: through Node's fetch an upstream would not see its reader leave.
+ */
+import { randomUUID } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
+import { unstable_readConfig } from "wrangler";
+import { objectName } from "../contracts/ids.ts";
+import { type Bundles, CONFIGS, ROOT } from "./build.ts";
+
+export interface RuntimeOptions {
+  bundles: Bundles;
+  bindings: Record<string, string>;
+  /** Folder of the objects' storage; left out: it ends with the process. */
+  persistTo: string | undefined;
+  /** A line that a Worker has written, or the runtime itself. */
+  onLine(line: Record<string, unknown>): void;
+}
+
+export interface Runtime {
+  /** Of the process that runs now. */
+  readonly url: URL;
+  /** Queries the SQLite of the object that holds a session. */
+  query(sessionId: string, query: string): Promise<Record<string, unknown>[]>;
+  /** Takes the object of a session out of memory, as the platform does at times; its storage stays. */
+  evict(sessionId: string): Promise<void>;
+  /** SIGKILL: nothing is flushed, nobody is told. */
+  kill(): Promise<void>;
+  /** Another process on the same storage and settings. */
+  restart(): Promise<void>;
+  close(): Promise<void>;
+}
+
+const OBJECTS = ["basechat", "SessionObject"] as const;
+/** Marks the environment of the processes that a runtime has started. */
+const MARK = "BASECHAT_RUNTIME";
+
+export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
+  const mark = randomUUID();
+  let workerd = start(options, mark);
+  let url = await workerd.ready;
+
+  return {
+    get url() {
+      return url;
+    },
+    async query(sessionId, query) {
+      const storage = await workerd.unsafeGetDurableObjectStorage(...OBJECTS, { name: objectName(sessionId) });
+      return storage.exec(query);
+    },
+    evict: (sessionId) => workerd.unsafeEvictDurableObject(...OBJECTS, { name: objectName(sessionId) }),
+    async kill() {
+      for (const pid of childrenMarked(mark)) process.kill(pid, "SIGKILL");
+      // At once: Miniflare would start a process of its own in the place of one that crashed.
+      await workerd.dispose();
+    },
+    async restart() {
+      await workerd.dispose();
+      workerd = start(options, mark);
+      url = await workerd.ready;
+    },
+    close: () => workerd.dispose(),
+  };
+}
+
+function start({ bundles, bindings, persistTo, onLine }: RuntimeOptions, mark: string): Miniflare {
+  const workers = CONFIGS.map((config) => ({ ...workerOptions(config), script: bundles[config] ?? "", bindings }));
+  return new Miniflare(
+    convertV4MiniflareOptions({
+      log: new Log(LogLevel.ERROR),
+      handleStructuredLogs: ({ message }) => onLine(readLine(message)),
+      unsafeInspectDurableObjects: true,
+      unsafeRuntimeEnv: { [MARK]: mark },
+      ...(persistTo !== undefined && { resourcePersistencePath: persistTo }),
+      workers,
+    }),
+  );
+}
+
+/** A Worker's lines are JSON objects; what the runtime says of a broken object is text. */
+function readLine(message: string): Record<string, unknown> {
+  try {
+    return JSON.parse(message) as Record<string, unknown>; // ours are objects
+  } catch {
+    return { service: "runtime", message };
+  }
+}
+
+/** Children of this process that were started with this mark, and no others. */
+function childrenMarked(mark: string): number[] {
+  const threads = readdirSync("/proc/self/task");
+  const children = threads.flatMap((thread) => readFileSync(`/proc/self/task/${thread}/children`, "utf8").split(" "));
+  return children
+    .filter((pid) => pid !== "" && readFileSync(`/proc/${pid}/environ`, "utf8").includes(`${MARK}=${mark}`))
+    .map(Number);
+}
+
+/** What is read of wrangler's own type, whose parts are not exported. */
+interface WorkerConfig {
+  name?: string | undefined;
+  compatibility_date?: string | undefined;
+  compatibility_flags: string[];
+  migrations: { new_sqlite_classes?: string[] }[];
+  durable_objects: { bindings: { name: string; class_name: string }[] };
+  services?: { binding: string; service: string; entrypoint?: string }[] | undefined;
+}
+
+/** What a Worker's configuration file says of it; settings are the caller's, so a developer's .dev.vars plays no part. */
+function workerOptions(file: string) {
+  const config: WorkerConfig = unstable_readConfig({ config: join(ROOT, file) }, { hideWarnings: true });
+  const sqlite = new Set(config.migrations.flatMap((migration) => migration.new_sqlite_classes ?? []));
+  const objects = config.durable_objects.bindings.map(({ name, class_name }) => [
+    name,
+    { className: class_name, useSQLite: sqlite.has(class_name) },
+  ]);
+  const services = (config.services ?? []).map(({ binding, service, entrypoint }) => [
+    binding,
+    { name: service, ...(entrypoint && { entrypoint }) },
+  ]);
+  return {
+    name: config.name ?? file,
+    modules: true as const,
+    compatibilityDate: config.compatibility_date ?? "",
+    compatibilityFlags: config.compatibility_flags,
+    durableObjects: Object.fromEntries(objects) as Record<string, { className: string; useSQLite: boolean }>,
+    serviceBindings: Object.fromEntries(services) as Record<string, { name: string; entrypoint?: string }>,
+  };
+}
