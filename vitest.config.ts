@@ -1,18 +1,27 @@
 /**
  * Tests: beside their file, and in test/ when they cross a wall. Two files at a time: a house of Workers fills a core.
- * Every file is cut off from the network (test/network.ts).
+ * Every file is cut off from the network (test/network.ts). What runs inside workerd is a project of its own.
  */
-import { defineConfig } from "vitest/config";
+import { configDefaults, defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["{contracts,db,workers,dev,test,bench}/**/*.test.ts"],
-    globalSetup: ["test/bundles.ts"],
-    setupFiles: ["./test/network.ts"],
     reporters: ["default", "./test/summary-reporter.ts"],
-    pool: "forks",
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    projects: [
+      "./vitest.workerd.config.ts",
+      {
+        test: {
+          name: "node",
+          include: ["{contracts,db,workers,dev,test,bench}/**/*.test.ts"],
+          exclude: [...configDefaults.exclude, "test/saver/**"],
+          globalSetup: ["test/bundles.ts"],
+          setupFiles: ["./test/network.ts"],
+          pool: "forks",
+          testTimeout: 30_000,
+          hookTimeout: 30_000,
+        },
+      },
+    ],
   },
 });

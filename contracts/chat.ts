@@ -147,7 +147,7 @@ export const TurnView = z.strictObject({
   turn_id: z.uuidv7(),
   session_id: z.uuidv7(),
   message_id: z.uuidv7(),
-  state: z.enum(["running", "complete", "interrupted", "cancelled", "failed"]),
+  state: z.enum(["running", "waiting", "complete", "interrupted", "cancelled", "failed"]),
   /** The number of its newest event; 0 once the events are gone. */
   last_event_id: z.int().min(0),
   started_at: z.iso.datetime(),

@@ -25,6 +25,11 @@ export const EVENT_DATA = {
   }),
   tool_call: z.strictObject({ id: z.string(), name: z.string(), arguments: z.record(z.string(), z.unknown()) }),
   tool_result: z.strictObject({ id: z.string(), name: z.string(), ok: z.boolean(), content: z.string() }),
+  /** The turn waits for a person: what would be called, with which arguments, until when. */
+  approval_required: z.strictObject({
+    calls: z.array(z.strictObject({ id: z.string(), name: z.string(), arguments: z.record(z.string(), z.unknown()) })),
+    expires_at: z.iso.datetime(),
+  }),
   delta: z.strictObject({ content: z.string() }),
   /** A provider died before finishing: discard the deltas after event `after`. */
   rewind: z.strictObject({ after: z.int().min(0) }),

@@ -2,6 +2,7 @@
  * What main asks of a session's object, as JSON over its fetch, so that a stream's bytes and its reader's leaving cross natively.
  * Pure types: both ends are ours and of one version.
  */
+import type { Decision } from "./approvals.ts";
 import type { ChatRequest, ModelType } from "./chat.ts";
 
 /** A chat request with everything decided: preferences and defaults are filled in. */
@@ -12,6 +13,11 @@ export interface ResolvedChat {
   temperature: number | undefined;
   maxTokens: number | undefined;
 }
+
+/** What a turn keeps of it: how to answer. What was said is a message of the session. */
+export type AnswerOptions = Omit<ResolvedChat, "request"> & {
+  request: Pick<ChatRequest, "tools" | "response_format" | "cache">;
+};
 
 /** A key that a client repeats with a retry: SHA-256 of user, route and key, and of the body. Hex. */
 export interface Idempotency {
@@ -62,6 +68,13 @@ export interface InspectTurn extends Asker {
   cancel: boolean;
 }
 
+/** Answers what a waiting turn asks. */
+export interface AnswerApproval extends Asker {
+  kind: "approve";
+  turnId: string;
+  decisions: Decision[];
+}
+
 /** Messages of the session, newest first, from below place `before`. */
 export interface ListMessages extends Asker {
   kind: "messages";
@@ -75,4 +88,11 @@ export interface EraseSession extends Asker {
   sessionId: string;
 }
 
-export type SessionCommand = StartTurn | ClaimKey | WatchTurn | InspectTurn | ListMessages | EraseSession;
+export type SessionCommand =
+  | StartTurn
+  | ClaimKey
+  | WatchTurn
+  | InspectTurn
+  | AnswerApproval
+  | ListMessages
+  | EraseSession;

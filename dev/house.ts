@@ -14,7 +14,7 @@ import {
   newSecretKey,
   openLocalSql,
 } from "./local.ts";
-import { openRuntime } from "./runtime.ts";
+import { openRuntime } from "./house/runtime.ts";
 import { type LlmStandInOptions, serveLlm } from "./stand-ins/llm.ts";
 import { serveNeon } from "./stand-ins/neon.ts";
 import { serveRedis } from "./stand-ins/redis.ts";

@@ -29,6 +29,26 @@ export async function readEvents(
   return events;
 }
 
+/** The whole frames of a stream that breaks after so many bytes, as a client of SSE keeps them; comments do not count. */
+export async function readFrames(response: Response, bytes = Number.POSITIVE_INFINITY): Promise<string[]> {
+  if (response.body === null) throw new Error("no body");
+  const decoder = new TextDecoder();
+  let text = "";
+  let left = bytes;
+  for await (const piece of response.body) {
+    text += decoder.decode(piece.subarray(0, left), { stream: true });
+    left -= piece.length;
+    if (left <= 0) break;
+  }
+  const frames = text.split("\n\n").slice(0, -1);
+  return frames.filter((frame) => !frame.startsWith(":"));
+}
+
+/** The number of the newest event among whole frames; 0 before the first. */
+export function lastIdOf(frames: string[]): number {
+  return Number(/^id: (\d+)$/m.exec(frames.at(-1) ?? "")?.[1] ?? 0);
+}
+
 /** The answer that a stream's deltas make. */
 export function answerOf(events: NumberedEvent[]): string {
   return events.flatMap((event) => (event.event === "delta" ? [event.data.content] : [])).join("");

@@ -261,6 +261,18 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "API: GET /history/sessions/{session_id}/messages",
     text: "Messages are read page by page, as soon as they are acknowledged.",
   },
+  "TOOL-1": {
+    source: "settings: TOOL_POLICY",
+    text: "Rules say which tools run, ask first or are not offered; the strictest that matches counts.",
+  },
+  "TOOL-2": {
+    source: "API: POST /chat/turns/{turn_id}/approvals",
+    text: "A tool that asks first waits for a person, who approves, edits or rejects what was asked.",
+  },
+  "TOOL-3": {
+    source: "API: POST /chat/turns/{turn_id}/approvals",
+    text: "Waiting for a person outlives the runtime.",
+  },
   "INSTALL-1": {
     source: "package.json: predev, pretest, precheck",
     text: "A first command installs the dependencies itself; a current install costs nothing and prints nothing.",
@@ -284,6 +296,14 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   "REPORT-1": {
     source: "vitest.config.ts",
     text: "A test run ends with the plain line `N passed, N failed`, which never hides a failure.",
+  },
+  "SAVER-1": {
+    source: "architecture",
+    text: "Checkpoints of LangGraph are kept in Durable Object SQLite: its validation suite passes in full, and a turn without one pays nothing.",
+  },
+  "SAVER-2": {
+    source: "architecture",
+    text: "A pruned thread keeps its newest checkpoint and what that is rebuilt from, and no more.",
   },
   "TRACE-1": {
     source: "test/requirements.ts",

@@ -4,12 +4,12 @@
  */
 import { openDb } from "../../db/open.ts";
 import type { ChatRequest } from "../../contracts/chat.ts";
-import { AppError, fail } from "../../contracts/errors.ts";
+import { fail } from "../../contracts/errors.ts";
 import type { HistoryStore } from "../../contracts/history.ts";
-import { newId, objectName } from "../../contracts/ids.ts";
+import { newId } from "../../contracts/ids.ts";
 import type { LlmAgent } from "../../contracts/llm.ts";
 import type { Log } from "../../contracts/log.ts";
-import type { ResolvedChat, SessionCommand } from "../../contracts/session.ts";
+import type { ResolvedChat } from "../../contracts/session.ts";
 import type { AppDeps } from "./app.ts";
 import { createTurnRunner } from "./chat/turn.ts";
 import { createCache } from "./cache/cache.ts";
@@ -18,7 +18,9 @@ import { type Config, readConfig } from "./env.ts";
 import { createHistoryStore } from "./history/store.ts";
 import { requireUser } from "./http/auth.ts";
 import type { Probe, Status } from "./routes/health.ts";
-import type { SessionDeps } from "./session/object.ts";
+import { createSessionClient } from "./session/client.ts";
+import type { SessionDeps } from "./session/keeper.ts";
+import { SqliteSaver } from "./session/saver.ts";
 import { createMcpToolServer } from "./tools/mcp.ts";
 
 export interface Env {
@@ -42,7 +44,7 @@ export function makeAppDeps(env: Env): AppDeps {
     ...{ now, log, newId: makeId },
     requireUser: requireUser(config.SECRET_KEY),
     resolve: (request) => resolveChat(request, config),
-    send: (id, command) => sendToSession(env.SESSIONS, id, command),
+    send: createSessionClient(env.SESSIONS),
     forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
     problems: config.problems,
     probes: makeProbes(env, config),
@@ -63,6 +65,8 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
   const turns = createTurnRunner({
     ...{ cache, tools, now, log, llm: llmAgent(env) },
     newCallId: () => `call_${makeId()}`,
+    policy: config.TOOL_POLICY ?? [],
+    saver: () => new SqliteSaver(state.storage.sql, Math.random),
     stallTimeoutMs: config.LLM_STALL_TIMEOUT_MS,
   });
   return {
@@ -83,23 +87,6 @@ function resolveChat(request: ChatRequest, config: Config): ResolvedChat {
     temperature: request.temperature ?? config.TEMPERATURE,
     maxTokens: request.max_tokens ?? config.MAX_TOKENS,
   };
-}
-
-async function sendToSession(sessions: DurableObjectNamespace, id: string, command: SessionCommand): Promise<Response> {
-  const body = JSON.stringify(command);
-  for (let attempt = 1; ; attempt += 1) {
-    // A stub that has failed stays broken: each attempt has its own.
-    const stub = sessions.get(sessions.idFromName(objectName(id)));
-    try {
-      return ownHeaders(await stub.fetch("https://session.internal/", { method: "POST", body }));
-    } catch (cause) {
-      // An object knows a request that it has seen before, so the same one may be sent again.
-      const { overloaded, retryable } = cause as { overloaded?: boolean; retryable?: boolean }; // of the runtime's errors
-      if (overloaded || !retryable || attempt > 1) {
-        throw new AppError("overloaded", "the session cannot be reached now", { retryAfterSeconds: 2, cause });
-      }
-    }
-  }
 }
 
 /** A fetched reply's headers are read-only; the body passes as it is. */

@@ -3,12 +3,22 @@
  * the feature that needs it stays closed, the others work.
  */
 import * as z from "zod";
+import { PolicyRule } from "../../contracts/approvals.ts";
 import { ModelType } from "../../contracts/chat.ts";
 
 /** An empty line of .dev.vars counts as missing. */
 const optional = <T extends z.ZodType>(schema: T) =>
   z.preprocess((value) => (value === "" ? undefined : value), schema.optional());
 const positiveInt = (fallback: number) => z.coerce.number().int().min(1).default(fallback);
+
+function parseJson(text: string, issues: z.RefinementCtx): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    issues.addIssue({ code: "custom", message: "must be JSON" });
+    return z.NEVER;
+  }
+}
 
 const Settings = z.object({
   /** Signs and verifies keys and tokens. */
@@ -27,6 +37,8 @@ const Settings = z.object({
   CACHE_LLM_TTL: positiveInt(3_600),
   CACHE_MCP_TTL: positiveInt(1_800),
   CACHE_INTENT_TTL: positiveInt(7_200),
+  /** Which tools run at once, ask a person first, or are not offered: a JSON list of rules. */
+  TOOL_POLICY: optional(z.string().transform(parseJson).pipe(z.array(PolicyRule).max(256))),
   LLM_STALL_TIMEOUT_MS: positiveInt(20_000),
   KEEP_ALIVE_MS: positiveInt(15_000),
 });

@@ -8,7 +8,7 @@ import { AppError } from "../../../contracts/errors.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
 
 /** A message row holds 2 MB at most; no model answers that long. */
-const MAX_REPLY_CHARS = 512 * 1024;
+const MAX_REPLY_CHARS = 256 * 1024;
 
 export interface Reply {
   calls: (ToolCall | MalformedToolCall)[];

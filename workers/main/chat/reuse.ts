@@ -31,6 +31,7 @@ export function turnSlots(cache: Cache, request: TurnRequest): TurnSlots {
     max_tokens: request.maxTokens,
     response_format: request.responseFormat,
     tools: request.tools && { version: request.tools.version, names: request.tools.tools.map((tool) => tool.name) },
+    ask_first: request.askFirst,
     messages: request.context,
   };
   return { answer: cache.slot("llm", scope, parts), intent: cache.slot("intent", scope, parts) };

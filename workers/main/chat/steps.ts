@@ -3,6 +3,7 @@
  * Text and tool events go straight to the turn's log; nothing here is kept between turns.
  */
 import type { FinishReason, Usage } from "../../../contracts/chat.ts";
+import type { Decision } from "../../../contracts/approvals.ts";
 import type { CacheValue } from "../../../contracts/cache.ts";
 import { createDecoder } from "../../../contracts/dialects.ts";
 import { AppError, type Result } from "../../../contracts/errors.ts";
@@ -11,7 +12,8 @@ import { estimateTokens, roundMessages, type ToolRound } from "../../../contract
 import { systemMessage } from "./prompt.ts";
 import { readReply } from "./read-reply.ts";
 import type { Found, Reusable } from "./reuse.ts";
-import { type RequestedCall, runToolRound } from "./tool-round.ts";
+import type { ToolCall } from "../../../contracts/tools.ts";
+import { jsonBytes, type RequestedCall, runToolRound } from "./tool-round.ts";
 import type { TurnRequest, TurnRun } from "./turn.ts";
 
 /** How far a turn has come. */
@@ -36,6 +38,7 @@ export class TurnSteps {
   constructor(run: TurnRun, found: Found) {
     this.#run = run;
     this.#openRound = run.request.resumed?.open;
+    this.#words = run.request.resumed?.words ?? "";
     this.#cachedCalls = found.intent.verdict === "hit" ? found.intent.value.calls : undefined;
     const { content = "", rounds = [] } = run.request.resumed ?? {};
     this.progress = {
@@ -65,17 +68,28 @@ export class TurnSteps {
     return calls;
   }
 
-  async runTools(calls: RequestedCall[]): Promise<void> {
+  /** The calls that a person is to decide on before they run. */
+  asksFirst(calls: RequestedCall[]): ToolCall[] {
+    const { askFirst } = this.#run.request;
+    return calls.flatMap((call) => ("malformed" in call || !askFirst.includes(call.name) ? [] : [call]));
+  }
+
+  async runTools(requested: RequestedCall[], decisions: Decision[]): Promise<void> {
     const { rounds, reusable } = this.progress;
+    const calls = requested.map((call) => decided(call, decisions));
     const fromCache = this.#cachedCalls !== undefined && rounds.length === 0;
     const open = this.#takeOpenRound();
-    const input = { content: open?.content ?? this.#words, calls, fromCache, settled: open?.results };
+    const usedBytes = rounds
+      .flatMap((round) => round.results)
+      .reduce((sum, { content }) => sum + jsonBytes(content), 0);
+    const said = open?.content ?? this.#words;
+    const input = { content: said, calls, decisions, fromCache, usedBytes, settled: open?.results };
     const result = await runToolRound(this.#run, input);
     // Also of a turn that is being stopped: a call without a result would make the next turn invalid.
     rounds.push(result.round);
     if (this.#run.signal.aborted) throw new AppError("cancelled", "the turn was stopped");
     reusable.toolEntries.push(...result.entries);
-    reusable.answer &&= result.shareable;
+    reusable.answer &&= result.shareable && decisions.length === 0;
   }
 
   /** Asks the model with all results so far; gives the calls it makes next. */
@@ -126,6 +140,13 @@ export class TurnSteps {
   #tellIntent(intent: "answer" | "tools", source: "model" | "cache", calls: RequestedCall[] = []): void {
     this.#run.emit.append({ event: "intent", data: { intent, source, tools: calls.map((call) => call.name) } });
   }
+}
+
+/** A call with the arguments that it was approved with. */
+function decided(call: RequestedCall, decisions: Decision[]): RequestedCall {
+  const decision = decisions.find(({ call_id }) => call_id === call.id);
+  const edited = decision?.decision === "approve" ? decision.arguments : undefined;
+  return edited === undefined ? call : { id: call.id, name: call.name, arguments: edited };
 }
 
 /** The intent is kept only when every call of it could be run. */

@@ -2,6 +2,7 @@
  * One round of tool calls: checked, run in parallel within a bound, each result told as an event and kept for the model.
  * A call that is malformed, unknown or one too many becomes a result that says so; it is never run.
  */
+import type { Decision } from "../../../contracts/approvals.ts";
 import type { CacheEntry, CacheRead } from "../cache/cache.ts";
 import type { MalformedToolCall } from "../../../contracts/dialects.ts";
 import { isCacheable, type ToolCall, type ToolOutcome } from "../../../contracts/tools.ts";
@@ -27,8 +28,12 @@ export interface RoundInput {
   /** What the model said before it asked. */
   content: string;
   calls: RequestedCall[];
+  /** What a person decided on those that ask first. */
+  decisions: Decision[];
   /** The calls come from the cached intent: a read for their results replaces a model call. */
   fromCache: boolean;
+  /** Bytes of results that earlier rounds of the turn hold. */
+  usedBytes: number;
   /** Results by call id that an earlier life of the turn got; the calls are told already. */
   settled: Map<string, ToolOutcome> | undefined;
 }
@@ -43,12 +48,15 @@ export async function runToolRound(run: TurnRun, input: RoundInput): Promise<Rou
     emit.save();
   }
   const cached = await readCached(run, input);
+  const room = createRoom(input.usedBytes);
   const entries: CacheEntry<"mcp">[] = [];
   const results = await mapBounded(calls, MAX_PARALLEL, async (call, at) => {
     const settled = input.settled?.get(call.id);
     if (settled !== undefined) return settled;
     const again = input.settled !== undefined && !mayRepeat(call, request);
-    const outcome = again ? UNKNOWN : (cached.get(call.id) ?? (await settle(run, call, at)));
+    const rejected = rejection(call, input.decisions);
+    const whole = rejected ?? (again ? UNKNOWN : (cached.get(call.id) ?? (await settle(run, call, at))));
+    const outcome = { ...whole, content: room.fit(whole.content) };
     const slot = toolSlot(call, request, deps);
     if (slot !== undefined && outcome.ok && !cached.has(call.id)) {
       entries.push({ slot, value: { ok: true, content: outcome.content } });
@@ -66,6 +74,31 @@ export async function runToolRound(run: TurnRun, input: RoundInput): Promise<Rou
     entries,
     shareable: results.every((result) => result.ok) && calls.every((call) => isShareable(call, request)),
   };
+}
+
+function rejection(call: RequestedCall, decisions: Decision[]): ToolOutcome | undefined {
+  const decision = decisions.find(({ call_id }) => call_id === call.id);
+  if (decision?.decision !== "reject") return undefined;
+  return { ok: false, content: `not run: the user rejected it${decision.reason ? `: ${decision.reason}` : ""}` };
+}
+
+/** A turn's results are kept in one row, which holds 2 MB: together they may take this much as JSON. */
+const MAX_RESULT_BYTES = 1024 * 1024;
+
+function createRoom(usedBytes: number): { fit(content: string): string } {
+  let leftBytes = MAX_RESULT_BYTES - usedBytes;
+  return {
+    fit(content) {
+      const bytes = jsonBytes(content);
+      leftBytes -= bytes;
+      return leftBytes >= 0 ? content : "[left out: the tools of this turn gave too much]";
+    },
+  };
+}
+
+/** How much a text takes in the row. */
+export function jsonBytes(content: string): number {
+  return new TextEncoder().encode(JSON.stringify(content)).byteLength;
 }
 
 /** A call that was cut may have run or not: it is not run again unless that does no harm. */

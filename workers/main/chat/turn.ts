@@ -2,6 +2,7 @@
  * The one story of a turn: what the cache holds is replayed; otherwise the workflow runs. The same for JSON and streams.
  * No storage and no HTTP: it gets a request, writes events, and returns an outcome. Failures are outcomes; only bugs throw.
  */
+import type { Approval, Decision, PolicyRule } from "../../../contracts/approvals.ts";
 import type { CacheVerdict, FinishReason, ModelType, Usage } from "../../../contracts/chat.ts";
 import { AppError, type Failure } from "../../../contracts/errors.ts";
 import type { ChatEvent } from "../../../contracts/events.ts";
@@ -12,7 +13,8 @@ import type { Cache } from "../cache/cache.ts";
 import type { CacheValue, Layer } from "../../../contracts/cache.ts";
 import type { CacheEntry } from "../cache/cache.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
-import { runGraph } from "./graph.ts";
+import { type GraphThread, runGraph } from "./graph.ts";
+import { applyPolicy } from "./policy.ts";
 import { entriesOf, type Found, lookUp, type TurnSlots, turnSlots } from "./reuse.ts";
 import { type Progress, TurnSteps } from "./steps.ts";
 
@@ -33,6 +35,8 @@ export interface TurnRequest {
   context: ModelMessage[];
   /** The tools the model may call; undefined for none. */
   tools: ToolList | undefined;
+  /** Names of those that ask a person first. */
+  askFirst: string[];
   /** Nothing of an earlier turn is in the context. */
   firstTurn: boolean;
   cache: { read: boolean; write: boolean; onlyIfCached: boolean; userScope: boolean; ttlSeconds: number | undefined };
@@ -46,6 +50,10 @@ export interface ResumedTurn {
   verdict: CacheVerdict | undefined;
   /** What was shown before the tools were called. */
   content: string;
+  /** The last of it, said before the tools that are to be called now. */
+  words: string;
+  /** A person is asked, or has answered: the workflow waits in its checkpoint. */
+  approval?: Approval | undefined;
   /** Rounds whose every call is settled. */
   rounds: ToolRound[];
   /** The round that was cut: its calls, and the results that are there. */
@@ -53,6 +61,9 @@ export interface ResumedTurn {
 }
 
 export interface TurnDeps {
+  policy: PolicyRule[];
+  /** Where turns that wait are checkpointed. */
+  saver: () => GraphThread["saver"];
   llm: LlmAgent;
   tools: ToolServer;
   cache: Cache;
@@ -67,7 +78,13 @@ export interface TurnRun {
   request: TurnRequest;
   deps: TurnDeps;
   emit: TurnEmitter;
+  approver: Approver;
   signal: AbortSignal;
+}
+
+/** Who decides on calls: waits for a person, as long as it takes. */
+export interface Approver {
+  ask(calls: ToolCall[], signal: AbortSignal): Promise<Decision[]>;
 }
 
 export interface TurnEmitter {
@@ -100,22 +117,23 @@ export interface TurnResult {
 export interface BegunTurn {
   /** What the cache had to say; settles before any model is called. */
   verdict: Promise<CacheVerdict>;
-  run(emit: TurnEmitter, signal: AbortSignal): Promise<TurnResult>;
+  run(emit: TurnEmitter, approver: Approver, signal: AbortSignal): Promise<TurnResult>;
 }
 
 export interface TurnRunner {
   /** The cache read leaves before this returns, so that a write that follows does not hold it back. */
-  begin(request: TurnRequest): BegunTurn;
+  begin(request: Omit<TurnRequest, "askFirst">): BegunTurn;
 }
 
 export function createTurnRunner(deps: TurnDeps): TurnRunner {
   return {
-    begin(request) {
+    begin(asked) {
+      const request = { ...asked, ...applyPolicy(asked.tools, deps.policy, asked.userId) };
       const slots = turnSlots(deps.cache, request);
       const lookup = lookUp(deps.cache, slots, request);
       return {
         verdict: lookup.then((found) => found.answer.verdict),
-        run: async (emit, signal) => runTurn({ request, deps, emit, signal }, slots, await lookup),
+        run: async (emit, approver, signal) => runTurn({ request, deps, emit, signal, approver }, slots, await lookup),
       };
     },
   };
@@ -142,7 +160,7 @@ async function runTurn(run: TurnRun, slots: TurnSlots, found: Found): Promise<Tu
   const steps = new TurnSteps(run, found);
   try {
     if (request.cache.onlyIfCached) throw new AppError("cache_miss", "no cached answer to this request");
-    await runGraph(steps);
+    await runWorkflow(run, steps);
     const { finishReason } = steps.progress;
     if (finishReason === undefined) throw new AppError("upstream_truncated", "the model's answer was cut off");
     const outcome = { ...base(steps.progress, verdict), ok: true, finishReason } as const;
@@ -150,6 +168,23 @@ async function runTurn(run: TurnRun, slots: TurnSlots, found: Found): Promise<Tu
   } catch (error) {
     return { outcome: { ...base(steps.progress, verdict), ok: false, failure: failureOf(error, run) }, entries: [] };
   }
+}
+
+/** The workflow with as many waits for a person as it takes. Checkpointed only if a tool asks first. */
+async function runWorkflow({ request, deps, approver, signal }: TurnRun, steps: TurnSteps): Promise<void> {
+  if (request.askFirst.length === 0) {
+    await runGraph(steps);
+    return;
+  }
+  const thread = { saver: deps.saver(), id: request.turnId };
+  const waiting = request.resumed?.approval?.calls;
+  if (waiting === undefined) await thread.saver.deleteThread(thread.id);
+  let asked = waiting ?? (await runGraph(steps, thread));
+  while (asked.length > 0) {
+    const decisions = await approver.ask(asked, signal);
+    asked = await runGraph(steps, thread, decisions);
+  }
+  await thread.saver.deleteThread(thread.id);
 }
 
 /** An answer from the cache, told by the same events as when it was made. */

@@ -4,6 +4,7 @@
  */
 import { Hono, type MiddlewareHandler } from "hono";
 import * as z from "zod";
+import { ApprovalsRequest } from "../../../contracts/approvals.ts";
 import { ChatRequest, EditRequest, RegenerateRequest } from "../../../contracts/chat.ts";
 import { AppError } from "../../../contracts/errors.ts";
 import { newId } from "../../../contracts/ids.ts";
@@ -55,6 +56,12 @@ export function chatRoutes(deps: ChatRoutesDeps) {
     .post("/turns/:turn_id/cancel", (context) =>
       inspect(send, callOf(context.req, context.var), context.req.param("turn_id"), true),
     )
+    .post("/turns/:turn_id/approvals", async (context) => {
+      const turnId = parseId(context.req.param("turn_id"), "turn_id");
+      const { decisions } = await readJson(context.req.raw, ApprovalsRequest);
+      const { userId, requestId } = callOf(context.req, context.var);
+      return send(turnId, { kind: "approve", turnId, decisions, userId, requestId });
+    })
     .get("/turns/:turn_id/stream", (context) => {
       const turnId = parseId(context.req.param("turn_id"), "turn_id");
       const after = EventNumber.safeParse(context.req.header("last-event-id") ?? context.req.query("after") ?? "0");

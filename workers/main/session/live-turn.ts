@@ -8,12 +8,17 @@ import type { ChatEvent } from "../../../contracts/events.ts";
 import type { MessageStatus } from "../../../contracts/history.ts";
 import type { ModelMessage } from "../../../contracts/llm.ts";
 import { toolsOf } from "../../../contracts/rounds.ts";
-import type { ToolList } from "../../../contracts/tools.ts";
-import type { ResumedTurn, TurnOutcome, TurnRequest, TurnResult, TurnRunner } from "../chat/turn.ts";
+import type { Approval } from "../../../contracts/approvals.ts";
+import type { ToolCall, ToolList } from "../../../contracts/tools.ts";
+import type { BegunTurn, ResumedTurn, TurnOutcome, TurnRequest, TurnResult, TurnRunner } from "../chat/turn.ts";
+import { ApprovalGate } from "./approvals.ts";
 import { TurnLog } from "./log.ts";
 import { appendMessage, contextWindow } from "./messages.ts";
 import type { Session } from "./session.ts";
 import { endTurn, insertTurn, type StoredOutcome, type TurnEnd, type TurnPlan, type TurnRow } from "./turns.ts";
+
+/** How long a person has to decide. */
+const APPROVAL_MS = 3_600_000;
 
 export interface LiveTurn {
   id: string;
@@ -25,6 +30,7 @@ export interface LiveTurn {
   /** Settles once the end is stored; rejects only when it could not be. */
   ended: Promise<EndedTurn>;
   abort: AbortController;
+  gate: ApprovalGate;
 }
 
 export interface EndedTurn {
@@ -75,22 +81,23 @@ export function startTurn(host: LiveTurnHost, turn: NewTurn): LiveTurn {
 /** Takes up a turn that was cut, from what its log says. */
 export function resumeTurn(host: LiveTurnHost, turn: TurnRow, log: TurnLog, resumed: ResumedTurn): LiveTurn {
   const request = toTurnRequest(host, turn.id, turn.plan, contextOf(host, turn.plan.parentSeq, []));
-  return run(host, turn, log, host.turns.begin({ ...request, resumed }));
+  return run(host, { ...turn, asked: resumed.approval }, log, host.turns.begin({ ...request, resumed }));
 }
 
-function run(
-  host: LiveTurnHost,
-  turn: Pick<TurnRow, "id" | "plan" | "startedAtMs">,
-  log: TurnLog,
-  begun: ReturnType<TurnRunner["begin"]>,
-): LiveTurn {
+type StartedTurn = Pick<TurnRow, "id" | "plan" | "startedAtMs"> & { asked?: Approval | undefined };
+
+function run(host: LiveTurnHost, turn: StartedTurn, log: TurnLog, begun: BegunTurn): LiveTurn {
   const abort = new AbortController();
-  const ended = begun.run(log, abort.signal).then((result) => ({
+  const gate = new ApprovalGate(host.storage, turn.id, log, turn.asked);
+  const approver = {
+    ask: (calls: ToolCall[], signal: AbortSignal) => gate.ask(calls, host.now() + APPROVAL_MS, signal),
+  };
+  const ended = begun.run(log, approver, abort.signal).then((result) => ({
     outcome: finish(host, turn, log, result),
     entries: result.entries,
   }));
   const { id, startedAtMs } = turn;
-  return { id, requestId: turn.plan.requestId, startedAtMs, log, verdict: begun.verdict, ended, abort };
+  return { id, requestId: turn.plan.requestId, startedAtMs, log, verdict: begun.verdict, ended, abort, gate };
 }
 
 function contextOf({ storage, contextTokens }: LiveTurnHost, leafSeq: number | null, said: ModelMessage[]) {
@@ -102,7 +109,7 @@ function toTurnRequest(
   turnId: string,
   { messageId, requestId, chat, firstTurn }: Omit<TurnPlan, "parentSeq">,
   context: ModelMessage[],
-): TurnRequest {
+): Omit<TurnRequest, "askFirst"> {
   const { request, model, modelType, temperature, maxTokens } = chat;
   const mode = request.cache?.mode ?? "default";
   return {

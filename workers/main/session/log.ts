@@ -11,6 +11,8 @@ const FIRST_SAVE_MS = 1_000;
 const LONGEST_SAVE_MS = 8_000;
 /** A batch is written early at this size: a row holds 2 MB at most. */
 const SAVE_CHARS = 64 * 1024;
+/** A row holds 2 MB; a character takes three bytes at most. */
+const MAX_ROW_CHARS = 512 * 1024;
 
 export interface Viewable {
   /** The number of the newest event. */
@@ -119,7 +121,7 @@ export class TurnLog implements Viewable {
 
   #save(): void {
     if (this.#saved === this.#frames.length) return;
-    writeFrames(this.#sql, this.#turnId, this.#saved + 1, this.#frames.slice(this.#saved).join(""));
+    writeFrames(this.#sql, this.#turnId, this.#saved + 1, this.#frames.slice(this.#saved));
     this.#saved = this.#frames.length;
     this.#unsavedChars = 0;
     this.#savedAt = this.#now();
@@ -127,9 +129,20 @@ export class TurnLog implements Viewable {
   }
 }
 
-/** One row: the frames of the events from number `firstId` on. */
-export function writeFrames(sql: SqlStorage, turnId: string, firstId: number, frames: string): void {
-  sql.exec("INSERT INTO events (turn_id, first_id, frames) VALUES (?, ?, ?)", turnId, firstId, frames);
+/** Writes the frames of the events from number `firstId` on: one row, or several where they are large. */
+export function writeFrames(sql: SqlStorage, turnId: string, firstId: number, frames: string[]): void {
+  let at = 0;
+  while (at < frames.length) {
+    let end = at + 1;
+    let chars = frames[at]?.length ?? 0;
+    while (end < frames.length && chars + (frames[end]?.length ?? 0) <= MAX_ROW_CHARS) {
+      chars += frames[end]?.length ?? 0;
+      end += 1;
+    }
+    const row = frames.slice(at, end).join("");
+    sql.exec("INSERT INTO events (turn_id, first_id, frames) VALUES (?, ?, ?)", turnId, firstId + at, row);
+    at = end;
+  }
 }
 
 /** The frames of a turn's log as they stand in SQLite, in order. */

@@ -16,8 +16,10 @@ const MAX_RESUMES = 2;
 
 /** How far a cut turn had come; undefined when it must not be run again. */
 export function resumable(turn: TurnRow, frames: string[]): ResumedTurn | undefined {
-  if (turn.cancelRequested || turn.resumed >= MAX_RESUMES) return undefined;
-  const { resumed, answering } = readProgress(decode(frames));
+  // Waiting for a person costs nothing, however often the object goes.
+  if (turn.cancelRequested || (turn.resumed >= MAX_RESUMES && turn.state === "running")) return undefined;
+  const { resumed, answering, asking } = readProgress(decode(frames));
+  if (asking && turn.approval) return { ...resumed, approval: turn.approval };
   return answering ? undefined : resumed;
 }
 
@@ -43,7 +45,7 @@ export function interrupt(storage: DurableObjectStorage, turn: TurnRow, nowMs: n
     terminalEvent(stored, turn.plan.requestId),
   ];
   storage.transactionSync(() => {
-    const tail = events.map((event, at) => encodeEvent(first + at, event)).join("");
+    const tail = events.map((event, at) => encodeEvent(first + at, event));
     writeFrames(storage.sql, turn.id, first, tail);
     const end = { state: stateOf(outcome), outcome: stored, endedAtMs: nowMs, cutAfter: frames.length };
     writeEnd(storage.sql, turn, outcome, end);
@@ -60,8 +62,8 @@ interface OpenRound {
   results: Map<string, ToolOutcome>;
 }
 
-/** Reads a log back into what a turn has done. `answering`: words came after the last tool, or without any. */
-function readProgress(events: NumberedEvent[]): { resumed: ResumedTurn; answering: boolean } {
+/** Reads a log back. `answering`: words came after the last tool, or without any. `asking`: a person was asked last. */
+function readProgress(events: NumberedEvent[]): { resumed: ResumedTurn; answering: boolean; asking: boolean } {
   const rounds: OpenRound[] = [];
   let content = "";
   let words = "";
@@ -83,9 +85,10 @@ function readProgress(events: NumberedEvent[]): { resumed: ResumedTurn; answerin
       round?.results.set(event.data.id, { ok: event.data.ok, content: event.data.content });
     }
   }
+  const asking = events.at(-1)?.event === "approval_required";
   const open = rounds.at(-1)?.calls.length === rounds.at(-1)?.results.size ? undefined : rounds.at(-1);
   const settled = rounds.filter((round) => round !== open).map(toToolRound);
-  return { resumed: { verdict, content, rounds: settled, open }, answering: words !== "" };
+  return { resumed: { verdict, content, words, rounds: settled, open }, answering: words !== "", asking };
 }
 
 function toToolRound({ content, calls, results }: OpenRound): ToolRound {

@@ -2,8 +2,9 @@
  * The session row of an object: who owns it and what Postgres is to know of it. One row, written when the session is made
  * and when the outbox moves on.
  */
-import type { ModelType } from "../../../contracts/chat.ts";
+import { type ModelType, requestMessages } from "../../../contracts/chat.ts";
 import { AppError } from "../../../contracts/errors.ts";
+import type { ResolvedChat } from "../../../contracts/session.ts";
 
 export interface Session {
   id: string;
@@ -38,7 +39,24 @@ export function readSession(sql: SqlStorage): Session | undefined {
   );
 }
 
-export function createSession(sql: SqlStorage, session: Omit<Session, "drainedSeq" | "erased">): Session {
+const TITLE_CHARS = 80;
+
+export interface NewSession {
+  id: string;
+  userId: string;
+  /** Its first request: what the session is called, which model it began with, whether it is kept. */
+  chat: ResolvedChat;
+  createdAtMs: number;
+}
+
+export function createSession(sql: SqlStorage, { id, userId, chat, createdAtMs }: NewSession): Session {
+  const session: Session = {
+    ...{ id, userId, createdAtMs, modelType: chat.modelType, modelName: chat.model },
+    title: requestMessages(chat.request)[0]?.content.slice(0, TITLE_CHARS) ?? "",
+    stored: chat.request.store ?? true,
+    drainedSeq: 0,
+    erased: false,
+  };
   sql.exec(
     `INSERT INTO session (id, user_id, title, model_type, model_name, stored, created_at, drained_seq)
      VALUES (?, ?, ?, ?, ?, ?, ?, 0)`,
@@ -50,7 +68,7 @@ export function createSession(sql: SqlStorage, session: Omit<Session, "drainedSe
     session.stored ? 1 : 0,
     session.createdAtMs,
   );
-  return { ...session, drainedSeq: 0, erased: false };
+  return session;
 }
 
 /** From here on nothing of the session is drained or shown. */

@@ -43,6 +43,7 @@ export function createTables(sql: SqlStorage): void {
       resumed INTEGER NOT NULL DEFAULT 0,
       cancel_requested INTEGER NOT NULL DEFAULT 0,
       cut_after INTEGER,
+      approval TEXT,
       outcome TEXT,
       ended_at INTEGER
     ) WITHOUT ROWID;

@@ -2,16 +2,19 @@
  * The turn rows of a session's object: what was asked and how it ended. A row says "running" from the moment the user's message
  * is durable until the answer is; a row that says so in an object that has just started belongs to a turn that was cut.
  */
+import type { Approval } from "../../../contracts/approvals.ts";
 import type { CacheVerdict, FinishReason, Usage } from "../../../contracts/chat.ts";
 import type { Failure } from "../../../contracts/errors.ts";
-import type { ResolvedChat } from "../../../contracts/session.ts";
+import { newTurnId } from "../../../contracts/ids.ts";
+import type { AnswerOptions, StartTurn } from "../../../contracts/session.ts";
+import type { BranchPoint } from "./branches.ts";
 
 /** What a turn was started with: enough to run it again. */
 export interface TurnPlan {
   /** Of the answer to come. */
   messageId: string;
   requestId: string;
-  chat: ResolvedChat;
+  chat: AnswerOptions;
   /** The message that is answered. */
   parentSeq: number;
   /** Nothing of an earlier turn is in the context. */
@@ -32,7 +35,7 @@ export interface StoredOutcome {
   failure?: Failure;
 }
 
-export type TurnState = "running" | "complete" | "interrupted" | "cancelled" | "failed";
+export type TurnState = "running" | "waiting" | "complete" | "interrupted" | "cancelled" | "failed";
 
 export interface TurnRow {
   id: string;
@@ -44,8 +47,30 @@ export interface TurnRow {
   cancelRequested: boolean;
   /** The number of the last event that was saved when the turn was cut for good: viewers may have seen later ones. */
   cutAfter: number | undefined;
+  /** What it asks a person, and the answer until that is told. */
+  approval: Approval | undefined;
   outcome: StoredOutcome | undefined;
   endedAtMs: number | undefined;
+}
+
+export function toPlan(command: StartTurn, branch: BranchPoint, messageId: string): Omit<TurnPlan, "parentSeq"> {
+  const { tools, response_format, cache } = command.chat.request;
+  const request = {
+    ...(tools !== undefined && { tools }),
+    ...(response_format !== undefined && { response_format }),
+    ...(cache !== undefined && { cache }),
+  };
+  const firstTurn = branch.leafSeq === null && branch.said.length === 1;
+  return { messageId, requestId: command.requestId, chat: { ...command.chat, request }, firstTurn };
+}
+
+/** A turn's id is its time: no two turns of a session share a millisecond. */
+export function nextTurnId(sql: SqlStorage, sessionId: string, nowMs: number): string {
+  const candidate = newTurnId(nowMs, sessionId);
+  const newest = newestTurn(sql)?.id;
+  if (newest === undefined || newest < candidate) return candidate;
+  const newestMs = Number.parseInt(newest.slice(0, 8) + newest.slice(9, 13), 16);
+  return newTurnId(newestMs + 1, sessionId);
 }
 
 export function insertTurn(sql: SqlStorage, turn: { id: string; plan: TurnPlan; startedAtMs: number }): void {
@@ -58,7 +83,7 @@ export function insertTurn(sql: SqlStorage, turn: { id: string; plan: TurnPlan; 
 }
 
 export interface TurnEnd {
-  state: Exclude<TurnState, "running">;
+  state: Exclude<TurnState, "running" | "waiting">;
   outcome: StoredOutcome;
   endedAtMs: number;
   cutAfter?: number;
@@ -80,6 +105,10 @@ export function requestCancel(sql: SqlStorage, id: string): void {
   sql.exec("UPDATE turns SET cancel_requested = 1 WHERE id = ?", id);
 }
 
+export function writeApproval(sql: SqlStorage, id: string, state: "running" | "waiting", approval: Approval): void {
+  sql.exec("UPDATE turns SET state = ?, approval = ? WHERE id = ?", state, JSON.stringify(approval), id);
+}
+
 export function countResume(sql: SqlStorage, id: string): void {
   sql.exec("UPDATE turns SET resumed = resumed + 1 WHERE id = ?", id);
 }
@@ -93,10 +122,10 @@ export function newestTurn(sql: SqlStorage): TurnRow | undefined {
   return selectTurns(sql, "ORDER BY id DESC LIMIT 1")[0];
 }
 
-/** The one turn that still says so; a session runs one at a time. */
-export function runningTurn(sql: SqlStorage): TurnRow | undefined {
+/** The one turn that has not ended; a session runs one at a time. */
+export function openTurn(sql: SqlStorage): TurnRow | undefined {
   const newest = newestTurn(sql);
-  return newest?.state === "running" ? newest : undefined;
+  return newest?.state === "running" || newest?.state === "waiting" ? newest : undefined;
 }
 
 /** Forgets the event logs of turns that ended before `beforeMs`; their messages stay. */
@@ -119,6 +148,7 @@ function selectTurns(sql: SqlStorage, where: string, ...bindings: string[]): Tur
       resumed: Number(row["resumed"]),
       cancelRequested: row["cancel_requested"] === 1,
       cutAfter: row["cut_after"] === null ? undefined : Number(row["cut_after"]),
+      approval: row["approval"] === null ? undefined : (JSON.parse(String(row["approval"])) as Approval), // by writeApproval
       outcome: row["outcome"] === null ? undefined : (JSON.parse(String(row["outcome"])) as StoredOutcome), // by endTurn
       endedAtMs: row["ended_at"] === null ? undefined : Number(row["ended_at"]),
     }));

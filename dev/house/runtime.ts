@@ -8,8 +8,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 import { unstable_readConfig } from "wrangler";
-import { objectName } from "../contracts/ids.ts";
-import { type Bundles, CONFIGS, ROOT } from "./build.ts";
+import { objectName } from "../../contracts/ids.ts";
+import { type Bundles, CONFIGS, ROOT } from "../build.ts";
 
 export interface RuntimeOptions {
   bundles: Bundles;

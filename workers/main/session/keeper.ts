@@ -1,0 +1,135 @@
+/**
+ * Keeps the one live turn of a session: starts it, looks after it, stops it, and sees it through to the cache and Postgres whoever
+ * watches. State: that turn. A turn that an earlier life of the object left unended is taken up again or ended, once.
+ */
+import type { HistoryStore } from "../../../contracts/history.ts";
+import type { Log } from "../../../contracts/log.ts";
+import type { AnswerOptions } from "../../../contracts/session.ts";
+import type { ToolList, ToolServer } from "../../../contracts/tools.ts";
+import type { Cache } from "../cache/cache.ts";
+import type { StopReason, TurnRunner } from "../chat/turn.ts";
+import type { Drain } from "./drain.ts";
+import { type LiveTurn, type NewTurn, resumeTurn, startTurn } from "./live-turn.ts";
+import { readFrames, TurnLog } from "./log.ts";
+import { interrupt, resumable } from "./recover.ts";
+import { turnLine } from "./responses.ts";
+import { readSession, type Session } from "./session.ts";
+import { hasTables } from "./storage.ts";
+import { countResume, openTurn, requestCancel } from "./turns.ts";
+
+/** A live turn keeps its object awake and is looked after this often. */
+const WATCH_MS = 30_000;
+/** How long a finished turn's log can be read, and a session outside the history lives. */
+export const KEPT_MS = 3_600_000;
+
+export interface SessionDeps {
+  turns: TurnRunner;
+  tools: ToolServer;
+  cache: Pick<Cache, "write">;
+  history: HistoryStore;
+  log: Log;
+  now: () => number;
+  newId: () => string;
+  /** 0 <= x < 1 */
+  random: () => number;
+  /** Tokens of earlier messages that a model is shown, at most. */
+  contextTokens: number;
+  keepAliveMs: number;
+}
+
+interface Asking {
+  userId: string;
+  requestId: string;
+  chat: AnswerOptions;
+}
+
+export class TurnKeeper {
+  readonly #state: Pick<DurableObjectState, "storage" | "abort">;
+  readonly #deps: SessionDeps;
+  readonly #drain: Drain;
+  #live: LiveTurn | undefined;
+  #awake = false;
+
+  constructor(state: Pick<DurableObjectState, "storage" | "abort">, deps: SessionDeps, drain: Drain) {
+    this.#state = state;
+    this.#deps = deps;
+    this.#drain = drain;
+  }
+
+  get live(): LiveTurn | undefined {
+    return this.#live;
+  }
+
+  find(turnId: string): LiveTurn | undefined {
+    return this.#live?.id === turnId ? this.#live : undefined;
+  }
+
+  toolsFor({ chat, ...context }: Asking): Promise<ToolList | undefined> {
+    return chat.request.tools === "none" ? Promise.resolve(undefined) : this.#deps.tools.list(context);
+  }
+
+  start(session: Session, tools: ToolList | undefined, turn: NewTurn): void {
+    this.#attend(startTurn(this.#host(session, tools), turn), session);
+  }
+
+  stop(live: LiveTurn, reason: StopReason): void {
+    if (reason === "cancelled") requestCancel(this.#state.storage.sql, live.id);
+    live.abort.abort(reason);
+  }
+
+  /** A turn that works is looked after often; one that waits for a person, when the time to answer is over. */
+  async lookAfter({ gate }: LiveTurn): Promise<void> {
+    const { expiresAtMs } = gate;
+    const nowMs = this.#deps.now();
+    if (expiresAtMs !== undefined && expiresAtMs <= nowMs) gate.expire();
+    await this.#state.storage.setAlarm(gate.expiresAtMs ?? nowMs + WATCH_MS);
+  }
+
+  /** Once in an object's life: a turn that has not ended was cut. It is taken up again or ended. */
+  async wake(): Promise<void> {
+    if (this.#awake) return;
+    const { storage } = this.#state;
+    const turn = hasTables(storage.sql) ? openTurn(storage.sql) : undefined;
+    const session = turn && readSession(storage.sql);
+    const tools = turn && session && (await this.toolsFor({ ...turn.plan, userId: session.userId }));
+    // Another request may have done it meanwhile.
+    if (this.#awake) return;
+    this.#awake = true;
+    if (turn === undefined || session === undefined) return;
+    const frames = readFrames(storage.sql, turn.id);
+    const resumed = resumable(turn, frames);
+    if (resumed === undefined) {
+      interrupt(storage, turn, this.#deps.now());
+      void storage.setAlarm(this.#deps.now());
+      return;
+    }
+    if (turn.state === "running") countResume(storage.sql, turn.id);
+    const log = new TurnLog(storage.sql, turn.id, this.#deps.now, frames);
+    this.#attend(resumeTurn(this.#host(session, tools), turn, log, resumed), session);
+  }
+
+  #host(session: Session, tools: ToolList | undefined) {
+    const { turns, now, newId, contextTokens } = this.#deps;
+    return { storage: this.#state.storage, session, tools, turns, now, newId, contextTokens };
+  }
+
+  #attend(live: LiveTurn, session: Session): void {
+    this.#live = live;
+    void this.lookAfter(live);
+    // No waitUntil: an object lives as long as it works, and must be free to sleep while a person is waited for.
+    this.#seeThrough(live, session).catch(() => {
+      // An end that could not be written: a fresh object finds the turn cut and ends it.
+      this.#state.abort("a turn's end could not be stored");
+    });
+  }
+
+  async #seeThrough(live: LiveTurn, session: Session): Promise<void> {
+    const { outcome, entries } = await live.ended;
+    this.#live = undefined;
+    this.#deps.log(turnLine(live, outcome, this.#deps.now()));
+    await Promise.all([
+      entries.length > 0 && this.#deps.cache.write(entries),
+      session.stored ? this.#drain.run() : this.#state.storage.setAlarm(this.#deps.now() + KEPT_MS),
+    ]);
+  }
+}
