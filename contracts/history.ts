@@ -57,7 +57,10 @@ export type SaveReport =
 export interface HistoryStore {
   /** All or nothing. A session of another user is never changed: poison. */
   saveBatch(batch: HistoryBatch): Promise<Result<SaveReport>>;
+  /** Notes a message that can never be stored; twice is once. */
+  setAside(letter: { sessionId: string; seq: number; code: string }): Promise<Result<void>>;
   ping(): Promise<Result<{ latencyMs: number }>>;
+  countDeadLetters(): Promise<Result<number>>;
   /** Removes a session of this user with its messages; nothing to remove is fine. */
   eraseSession(sessionId: string, userId: string): Promise<Result<void>>;
   /** The last applied migration; 0 before the first. */
@@ -88,3 +91,13 @@ export const MessagePage = z.strictObject({
   next_before: z.int().nullable(),
 });
 export type MessagePage = z.infer<typeof MessagePage>;
+
+/** Can the history be reached, is its schema the one expected, and what could not be stored. */
+export const HistoryHealth = z.strictObject({
+  status: z.enum(["healthy", "degraded", "unhealthy"]),
+  latency_ms: z.number().nullable(),
+  schema: z.strictObject({ found: z.int().nullable(), expected: z.int() }),
+  /** Messages that Postgres can never take. */
+  dead_letters: z.int().nullable(),
+});
+export type HistoryHealth = z.infer<typeof HistoryHealth>;

@@ -11,6 +11,7 @@ import {
   integer,
   jsonb,
   pgTable,
+  primaryKey,
   text,
   timestamp,
   unique,
@@ -113,3 +114,20 @@ export const messages = pgTable(
   ],
 );
 export type Message = typeof messages.$inferSelect;
+
+/** Messages that Postgres can never take, by their place; their session's object still has them. */
+export const deadLetters = pgTable(
+  "dead_letters",
+  {
+    /** No foreign key: the session itself may be what cannot be stored. */
+    sessionId: uuid("session_id").notNull(),
+    seq: integer("seq").notNull(),
+    /** An SQLSTATE, or one of our words. */
+    code: text("code").notNull(),
+    failedAt: time("failed_at"),
+  },
+  (table) => [primaryKey({ name: "dead_letters_pkey", columns: [table.sessionId, table.seq] })],
+);
+
+/** The migration that this code expects. */
+export const SCHEMA_VERSION = 2;

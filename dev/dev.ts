@@ -122,7 +122,10 @@ function startWrangler(port: number): ChildProcess {
 
 /** The Workers' own JSON lines and wrangler's errors; the rest is in the log file. */
 function showWorkerLines(text: string): void {
-  for (const line of text.split("\n")) if (line.startsWith("{") || line.includes("[ERROR]")) console.log(line);
+  for (const line of text.split("\n")) {
+    const ours = /^(?:\[[\w-]+\] )?(\{.*\})$/.exec(line)?.[1];
+    if (ours !== undefined || line.includes("[ERROR]")) console.log(ours ?? line);
+  }
 }
 
 function stopper(wrangler: ChildProcess, stack: LocalStack): (exitCode: number) => Promise<void> {
@@ -157,8 +160,8 @@ async function endGroup({ pid }: ChildProcess): Promise<void> {
 async function untilReady(url: string): Promise<void> {
   const deadline = Date.now() + READY_WITHIN_MS;
   while (Date.now() < deadline) {
-    const response = await fetch(`${url}/chat/health`).catch(() => undefined);
-    if (response?.ok) return;
+    const response = await fetch(`${url}/health`).catch(() => undefined);
+    if (response !== undefined) return;
     await sleep(100);
   }
   throw new Error(`the Workers did not answer within ${READY_WITHIN_MS / 1_000} s; see ${LOG}`);

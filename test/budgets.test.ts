@@ -91,3 +91,38 @@ async function rowsOf(sessionId: string): Promise<{ messages: number; turns: num
   );
   return { messages: Number(row?.["messages"]), turns: Number(row?.["turns"]), events: Number(row?.["events"]) };
 }
+
+test("[P7] a long session shows the model no more than a short one, and no query of a turn scans it", async () => {
+  const filler = "word ".repeat(800);
+  const promptBytes: number[] = [];
+  for (const length of [11, 101, 1_001, 5_001]) {
+    const first = await house.call("/chat", { as, body: { prompt: `Start ${filler}`, cache: { mode: "no-store" } } });
+    const sessionId = String(first.headers.get("x-session-id"));
+    await first.text();
+    await house.querySession(
+      sessionId,
+      `WITH RECURSIVE counter(n) AS (SELECT 3 UNION ALL SELECT n + 1 FROM counter WHERE n < ${length})
+       INSERT INTO messages (seq, id, parent_seq, turn_id, role, content, status, tokens, details, created_at)
+       SELECT n, 'm' || n, n - 1, 't', CASE n % 2 WHEN 1 THEN 'user' ELSE 'assistant' END, '${filler}', 'complete', 0, '{}', 0 FROM counter`,
+    );
+    const next = await house.call("/chat", {
+      as,
+      body: { prompt: "And now?", session_id: sessionId, cache: { mode: "no-store" } },
+    });
+    expect(next.status).toBe(200);
+    await next.text();
+    promptBytes.push(JSON.stringify(house.llm.stats().last_request).length);
+    for (const query of [
+      "WITH RECURSIVE path AS (SELECT * FROM messages WHERE seq = 5 UNION ALL SELECT messages.* FROM messages JOIN path ON messages.seq = path.parent_seq) SELECT * FROM path",
+      "SELECT max(seq) AS seq FROM messages",
+      "SELECT * FROM turns ORDER BY id DESC LIMIT 1",
+      "SELECT * FROM messages WHERE seq > 5 ORDER BY seq LIMIT 100",
+    ]) {
+      const plan = await house.querySession(sessionId, `EXPLAIN QUERY PLAN ${query}`);
+      const steps = plan.map((row) => String(row["detail"])).filter((detail) => /\b(messages|turns)\b/.test(detail));
+      expect(steps.filter((step) => step.startsWith("SCAN") && query.includes("WHERE"))).toEqual([]);
+    }
+  }
+  console.log(`prompt bytes at 10, 100, 1,000 and 5,000 messages: ${promptBytes.join(", ")}`);
+  for (const bytes of promptBytes) expect(bytes / (promptBytes[0] ?? 1)).toBeLessThanOrEqual(1.25);
+});

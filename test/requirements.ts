@@ -273,6 +273,34 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "API: POST /chat/turns/{turn_id}/approvals",
     text: "Waiting for a person outlives the runtime.",
   },
+  "DB-1": {
+    source: "db/schema.ts",
+    text: "The schema version that the code expects is that of the newest migration.",
+  },
+  F14: {
+    source: "faults",
+    text: "A slow reader holds up nobody; a viewer reads from the log.",
+  },
+  F18: {
+    source: "faults",
+    text: "An object that was reset is asked once more; otherwise 503 with Retry-After.",
+  },
+  F24: {
+    source: "faults",
+    text: "A row that Postgres can never take is set aside and counted; the rest arrives.",
+  },
+  F33: {
+    source: "faults",
+    text: "Without a tool server the chat goes on without tools.",
+  },
+  F35: {
+    source: "faults",
+    text: "A service binding that throws or breaks ends the turn with a typed error.",
+  },
+  P7: {
+    source: "performance budget",
+    text: "A turn does not grow with its session: prompt bytes and rows read.",
+  },
   "INSTALL-1": {
     source: "package.json: predev, pretest, precheck",
     text: "A first command installs the dependencies itself; a current install costs nothing and prints nothing.",

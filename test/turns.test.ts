@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { ChatReply, TurnView } from "../contracts/chat.ts";
 import { ErrorBody } from "../contracts/errors.ts";
 import { isTerminal } from "../contracts/events.ts";
-import { MessagePage } from "../contracts/history.ts";
+import { HistoryHealth, MessagePage } from "../contracts/history.ts";
 import { answerOf, type House, openHouse, readEvents, type Tenant, untilRows } from "./house.ts";
 
 let house: House;
@@ -263,4 +263,25 @@ test("[F41] a session deleted while Postgres is away is erased there when it is 
   house.neon.control({ mode: "up" });
   await house.neon.until((stats) => stats.calls > calls && stats.in_flight === 0);
   expect(await house.sql`select 1 from chat_sessions where id = ${session_id}`).toEqual([]);
+});
+
+test("[F24] a row that Postgres can never take is set aside and counted; the rest arrives", async () => {
+  const healthOf = async () => HistoryHealth.parse(await (await house.call("/history/health", { as })).json());
+  expect(await healthOf()).toMatchObject({ status: "healthy", dead_letters: 0, schema: { found: 2, expected: 2 } });
+  house.neon.control({ mode: "down" });
+  const { session_id } = await say("Poison");
+  await house.querySession(session_id, "UPDATE messages SET content = 'a' || char(0) || 'b' WHERE seq = 1");
+  house.neon.control({ mode: "up" });
+  const rows = await untilRows(house, 1, "select seq, role from messages where session_id = $1", session_id);
+  expect(rows).toEqual([{ seq: 2, role: "assistant" }]);
+  expect(await healthOf()).toMatchObject({ status: "degraded", dead_letters: 1 });
+});
+
+test("[F14] a viewer that does not read holds up neither the turn nor the other viewers", async () => {
+  const body = { prompt: "Go on", model: "demo:tokens.3000", cache: stored };
+  const idle = await house.call("/chat/stream", { as, body });
+  const turnId = idle.headers.get("x-turn-id");
+  const events = await readEvents(await house.call(`/chat/turns/${turnId}/stream`, { as }));
+  expect(events.at(-1)?.event).toBe("done");
+  expect(answerOf(await readEvents(idle))).toBe(answerOf(events));
 });

@@ -2,7 +2,7 @@
  * The app factory: middleware in order, routes, and what an unknown path, a wrong method or an error is answered with.
  * Built once per isolate from its dependencies; it holds no request's data.
  */
-import { Hono } from "hono";
+import { Hono, type MiddlewareHandler } from "hono";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { secureHeaders } from "hono/secure-headers";
 import type { Log } from "../../contracts/log.ts";
@@ -11,10 +11,10 @@ import { respondToErrors, respondToFailure } from "./http/errors.ts";
 import { logRequests } from "./http/request-log.ts";
 import { chatRoutes, type ChatRoutesDeps } from "./routes/chat.ts";
 import { healthRoutes, type Probe } from "./routes/health.ts";
-import { historyRoutes } from "./routes/history.ts";
+import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
 
-export interface AppDeps extends ChatRoutesDeps, McpRoutesDeps {
+export interface AppDeps extends ChatRoutesDeps, HistoryRoutesDeps, McpRoutesDeps {
   probes: Probe[];
   /** Settings that are missing or malformed. */
   problems: string[];
@@ -22,10 +22,17 @@ export interface AppDeps extends ChatRoutesDeps, McpRoutesDeps {
   log: Log;
 }
 
+/** Nothing of the API is for a shared cache. */
+const keepPrivate: MiddlewareHandler<AppContext> = async (context, next) => {
+  await next();
+  if (!context.res.headers.has("cache-control")) context.header("cache-control", "no-store");
+};
+
 export function createApp(deps: AppDeps): Hono<AppContext> {
   const app = new Hono<AppContext>();
   app.use(logRequests(deps));
   app.use(secureHeaders({ crossOriginResourcePolicy: "same-origin", xXssProtection: false }));
+  app.use(keepPrivate);
   app.use(
     methodNotAllowed({
       app,

@@ -3,9 +3,10 @@
  * and live as long as the request or the object that they were made for.
  */
 import { openDb } from "../../db/open.ts";
+import { SCHEMA_VERSION } from "../../db/schema.ts";
 import type { ChatRequest } from "../../contracts/chat.ts";
 import { fail } from "../../contracts/errors.ts";
-import type { HistoryStore } from "../../contracts/history.ts";
+import type { HistoryHealth, HistoryStore } from "../../contracts/history.ts";
 import { newId } from "../../contracts/ids.ts";
 import type { LlmAgent } from "../../contracts/llm.ts";
 import type { Log } from "../../contracts/log.ts";
@@ -46,6 +47,7 @@ export function makeAppDeps(env: Env): AppDeps {
     resolve: (request) => resolveChat(request, config),
     send: createSessionClient(env.SESSIONS),
     forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
+    historyHealth: () => historyHealth(makeHistory(config)),
     problems: config.problems,
     probes: makeProbes(env, config),
   };
@@ -113,7 +115,26 @@ function makeHistory({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: 
     });
   }
   const missing = async () => fail("not_configured", "the history is not configured: DATABASE_URL");
-  return { saveBatch: missing, eraseSession: missing, ping: missing, schemaVersion: missing };
+  return {
+    ...{ saveBatch: missing, eraseSession: missing, setAside: missing },
+    ...{ ping: missing, schemaVersion: missing, countDeadLetters: missing },
+  };
+}
+
+async function historyHealth(history: HistoryStore): Promise<HistoryHealth> {
+  const [ping, version, letters] = await Promise.all([
+    history.ping(),
+    history.schemaVersion(),
+    history.countDeadLetters(),
+  ]);
+  const found = version.ok ? version.value : null;
+  const isGood = found === SCHEMA_VERSION && letters.ok && letters.value === 0;
+  return {
+    status: ping.ok ? (isGood ? "healthy" : "degraded") : "unhealthy",
+    latency_ms: ping.ok ? ping.value.latencyMs : null,
+    schema: { found, expected: SCHEMA_VERSION },
+    dead_letters: letters.ok ? letters.value : null,
+  };
 }
 
 function makeProbes(env: Env, config: Config): Probe[] {

@@ -9,7 +9,9 @@ import { ModelType } from "../../contracts/chat.ts";
 /** An empty line of .dev.vars counts as missing. */
 const optional = <T extends z.ZodType>(schema: T) =>
   z.preprocess((value) => (value === "" ? undefined : value), schema.optional());
-const positiveInt = (fallback: number) => z.coerce.number().int().min(1).default(fallback);
+const withFallback = <T extends z.ZodType>(schema: T, fallback: NonNullable<z.infer<T>>) =>
+  optional(schema).transform((value): NonNullable<z.infer<T>> => value ?? fallback);
+const positiveInt = (fallback: number) => withFallback(z.coerce.number().int().min(1), fallback);
 
 function parseJson(text: string, issues: z.RefinementCtx): unknown {
   try {
@@ -33,7 +35,7 @@ const Settings = z.object({
   TEMPERATURE: optional(z.coerce.number().min(0).max(2)),
   MAX_TOKENS: optional(z.coerce.number().int().min(1)),
   CONTEXT_TOKENS: positiveInt(8_000),
-  CACHE_ENABLED: z.enum(["true", "false"]).default("true"),
+  CACHE_ENABLED: withFallback(z.enum(["true", "false"]), "true"),
   CACHE_LLM_TTL: positiveInt(3_600),
   CACHE_MCP_TTL: positiveInt(1_800),
   CACHE_INTENT_TTL: positiveInt(7_200),

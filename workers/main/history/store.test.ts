@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { HistoryBatch, HistoryStore, MessageRow } from "../../../contracts/history.ts";
 import { migrate } from "../../../db/migrate.ts";
+import { SCHEMA_VERSION } from "../../../db/schema.ts";
 import { openDb, openSql, type DbFault } from "../../../db/open.ts";
 import { DATABASE_URL, NEON_BACKENDS } from "../../../dev/stand-ins/neon/backends.ts";
 import type { StandIn } from "../../../dev/stand-ins/serve.ts";
@@ -248,9 +249,11 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
         ok: true,
         value: { latencyMs: 12 },
       });
-      expect(await store.schemaVersion()).toEqual({ ok: true, value: 1 });
-      await migrate(sql, "down");
-      expect(await store.schemaVersion()).toEqual({ ok: true, value: 0 });
+      expect(await store.schemaVersion()).toEqual({ ok: true, value: SCHEMA_VERSION });
+      for (let version = SCHEMA_VERSION; version > 0; version -= 1) {
+        expect(await store.schemaVersion()).toEqual({ ok: true, value: version });
+        await migrate(sql, "down");
+      }
       await sql`drop table schema_migrations`;
       expect(await store.schemaVersion()).toEqual({ ok: true, value: 0 });
       await migrate(sql, "up");

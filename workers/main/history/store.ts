@@ -7,7 +7,7 @@ import { and, eq, inArray, sql } from "drizzle-orm";
 import { fail, ok, type Result } from "../../../contracts/errors.ts";
 import type { HistoryBatch, HistoryStore, MessageRow, SaveReport, SessionRow } from "../../../contracts/history.ts";
 import { readDbFault, type Db, type DbFault } from "../../../db/open.ts";
-import { chatSessions, messages } from "../../../db/schema.ts";
+import { chatSessions, deadLetters, messages } from "../../../db/schema.ts";
 
 export interface HistoryStoreOptions {
   /** Milliseconds, for latencies. */
@@ -28,6 +28,14 @@ export function createHistoryStore(
       : fail("db_unavailable", "the database cannot be reached");
   };
 
+  const attempt = async <T>(work: () => Promise<T>): Promise<Result<T>> => {
+    try {
+      return ok(await work());
+    } catch (error) {
+      return toFailure(error);
+    }
+  };
+
   return {
     async saveBatch(batch) {
       try {
@@ -39,35 +47,42 @@ export function createHistoryStore(
         return ok({ poison: true, reason: fault.reason });
       }
     },
-    async eraseSession(sessionId, userId) {
-      try {
-        await db.delete(chatSessions).where(and(eq(chatSessions.id, sessionId), eq(chatSessions.userId, userId)));
-        return ok(undefined);
-      } catch (error) {
-        return toFailure(error);
-      }
-    },
-    async ping() {
-      const startedAt = now();
-      try {
+    eraseSession: (sessionId, userId) =>
+      attempt(async () => {
+        const own = db
+          .select({ id: chatSessions.id })
+          .from(chatSessions)
+          .where(and(eq(chatSessions.id, sessionId), eq(chatSessions.userId, userId)));
+        await db.batch([
+          db.delete(deadLetters).where(inArray(deadLetters.sessionId, own)),
+          db.delete(chatSessions).where(inArray(chatSessions.id, own)),
+        ]);
+      }),
+    setAside: (letter) =>
+      attempt(async () => {
+        await db.insert(deadLetters).values(letter).onConflictDoNothing();
+      }),
+    countDeadLetters: () => attempt(() => db.$count(deadLetters)),
+    ping: () =>
+      attempt(async () => {
+        const startedAt = now();
         await db.execute(sql`select 1`);
-        return ok({ latencyMs: now() - startedAt });
-      } catch (error) {
-        return toFailure(error);
-      }
-    },
-    async schemaVersion() {
-      try {
-        const { rows } = await db.execute<{ version: number }>(
-          sql`select coalesce(max(version), 0)::int4 as version from schema_migrations`,
-        );
-        return ok(rows[0]?.version ?? 0);
-      } catch (error) {
-        const isUnmigrated = readDbFault(error).reason === "42P01";
-        return isUnmigrated ? ok(0) : toFailure(error);
-      }
-    },
+        return { latencyMs: now() - startedAt };
+      }),
+    schemaVersion: () => attempt(() => readSchemaVersion(db)),
   };
+}
+
+/** 0 before the first migration, which makes the table. */
+async function readSchemaVersion(db: Db): Promise<number> {
+  const version = sql`select coalesce(max(version), 0)::int4 as version from schema_migrations`;
+  try {
+    const { rows } = await db.execute<{ version: number }>(version);
+    return rows[0]?.version ?? 0;
+  } catch (error) {
+    if (readDbFault(error).reason === "42P01") return 0;
+    throw error;
+  }
 }
 
 async function writeBatch(db: Db, { session, messages: rows }: HistoryBatch): Promise<SaveReport> {

@@ -32,8 +32,8 @@ export function chatRoutes(deps: ChatRoutesDeps) {
   const { requireUser, send } = deps;
 
   return new Hono<AppContext>()
-    .get("/health", (context) => context.json({ status: "healthy" }))
     .use(requireUser)
+    .get("/health", (context) => context.json({ status: "healthy" }))
     .post("/", (context) => chat(deps, callOf(context.req, context.var), "json"))
     .post("/stream", (context) => chat(deps, callOf(context.req, context.var), "stream"))
     .post("/sessions/:session_id/regenerate", async (context) => {

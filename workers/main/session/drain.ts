@@ -17,7 +17,7 @@ export interface Drain {
 
 export function createDrain(
   storage: DurableObjectStorage,
-  deps: Omit<OutboxDeps, "sql"> & { random: () => number },
+  deps: Omit<OutboxDeps, "sql"> & { now: () => number; random: () => number },
 ): Drain {
   const { now, random, history } = deps;
   let draining: Promise<void> | undefined;

@@ -1,7 +1,7 @@
 /**
  * What a session owes to Postgres. The message log is the outbox: messages above `drained_seq` are owed, so a message and its
  * outbox entry are one row and one write. Drained in order, in batches; safe to repeat, since rows go by id and (session, seq).
- * A row that Postgres can never take is set aside in dead_letters, and the rest goes on.
+ * A row that Postgres can never take is noted in its table dead_letters, and the rest goes on; the object keeps the message.
  */
 import type { HistoryStore, MessageRow } from "../../../contracts/history.ts";
 import { toolsOf } from "../../../contracts/rounds.ts";
@@ -17,7 +17,6 @@ export type DrainOutcome = "drained" | "waiting";
 export interface OutboxDeps {
   sql: SqlStorage;
   history: HistoryStore;
-  now: () => number;
   log: Log;
 }
 
@@ -49,16 +48,17 @@ async function saveOrSplit(deps: OutboxDeps, session: Session, messages: Message
   const report = saved.value;
   for (const message of messages) {
     const reason = report.poison ? report.reason : report.conflicts.includes(message.id) ? "conflict" : undefined;
-    if (reason !== undefined) setAside(deps, message.seq, reason);
+    if (reason !== undefined && !(await setAside(deps, session.id, message.seq, reason))) return false;
   }
   const upTo = messages.at(-1)?.seq ?? 0;
   deps.sql.exec("UPDATE session SET drained_seq = ? WHERE drained_seq < ?", upTo, upTo);
   return true;
 }
 
-function setAside({ sql, now, log }: OutboxDeps, seq: number, code: string): void {
-  sql.exec("INSERT OR REPLACE INTO dead_letters (seq, code, failed_at) VALUES (?, ?, ?)", seq, code, now());
-  log({ service: "session", route: "outbox", error: "dead_letter", code, seq });
+async function setAside({ history, log }: OutboxDeps, sessionId: string, seq: number, code: string): Promise<boolean> {
+  const noted = await history.setAside({ sessionId, seq, code });
+  if (noted.ok) log({ service: "session", route: "outbox", error: "dead_letter", session_id: sessionId, seq, code });
+  return noted.ok;
 }
 
 function toSessionRow(session: Session, messages: Message[]) {

@@ -59,10 +59,5 @@ export function createTables(sql: SqlStorage): void {
       turn_id TEXT,
       claimed_at INTEGER NOT NULL
     ) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS dead_letters (
-      seq INTEGER PRIMARY KEY,
-      code TEXT NOT NULL,
-      failed_at INTEGER NOT NULL
-    );
   `);
 }

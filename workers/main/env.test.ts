@@ -1,0 +1,27 @@
+import { expect, test } from "vitest";
+import { readConfig } from "./env.ts";
+
+const COMPLETE = {
+  SECRET_KEY: "x".repeat(32),
+  DATABASE_URL: "postgres://u:p@host/db",
+  UPSTASH_REDIS_REST_URL: "https://redis.example.test",
+  UPSTASH_REDIS_REST_TOKEN: "token",
+};
+
+test("[F36] a complete environment has no problems; an empty line counts as missing", () => {
+  const config = readConfig({ ...COMPLETE, CACHE_LLM_TTL: "", CACHE_ENABLED: "", LLM_TYPE: "" });
+  expect(config.problems).toEqual([]);
+  expect(config).toMatchObject({ CACHE_LLM_TTL: 3_600, CACHE_ENABLED: "true", LLM_TYPE: undefined });
+});
+
+test("[F36] each missing or malformed setting is named, and its value is not", () => {
+  const wrong = { SECRET_KEY: "short", CACHE_LLM_TTL: "soon", TOOL_POLICY: '[{"tool":"x"}]', LLM_TYPE: "other" };
+  const { problems } = readConfig({ ...COMPLETE, ...wrong, DATABASE_URL: "" });
+  expect(problems.toSorted()).toEqual([
+    "CACHE_LLM_TTL is malformed",
+    "DATABASE_URL is missing",
+    "LLM_TYPE is malformed",
+    "SECRET_KEY is malformed",
+    "TOOL_POLICY is malformed",
+  ]);
+});
