@@ -337,4 +337,28 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "test/requirements.ts",
     text: "Every requirement is cited by a test, and every cited id is declared.",
   },
+  "TURN-1": {
+    source: "architecture",
+    text: "A stream that is cut at any byte and resumed misses no event and repeats none.",
+  },
+  "TURN-2": {
+    source: "API: Idempotency-Key",
+    text: "A message that is sent again with its key, whatever broke, is asked once and answered once.",
+  },
+  F15: {
+    source: "faults",
+    text: "A viewer comes back with a valid, an old or a future event number, or for another user's turn.",
+  },
+  F16: {
+    source: "faults",
+    text: "A turn that is cut ends as interrupted once words were shown and is taken up again before; its session is free at once.",
+  },
+  F17: {
+    source: "faults",
+    text: "The runtime is killed under load: every acknowledged message is in Postgres once and in order, every turn is ended.",
+  },
+  F19: {
+    source: "faults",
+    text: "What is owed to Postgres is paid after many failed tries, also by an object that nobody asks for.",
+  },
 };

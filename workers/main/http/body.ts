@@ -6,6 +6,8 @@ import type * as z from "zod";
 import { AppError } from "../../../contracts/errors.ts";
 
 const MAX_BODY_BYTES = 1024 * 1024;
+/** A body up to this many times the limit is read to its end: a client that still writes does not see the answer. */
+const DRAINED_TIMES = 4;
 const MAX_ISSUES = 10;
 
 export async function readJson<T extends z.ZodType>(
@@ -29,16 +31,18 @@ function checkMediaType(request: Request): void {
 
 async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
   const tooLarge = new AppError("payload_too_large", `the body may have ${maxBytes} bytes at most`);
-  if (Number(request.headers.get("content-length")) > maxBytes) throw tooLarge;
+  const drainedBytes = maxBytes * DRAINED_TIMES;
+  if (Number(request.headers.get("content-length")) > drainedBytes) throw tooLarge;
   const chunks: Uint8Array[] = [];
   let total = 0;
   // A request's body is bytes.
   const body: AsyncIterable<Uint8Array> | Uint8Array[] = request.body ?? [];
   for await (const chunk of body) {
     total += chunk.byteLength;
-    if (total > maxBytes) throw tooLarge;
-    chunks.push(chunk);
+    if (total > drainedBytes) throw tooLarge;
+    if (total <= maxBytes) chunks.push(chunk);
   }
+  if (total > maxBytes) throw tooLarge;
   const [only] = chunks;
   if (chunks.length === 1 && only) return only;
   const bytes = new Uint8Array(total);
