@@ -134,11 +134,9 @@ async function sendThrice(message: Message): Promise<string> {
   const sent = await forAll(thrice, message.manner === "at once" ? 3 : 1, (hangUp) => send(message, hangUp));
   const told = sent.filter((answer) => answer !== undefined);
   expect(new Set(told.map((answer) => answer.sessionId)).size, hint).toBe(1);
-  if (!abort)
-    expect(
-      told.filter((answer) => answer.replayed),
-      hint,
-    ).toHaveLength(2);
+  // A JSON request that was aborted tells nothing, and may be the one that began.
+  const fresh = told.filter((answer) => !answer.replayed).length;
+  expect([1, told.length === 3 ? 1 : 0], hint).toContain(fresh);
   return told[0]?.sessionId ?? "";
 }
 

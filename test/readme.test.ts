@@ -10,7 +10,9 @@ import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { parseEnv, promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { EVENT_DATA } from "../contracts/events.ts";
 import { readConfig as readAgentConfig } from "../workers/llm-agent/env.ts";
+import { createApp } from "../workers/main/app.ts";
 import { readConfig as readMainConfig } from "../workers/main/env.ts";
 import { readConfig as readMcpConfig } from "../workers/mcp/env.ts";
 import { type House, openHouse, type Tenant } from "./house.ts";
@@ -74,12 +76,30 @@ test("every route of README.md is there, with its method", async () => {
   const routes = [...README.matchAll(/^\| `(GET|POST|PUT|PATCH|DELETE) (\/\S*)` \|/gm)];
   expect(routes.length).toBeGreaterThan(0);
   for (const [, method = "", path = ""] of routes) {
-    const response = await house.call(path.replace("{turn_id}", "01a208de-6660-7c32-a3a9-606e4aa602fc"), {
+    const response = await house.call(path.replaceAll(/\{\w+_id\}/g, "01a208de-6660-7c32-a3a9-606e4aa602fc"), {
       as,
       method,
     });
     expect(await response.text(), `${method} ${path}`).not.toMatch(/no such route|method_not_allowed|internal/);
   }
+});
+
+test("every route and every event of the code is in README.md", () => {
+  const nothing = (): never => {
+    throw new Error("the routes are listed, not called");
+  };
+  const app = createApp({
+    ...{ requireUser: nothing, resolve: nothing, send: nothing, forward: nothing, historyHealth: nothing },
+    ...{ newId: nothing, now: nothing, log: nothing, probes: [], problems: [] },
+  });
+  const served = app.routes
+    .filter(({ method, path }) => method !== "ALL" && (path !== "/mcp" || method === "POST"))
+    .map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, "{$1}")}`);
+  const listed = [...README.matchAll(/^\| `([A-Z]+ \/\S*)` \|/gm)].map(([, route]) => route);
+  expect(new Set(listed)).toEqual(new Set(served));
+  const [, table = ""] = /^\| event \| data \|\n([^]*?)\n\n/m.exec(README) ?? [];
+  const told = [...table.matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name);
+  expect(new Set(told)).toEqual(new Set(Object.keys(EVENT_DATA)));
 });
 
 test("README.md and .dev.vars.example name the settings that the code reads, and no others", async () => {

@@ -301,6 +301,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "performance budget",
     text: "A turn does not grow with its session: prompt bytes and rows read.",
   },
+  "TURN-8": {
+    source: "API: GET /chat/turns/{turn_id}/stream",
+    text: "An hour after its end a turn's events are gone: 410 with a pointer to the stored message.",
+  },
   "INSTALL-1": {
     source: "package.json: predev, pretest, precheck",
     text: "A first command installs the dependencies itself; a current install costs nothing and prints nothing.",

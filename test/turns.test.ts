@@ -285,3 +285,16 @@ test("[F14] a viewer that does not read holds up neither the turn nor the other 
   expect(events.at(-1)?.event).toBe("done");
   expect(answerOf(await readEvents(idle))).toBe(answerOf(events));
 });
+
+test("[TURN-8] an hour after its end a turn's events are gone, and the answer says where the message is", async () => {
+  const { session_id, turn_id, message_id } = await say("Short");
+  const path = `/chat/turns/${turn_id}/stream`;
+  expect((await readEvents(await house.call(path, { as }))).at(-1)?.event).toBe("done");
+  await house.querySession(session_id, "UPDATE turns SET ended_at = ended_at - 3600001");
+  const late = await house.call(path, { as });
+  const { error } = ErrorBody.parse(await late.json());
+  expect([late.status, error.code, error.details]).toEqual([410, "turn_expired", { message_id }]);
+  expect((await pageOf(session_id)).messages.map((message) => message.id)).toContain(message_id);
+  await say("Next", { session_id });
+  expect(await house.querySession(session_id, `SELECT 1 FROM events WHERE turn_id = '${turn_id}'`)).toEqual([]);
+});

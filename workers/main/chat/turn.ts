@@ -179,12 +179,15 @@ async function runWorkflow({ request, deps, approver, signal }: TurnRun, steps: 
   const thread = { saver: deps.saver(), id: request.turnId };
   const waiting = request.resumed?.approval?.calls;
   if (waiting === undefined) await thread.saver.deleteThread(thread.id);
-  let asked = waiting ?? (await runGraph(steps, thread));
-  while (asked.length > 0) {
-    const decisions = await approver.ask(asked, signal);
-    asked = await runGraph(steps, thread, decisions);
+  try {
+    let asked = waiting ?? (await runGraph(steps, thread));
+    while (asked.length > 0) {
+      const decisions = await approver.ask(asked, signal);
+      asked = await runGraph(steps, thread, decisions);
+    }
+  } finally {
+    await thread.saver.deleteThread(thread.id);
   }
-  await thread.saver.deleteThread(thread.id);
 }
 
 /** An answer from the cache, told by the same events as when it was made. */
