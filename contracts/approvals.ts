@@ -13,22 +13,31 @@ export type PolicyAction = z.infer<typeof PolicyAction>;
 export const PolicyRule = z.strictObject({
   tool: z.string().regex(/^[\w.*-]{1,64}$/),
   action: PolicyAction,
-  user: z.uuid().optional(),
+  user: z.uuid().toLowerCase().optional(),
 });
 export type PolicyRule = z.infer<typeof PolicyRule>;
 
+const CallId = z.string().max(256);
+const MAX_ARGUMENT_CHARS = 64 * 1024;
+
+/** Fits a message's row, and Postgres takes it. */
+function isStorable(value: unknown): boolean {
+  const text = JSON.stringify(value);
+  return text.length <= MAX_ARGUMENT_CHARS && !text.includes("\\u0000");
+}
+
 export const Decision = z.discriminatedUnion("decision", [
   z.strictObject({
-    call_id: z.string().max(128),
+    call_id: CallId,
     decision: z.literal("approve"),
     /** Given: the call runs with these in place of the model's. */
-    arguments: z.record(z.string(), z.unknown()).optional(),
+    arguments: z.record(z.string(), z.unknown()).refine(isStorable, "must be small and without NUL").optional(),
   }),
   z.strictObject({
-    call_id: z.string().max(128),
+    call_id: CallId,
     decision: z.literal("reject"),
     /** Told to the model. */
-    reason: z.string().max(1_000).optional(),
+    reason: z.string().max(1_000).refine(isStorable, "must be without NUL").optional(),
   }),
 ]);
 export type Decision = z.infer<typeof Decision>;

@@ -80,6 +80,9 @@ export const ChatRequest = z
     if (request.session_id !== undefined && request.create_new_session === true) {
       issues.addIssue({ code: "custom", path: ["create_new_session"], message: "cannot be true beside session_id" });
     }
+    if (request.session_id !== undefined && request.store !== undefined) {
+      issues.addIssue({ code: "custom", path: ["store"], message: "is decided when a session is made" });
+    }
     if (request.messages !== undefined) checkConversation(request.messages, request.session_id, issues);
   });
 export type ChatRequest = z.infer<typeof ChatRequest>;
@@ -152,6 +155,15 @@ export const TurnView = z.strictObject({
   last_event_id: z.int().min(0),
   started_at: z.iso.datetime(),
   ended_at: z.iso.datetime().nullable(),
+  /** What it asks a person, while it waits. */
+  approval: z
+    .strictObject({
+      calls: z.array(
+        z.strictObject({ id: z.string(), name: z.string(), arguments: z.record(z.string(), z.unknown()) }),
+      ),
+      expires_at: z.iso.datetime(),
+    })
+    .nullable(),
   response: z.string().nullable(),
   usage: Usage.nullable(),
   finish_reason: FinishReason.nullable(),

@@ -67,7 +67,7 @@ export function createEventDecoder(): { push(text: string): NumberedEvent[] } {
 }
 
 function decodeFrame(frame: string): NumberedEvent | undefined {
-  const match = /^id: (\d+)\nevent: (\w+)\ndata: (.*)$/.exec(frame);
+  const match = /^id: (\d+)\nevent: (\w+)\ndata: (.*)$/s.exec(frame);
   if (!match) {
     if (frame.startsWith(":")) return undefined;
     throw new Error("not a frame of this API");

@@ -45,11 +45,16 @@ export interface CallContext {
   userId: string;
 }
 
+/** A call is made from a list: a server whose list has changed since refuses it. */
+export interface ToolCallContext extends CallContext {
+  listVersion?: string;
+}
+
 /** What the workflow needs of a tool server. `list` and `call` never throw for expected failures. */
 export interface ToolServer {
   /** The enabled tools; undefined when the server cannot be reached. */
   list(context: CallContext): Promise<ToolList | undefined>;
-  call(call: ToolCall, context: CallContext, signal: AbortSignal): Promise<ToolOutcome>;
+  call(call: ToolCall, context: ToolCallContext, signal: AbortSignal): Promise<ToolOutcome>;
 }
 
 /** A tool may be cached only if it says that it changes nothing and repeats itself. */

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { TurnView } from "../contracts/chat.ts";
 import type { NumberedEvent } from "../contracts/events.ts";
-import { answerOf, type House, openHouse, readEvents, type Tenant } from "./house.ts";
+import { answerOf, type House, openHouse, readEvents, type Tenant, untilRows } from "./house.ts";
 
 let house: House;
 let as: Tenant;
@@ -122,7 +122,7 @@ test("[TOOL-2] a waiting turn can be stopped, and the session goes on", async ()
   const waiting = await untilAsked("what is 6+6?");
   const stopped = await house.call(`/chat/turns/${waiting.turnId}/cancel`, { as, method: "POST" });
   expect(TurnView.parse(await stopped.json()).state).toBe("cancelled");
-  const body = { prompt: "Hello again", session_id: waiting.sessionId };
+  const body = { prompt: "Hello again", session_id: waiting.sessionId, tools: "none" };
   expect((await house.call("/chat", { as, body })).status).toBe(200);
 });
 
@@ -131,4 +131,42 @@ test("[TOOL-1] a denied tool is not offered to the model", async () => {
   const request = JSON.stringify(house.llm.stats().last_request);
   expect(request).toContain("calculator");
   expect(request).not.toContain('"echo"');
+});
+
+test("[TOOL-2] a chat as JSON is answered with what the turn asks; reasons with NUL are refused", async () => {
+  const response = await house.call("/chat", { as, body: { prompt: "what is 7+7?", cache: { mode: "no-store" } } });
+  expect(response.status).toBe(202);
+  const view = TurnView.parse(await response.json());
+  expect(view).toMatchObject({ state: "waiting", approval: { calls: [{ name: "calculator" }] } });
+  const call_id = view.approval?.calls[0]?.id;
+  expect((await decide(view.turn_id, [{ call_id, decision: "reject", reason: "a\u0000b" }])).status).toBe(400);
+  expect((await decide(view.turn_id, [{ call_id, decision: "approve" }])).status).toBe(202);
+  const events = await readEvents(await house.call(`/chat/turns/${view.turn_id}/stream`, { as }));
+  expect(answerOf(events)).toContain("14");
+});
+
+test("[TURN-9] a turn that was to be stopped when the runtime died ends as cancelled, with what was saved", async () => {
+  const body = { prompt: "Go on", model: "demo:tokens.400.gap.20", cache: { mode: "no-store" } };
+  const response = await house.call("/chat/stream", { as, body });
+  const [turnId, sessionId] = [response.headers.get("x-turn-id"), response.headers.get("x-session-id")];
+  await readEvents(response, (event) => event.event === "delta");
+  await house.querySession(String(sessionId), "UPDATE turns SET cancel_requested = 1");
+  await house.kill();
+  await house.restart();
+  const view = TurnView.parse(await (await house.call(`/chat/turns/${turnId}`, { as })).json());
+  expect(view).toMatchObject({ state: "cancelled", error: { code: "cancelled" } });
+  expect(view.response).not.toBe("");
+});
+
+test("[TURN-9] a deletion that the runtime did not survive is finished when it is back, and can be repeated", async () => {
+  const first = await house.call("/chat", { as, body: { prompt: "Forget me" } });
+  const sessionId = String(first.headers.get("x-session-id"));
+  await first.text();
+  await untilRows(house, 2, "select 1 from messages where session_id = $1", sessionId);
+  await house.querySession(sessionId, "UPDATE session SET erased = 1");
+  await house.kill();
+  await house.restart();
+  expect((await house.call(`/history/sessions/${sessionId}/messages`, { as })).status).toBe(404);
+  expect((await house.call(`/history/sessions/${sessionId}`, { as, method: "DELETE" })).status).toBe(200);
+  expect(await house.sql`select 1 from chat_sessions where id = ${sessionId}`).toEqual([]);
 });

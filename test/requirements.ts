@@ -305,6 +305,14 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "API: GET /chat/turns/{turn_id}/stream",
     text: "An hour after its end a turn's events are gone: 410 with a pointer to the stored message.",
   },
+  "TURN-9": {
+    source: "architecture",
+    text: "A wish to stop a turn or to delete a session outlives the runtime.",
+  },
+  S28: {
+    source: "security",
+    text: "No content can forge an event: what is decoded is what was encoded.",
+  },
   "INSTALL-1": {
     source: "package.json: predev, pretest, precheck",
     text: "A first command installs the dependencies itself; a current install costs nothing and prints nothing.",

@@ -270,7 +270,7 @@ test("[F24] a row that Postgres can never take is set aside and counted; the res
   expect(await healthOf()).toMatchObject({ status: "healthy", dead_letters: 0, schema: { found: 2, expected: 2 } });
   house.neon.control({ mode: "down" });
   const { session_id } = await say("Poison");
-  await house.querySession(session_id, "UPDATE messages SET content = 'a' || char(0) || 'b' WHERE seq = 1");
+  await house.querySession(session_id, "UPDATE messages SET status = 'no such status' WHERE seq = 1");
   house.neon.control({ mode: "up" });
   const rows = await untilRows(house, 1, "select seq, role from messages where session_id = $1", session_id);
   expect(rows).toEqual([{ seq: 2, role: "assistant" }]);
@@ -297,4 +297,57 @@ test("[TURN-8] an hour after its end a turn's events are gone, and the answer sa
   expect((await pageOf(session_id)).messages.map((message) => message.id)).toContain(message_id);
   await say("Next", { session_id });
   expect(await house.querySession(session_id, `SELECT 1 FROM events WHERE turn_id = '${turn_id}'`)).toEqual([]);
+});
+
+test("[CHAT-9] a stranger does not learn that a session is busy", async () => {
+  const { sessionId, turnId } = await startSlow();
+  const body = { prompt: "Hello", session_id: sessionId };
+  const response = await house.call("/chat", { as: await house.newTenant(), body });
+  expect([response.status, await codeOf(response)]).toEqual([404, "not_found"]);
+  await house.call(`/chat/turns/${turnId}/cancel`, { as, method: "POST" });
+});
+
+test("[TURN-3] a turn that is stopped while the cache is asked never asks the model", async () => {
+  const { session_id } = await say("First");
+  house.redis.control({ latencyMs: 150 });
+  const { calls } = house.llm.stats();
+  const pending = house.call("/chat", {
+    as,
+    body: { prompt: "Stop at once", session_id, model: "demo:stall.headers" },
+  });
+  await house.redis.until((stats) => stats.in_flight > 0);
+  const interrupting = { prompt: "Rather this", session_id, on_busy: "interrupt", cache: stored };
+  expect((await house.call("/chat", { as, body: interrupting })).status).toBe(200);
+  house.redis.control({ latencyMs: 0 });
+  expect([(await pending).status, await codeOf(await pending)]).toEqual([499, "cancelled"]);
+  expect(house.llm.stats().calls).toBe(calls + 1);
+});
+
+test("[TURN-6] an answer is made again by the model, not by the cache; a question without an answer is answered", async () => {
+  const { session_id } = await say("Tell me a joke", { cache: { mode: "default" } });
+  const path = `/chat/sessions/${session_id}/regenerate`;
+  for (let round = 0; round < 2; round += 1) {
+    const again = await house.call(path, { as, body: {} });
+    expect([again.status, again.headers.get("x-cache")]).toEqual([200, "BYPASS"]);
+    await again.text();
+  }
+  const failing = { prompt: "And another", session_id, model: "demo:status.401" };
+  expect((await house.call("/chat", { as, body: failing })).status).toBe(502);
+  const answered = ChatReply.parse(await (await house.call(path, { as, body: {} })).json());
+  expect(answered.response).toContain("And another");
+});
+
+test("[CHAT-11] whether a session is kept is decided when it is made", async () => {
+  const { session_id } = await say("Kept");
+  const response = await house.call("/chat", { as, body: { prompt: "Not kept", session_id, store: false } });
+  expect([response.status, await codeOf(response)]).toEqual([400, "invalid_request"]);
+});
+
+test("[F24] NUL and half surrogate pairs of a model do not keep its answer out of Postgres", async () => {
+  house.neon.control({ mode: "down" });
+  const { session_id } = await say("Odd characters");
+  await house.querySession(session_id, "UPDATE messages SET content = 'a' || char(0) || 'b' WHERE seq = 2");
+  house.neon.control({ mode: "up" });
+  const rows = await untilRows(house, 2, "select content from messages where session_id = $1 order by seq", session_id);
+  expect(rows[1]).toEqual({ content: "a\ufffdb" });
 });

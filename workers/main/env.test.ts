@@ -25,3 +25,8 @@ test("[F36] each missing or malformed setting is named, and its value is not", (
     "TOOL_POLICY is malformed",
   ]);
 });
+
+test("[F36] a malformed policy denies every tool, and a malformed switch of the cache switches it off", () => {
+  const config = readConfig({ ...COMPLETE, TOOL_POLICY: "[{},]", CACHE_ENABLED: "False" });
+  expect(config).toMatchObject({ TOOL_POLICY: [{ tool: "*", action: "deny" }], CACHE_ENABLED: "false" });
+});

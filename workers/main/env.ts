@@ -53,13 +53,19 @@ export interface Config extends z.infer<typeof Settings> {
 /** Keys without which a feature stays closed. */
 const NEEDED = ["SECRET_KEY", "DATABASE_URL", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"] as const;
 
+/** What a malformed setting stands for, where its default would open what it was to close. */
+const CLOSED: Record<string, unknown> = {
+  TOOL_POLICY: [{ tool: "*", action: "deny" }] satisfies PolicyRule[],
+  CACHE_ENABLED: "false",
+};
+
 export function readConfig(env: Record<string, unknown>): Config {
   const values: Record<string, unknown> = {};
   const problems: string[] = [];
   for (const [key, schema] of Object.entries(Settings.shape)) {
     const parsed = schema.safeParse(env[key]);
     if (!parsed.success) problems.push(`${key} is malformed`);
-    values[key] = parsed.success ? parsed.data : schema.parse(undefined);
+    values[key] = parsed.success ? parsed.data : (CLOSED[key] ?? schema.parse(undefined));
   }
   const config = values as z.infer<typeof Settings>; // each member by its own schema
   for (const key of NEEDED) {

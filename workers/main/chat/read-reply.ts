@@ -7,9 +7,6 @@ import type { Decoder, MalformedToolCall } from "../../../contracts/dialects.ts"
 import { AppError } from "../../../contracts/errors.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
 
-/** A message row holds 2 MB at most; no model answers that long. */
-const MAX_REPLY_CHARS = 256 * 1024;
-
 export interface Reply {
   calls: (ToolCall | MalformedToolCall)[];
   usage: Usage | undefined;
@@ -19,6 +16,8 @@ export interface Reply {
 export interface ReadOptions {
   onText(text: string): void;
   signal: AbortSignal;
+  /** Text that is still taken, in UTF-16 code units. */
+  maxChars: number;
   /** Longest silence between two pieces. */
   stallTimeoutMs: number;
   now: () => number;
@@ -32,13 +31,13 @@ export async function readReply(
 ): Promise<Reply> {
   const reader = body.getReader();
   const reply: Partial<Reply> = {};
-  let chars = 0;
+  let leftChars = options.maxChars;
   const take = (events: ReturnType<Decoder["push"]>): void => {
     for (const event of events) {
       if (event.type === "failure") throw new AppError(event.failure.code, event.failure.message, event.failure);
       if (event.type === "text") {
-        chars += event.text.length;
-        if (chars > MAX_REPLY_CHARS) throw new AppError("upstream_error", "the model's answer is too long");
+        leftChars -= event.text.length;
+        if (leftChars < 0) throw new AppError("upstream_error", "the model's answer is too long");
         options.onText(event.text);
       } else if (event.type === "tool_calls") reply.calls = event.calls;
       else if (event.type === "usage") reply.usage = event.usage;

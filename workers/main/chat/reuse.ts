@@ -39,7 +39,8 @@ export function turnSlots(cache: Cache, request: TurnRequest): TurnSlots {
 
 /** The request leaves before this returns; resolves to misses or bypasses when there is nothing to reuse. */
 export async function lookUp(cache: Cache, slots: TurnSlots, request: TurnRequest): Promise<Found> {
-  const begun = request.resumed?.rounds.length || request.resumed?.open;
+  const { resumed } = request;
+  const begun = resumed && (resumed.rounds.length > 0 || resumed.open || resumed.approval);
   if (!request.cache.read || begun) return { answer: { verdict: "bypass" }, intent: { verdict: "bypass" } };
   const [answer, intent] = await cache.read([slots.answer, slots.intent] as const);
   return { answer, intent };

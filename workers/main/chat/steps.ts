@@ -13,8 +13,11 @@ import { systemMessage } from "./prompt.ts";
 import { readReply } from "./read-reply.ts";
 import type { Found, Reusable } from "./reuse.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
-import { jsonBytes, type RequestedCall, runToolRound } from "./tool-round.ts";
+import { jsonBytes, MAX_CALLS_A_ROUND, type RequestedCall, runToolRound } from "./tool-round.ts";
 import type { TurnRequest, TurnRun } from "./turn.ts";
+
+/** Of a whole turn: its row holds 2 MB, a character takes three bytes at most, and a tool round keeps its words once more. */
+const MAX_ANSWER_CHARS = 192 * 1024;
 
 /** How far a turn has come. */
 export interface Progress {
@@ -71,7 +74,11 @@ export class TurnSteps {
   /** The calls that a person is to decide on before they run. */
   asksFirst(calls: RequestedCall[]): ToolCall[] {
     const { askFirst } = this.#run.request;
-    return calls.flatMap((call) => ("malformed" in call || !askFirst.includes(call.name) ? [] : [call]));
+    // Calls that were told before a cut were decided on before it.
+    if (this.#openRound !== undefined) return [];
+    return calls
+      .slice(0, MAX_CALLS_A_ROUND)
+      .flatMap((call) => ("malformed" in call || !askFirst.includes(call.name) ? [] : [call]));
   }
 
   async runTools(requested: RequestedCall[], decisions: Decision[]): Promise<void> {
@@ -79,11 +86,10 @@ export class TurnSteps {
     const calls = requested.map((call) => decided(call, decisions));
     const fromCache = this.#cachedCalls !== undefined && rounds.length === 0;
     const open = this.#takeOpenRound();
-    const usedBytes = rounds
-      .flatMap((round) => round.results)
-      .reduce((sum, { content }) => sum + jsonBytes(content), 0);
+    const settledBy = open ? (this.#run.request.resumed?.decisions ?? []) : decisions;
+    const usedBytes = rounds.reduce((sum, { calls: made, results }) => sum + jsonBytes(made) + jsonBytes(results), 0);
     const said = open?.content ?? this.#words;
-    const input = { content: said, calls, decisions, fromCache, usedBytes, settled: open?.results };
+    const input = { content: said, calls, decisions: settledBy, fromCache, usedBytes, settled: open?.results };
     const result = await runToolRound(this.#run, input);
     // Also of a turn that is being stopped: a call without a result would make the next turn invalid.
     rounds.push(result.round);
@@ -94,6 +100,7 @@ export class TurnSteps {
 
   /** Asks the model with all results so far; gives the calls it makes next. */
   async think(): Promise<RequestedCall[]> {
+    if (this.#run.signal.aborted) throw new AppError("cancelled", "the turn was stopped");
     const left = Promise.withResolvers<void>();
     this.#run.signal.addEventListener("abort", () => left.resolve(), { once: true });
     try {
@@ -119,6 +126,7 @@ export class TurnSteps {
         emit.text(text);
       },
       ...{ signal, stallTimeoutMs: deps.stallTimeoutMs, now: deps.now },
+      maxChars: MAX_ANSWER_CHARS - progress.content.length,
     });
     const reply = await reading.catch((error: unknown) => {
       // A reply that was cut or stopped has its price too.

@@ -10,7 +10,7 @@ import type { ToolRound } from "../../../contracts/rounds.ts";
 import { toolSlot } from "./reuse.ts";
 import type { TurnRequest, TurnRun } from "./turn.ts";
 
-const MAX_CALLS_A_ROUND = 16;
+export const MAX_CALLS_A_ROUND = 16;
 const MAX_PARALLEL = 4;
 
 /** A call as the model, or the cached intent, asked for it. */
@@ -68,7 +68,10 @@ export async function runToolRound(run: TurnRun, input: RoundInput): Promise<Rou
     emit.save();
     return outcome;
   });
-  const ran = calls.map((call) => ({ id: call.id, name: call.name, arguments: argumentsOf(call) }));
+  const ran = calls.map((call) => {
+    const args = argumentsOf(call);
+    return { id: call.id, name: call.name, arguments: room.has(args) ? args : {} };
+  });
   return {
     round: { content, calls: ran, results },
     entries,
@@ -82,23 +85,23 @@ function rejection(call: RequestedCall, decisions: Decision[]): ToolOutcome | un
   return { ok: false, content: `not run: the user rejected it${decision.reason ? `: ${decision.reason}` : ""}` };
 }
 
-/** A turn's results are kept in one row, which holds 2 MB: together they may take this much as JSON. */
-const MAX_RESULT_BYTES = 1024 * 1024;
+/** A turn's calls and results are kept in the row of its answer, which holds 2 MB: together they may take this much as JSON. */
+const MAX_ROUNDS_BYTES = 512 * 1024;
 
-function createRoom(usedBytes: number): { fit(content: string): string } {
-  let leftBytes = MAX_RESULT_BYTES - usedBytes;
-  return {
-    fit(content) {
-      const bytes = jsonBytes(content);
-      leftBytes -= bytes;
-      return leftBytes >= 0 ? content : "[left out: the tools of this turn gave too much]";
-    },
+function createRoom(usedBytes: number): { fit(content: string): string; has(value: unknown): boolean } {
+  let leftBytes = MAX_ROUNDS_BYTES - usedBytes;
+  const has = (value: unknown): boolean => {
+    const bytes = jsonBytes(value);
+    if (bytes > leftBytes) return false;
+    leftBytes -= bytes;
+    return true;
   };
+  return { has, fit: (content) => (has(content) ? content : "[left out: the tools of this turn gave too much]") };
 }
 
-/** How much a text takes in the row. */
-export function jsonBytes(content: string): number {
-  return new TextEncoder().encode(JSON.stringify(content)).byteLength;
+/** How much a value takes in the row. */
+export function jsonBytes(value: unknown): number {
+  return new TextEncoder().encode(JSON.stringify(value)).byteLength;
 }
 
 /** A call that was cut may have run or not: it is not run again unless that does no harm. */
@@ -134,7 +137,8 @@ async function settle({ request, deps, signal }: TurnRun, call: RequestedCall, a
   if ("malformed" in call) return { ok: false, content: "not run: the arguments were not a JSON object" };
   const offered = request.tools?.tools.find((tool) => tool.name === call.name);
   if (offered === undefined) return { ok: false, content: "not run: there is no such tool" };
-  return deps.tools.call(call, { requestId: request.requestId, userId: request.userId }, signal);
+  const { requestId, userId, tools } = request;
+  return deps.tools.call(call, { requestId, userId, ...(tools && { listVersion: tools.version }) }, signal);
 }
 
 function isShareable(call: RequestedCall, request: TurnRequest): boolean {

@@ -54,6 +54,8 @@ export interface ResumedTurn {
   words: string;
   /** A person is asked, or has answered: the workflow waits in its checkpoint. */
   approval?: Approval | undefined;
+  /** What a person had decided on the calls of the open round. */
+  decisions?: Decision[];
   /** Rounds whose every call is settled. */
   rounds: ToolRound[];
   /** The round that was cut: its calls, and the results that are there. */
@@ -172,7 +174,7 @@ async function runTurn(run: TurnRun, slots: TurnSlots, found: Found): Promise<Tu
 
 /** The workflow with as many waits for a person as it takes. Checkpointed only if a tool asks first. */
 async function runWorkflow({ request, deps, approver, signal }: TurnRun, steps: TurnSteps): Promise<void> {
-  if (request.askFirst.length === 0) {
+  if (request.askFirst.length === 0 && request.resumed?.approval === undefined) {
     await runGraph(steps);
     return;
   }

@@ -6,7 +6,13 @@ import type { AppContext } from "./context.ts";
 
 export function respondToErrors(log: Log) {
   return function respondToError(error: Error, context: Context<AppContext>): Response {
-    if (error instanceof AppError) return respondToFailure(error.failure, context);
+    if (error instanceof AppError) {
+      const { failure, cause } = error;
+      const name = cause instanceof Error ? cause.name : undefined;
+      if (cause !== undefined)
+        log({ service: "main", request_id: context.get("requestId"), error: failure.code, cause: name });
+      return respondToFailure(failure, context);
+    }
     log({ service: "main", request_id: context.get("requestId"), error: error.name, stack: frames(error) });
     return respondToFailure({ code: "internal", message: "something went wrong on our side" }, context);
   };

@@ -39,7 +39,9 @@ export function chatRoutes(deps: ChatRoutesDeps) {
     .post("/sessions/:session_id/regenerate", async (context) => {
       const { message_id: messageId, stream, ...options } = await readJson(context.req.raw, RegenerateRequest);
       const sessionId = parseId(context.req.param("session_id"), "session_id");
-      const request = { ...options, prompt: "again", session_id: sessionId };
+      // From the cache it would be the same answer again.
+      const cache = options.cache ?? ({ mode: "no-cache" } as const);
+      const request = { ...options, cache, prompt: "again", session_id: sessionId };
       const branch = { kind: "regenerate", messageId } as const;
       const view = stream ? "stream" : "json";
       return start(deps, callOf(context.req, context.var), { request, branch, view, body: { messageId, options } });

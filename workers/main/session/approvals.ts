@@ -14,6 +14,7 @@ export class ApprovalGate {
   readonly #log: TurnLog;
   #asked: Approval | undefined;
   #inherited: Approval | undefined;
+  readonly #firstAsked = Promise.withResolvers<void>();
   #answered = Promise.withResolvers<Decision[]>();
 
   /** `asked`: what an earlier life of the turn waits for. */
@@ -23,6 +24,12 @@ export class ApprovalGate {
     this.#log = log;
     this.#asked = asked;
     this.#inherited = asked;
+    if (this.expiresAtMs !== undefined) this.#firstAsked.resolve();
+  }
+
+  /** Settles when the turn first waits for a person. */
+  get asking(): Promise<void> {
+    return this.#firstAsked.promise;
   }
 
   /** When the wait ends by itself; undefined while nothing is asked. */
@@ -73,6 +80,7 @@ export class ApprovalGate {
       this.#log.save();
       writeApproval(this.#storage.sql, this.#turnId, "waiting", asked);
     });
+    this.#firstAsked.resolve();
     await this.#storage.setAlarm(asked.expiresAtMs);
   }
 }

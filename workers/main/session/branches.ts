@@ -4,7 +4,7 @@
  */
 import { AppError } from "../../../contracts/errors.ts";
 import type { Branch } from "../../../contracts/session.ts";
-import { findMessage, type Message, newestSeq, pathFrom } from "./messages.ts";
+import { findMessage, type Message, newestSeq, readMessage } from "./messages.ts";
 
 export interface BranchPoint {
   /** The message after which the branch goes on; null at the start. */
@@ -23,15 +23,13 @@ export function branchOf(sql: SqlStorage, branch: Branch, said: BranchPoint["sai
     }
     case "regenerate": {
       const { messageId } = branch;
-      const answer = messageId === undefined ? newestAnswer(sql) : findMessage(sql, messageId);
+      const newest = readMessage(sql, newestSeq(sql) ?? 0);
+      // A question that got no answer is answered now.
+      if (messageId === undefined && newest?.role === "user") return { leafSeq: newest.seq, said: [] };
+      const answer = messageId === undefined ? newest : findMessage(sql, messageId);
       return { leafSeq: requireMessage(answer, "assistant").parentSeq, said: [] };
     }
   }
-}
-
-function newestAnswer(sql: SqlStorage): Message | undefined {
-  for (const message of pathFrom(sql, newestSeq(sql))) if (message.role === "assistant") return message;
-  return undefined;
 }
 
 function requireMessage(message: Message | undefined, role: Message["role"]): Message {

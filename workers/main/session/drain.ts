@@ -7,6 +7,7 @@ import { markErased, type Session } from "./session.ts";
 
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 60_000;
+const ERASE_RETRY_MS = 10_000;
 
 export interface Drain {
   /** Pays what is owed, or sets the alarm for another try. Never throws. */
@@ -46,11 +47,18 @@ export function createDrain(
     run,
     async erase(session) {
       markErased(storage.sql);
+      // Before anything is awaited: a runtime that dies here comes back to it.
+      void storage.setAlarm(now() + ERASE_RETRY_MS);
       await draining; // a batch on its way would arrive after the deletion
       const removed = session.stored ? await history.eraseSession(session.id, session.userId) : { ok: true };
-      if (removed.ok) await storage.deleteAll();
-      else await retryLater();
-      return removed.ok;
+      if (!removed.ok) {
+        await retryLater();
+        return false;
+      }
+      // A batch that got no answer may still arrive: the alarm deletes once more before everything goes.
+      if (failures === 0) await storage.deleteAll();
+      failures = 0;
+      return true;
     },
   };
 }

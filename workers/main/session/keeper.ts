@@ -8,6 +8,7 @@ import type { AnswerOptions } from "../../../contracts/session.ts";
 import type { ToolList, ToolServer } from "../../../contracts/tools.ts";
 import type { Cache } from "../cache/cache.ts";
 import type { StopReason, TurnRunner } from "../chat/turn.ts";
+import { deleteCheckpoints, hasTables as hasCheckpoints } from "./checkpoints.ts";
 import type { Drain } from "./drain.ts";
 import { type LiveTurn, type NewTurn, resumeTurn, startTurn } from "./live-turn.ts";
 import { readFrames, TurnLog } from "./log.ts";
@@ -99,7 +100,8 @@ export class TurnKeeper {
     const frames = readFrames(storage.sql, turn.id);
     const resumed = resumable(turn, frames);
     if (resumed === undefined) {
-      interrupt(storage, turn, this.#deps.now());
+      interrupt(storage, turn, frames, this.#deps.now());
+      if (hasCheckpoints(storage.sql)) deleteCheckpoints(storage.sql, turn.id);
       void storage.setAlarm(this.#deps.now());
       return;
     }
@@ -116,6 +118,8 @@ export class TurnKeeper {
   #attend(live: LiveTurn, session: Session): void {
     this.#live = live;
     void this.lookAfter(live);
+    // A person may take long: what was said until then does not wait for the answer.
+    if (session.stored) void live.gate.asking.then(() => this.#drain.run());
     // No waitUntil: an object lives as long as it works, and must be free to sleep while a person is waited for.
     this.#seeThrough(live, session).catch(() => {
       // An end that could not be written: a fresh object finds the turn cut and ends it.

@@ -69,6 +69,8 @@ export class TurnLog implements Viewable {
   save(): void {
     this.#flushText();
     this.#save();
+    // What is said after a tool is the answer, or begins another part of it: its first words count again.
+    this.#tookText = false;
   }
 
   get last(): number {

@@ -149,7 +149,8 @@ function countTokens(messages: ModelMessage[]): number {
 function toModelMessages(message: Message): ModelMessage[] {
   if (message.role === "user") return [{ role: "user", content: message.content }];
   const rounds = (message.details.rounds ?? []).flatMap(roundMessages);
-  return [...rounds, { role: "assistant", content: message.content }];
+  // A turn that was stopped at once said nothing, and providers refuse an empty message.
+  return message.content === "" ? rounds : [...rounds, { role: "assistant", content: message.content }];
 }
 
 function joinRuns(messages: ModelMessage[]): ModelMessage[] {

@@ -53,6 +53,8 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
       return await this.#answer(command);
     } catch (error) {
       if (error instanceof AppError) return errorResponse(error.failure, command.requestId);
+      const name = error instanceof Error ? error.name : "unknown";
+      this.#deps.log({ service: "session", request_id: command.requestId, route: command.kind, error: name });
       throw error;
     }
   }
@@ -88,13 +90,13 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
       case "messages":
         return Response.json(listMessages(this.#sql, this.#owned(command), command));
       case "erase":
-        return this.#erase(this.#owned(command));
+        return this.#erase(this.#owned(command, true));
     }
   }
 
   /** The session of this object, for its owner alone. */
-  #owned({ userId, sessionId }: { userId: string; sessionId?: string }): Session {
-    const session = requireOwner(hasTables(this.#sql) ? readSession(this.#sql) : undefined, userId);
+  #owned({ userId, sessionId }: { userId: string; sessionId?: string }, toErase = false): Session {
+    const session = requireOwner(hasTables(this.#sql) ? readSession(this.#sql) : undefined, userId, toErase);
     if (sessionId !== undefined && session.id !== sessionId)
       throw new AppError("not_found", "there is no such session");
     return session;
@@ -107,8 +109,11 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
   }
 
   async #start(command: StartTurn): Promise<Response> {
+    if (!command.create) this.#owned(command);
     const tools = await this.#keeper.toolsFor(command);
-    for (let live = this.#toWaitFor(command); live !== undefined; live = this.#toWaitFor(command)) {
+    let waited = false;
+    for (let live = this.#toWaitFor(command, waited); live !== undefined; live = this.#toWaitFor(command, waited)) {
+      waited = true;
       this.#waiting += 1;
       await live.ended.finally(() => {
         this.#waiting -= 1;
@@ -135,13 +140,14 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
   }
 
   /** The turn whose end this request waits for, as it asks to; undefined when it may go on, or is to be refused. */
-  #toWaitFor(command: StartTurn): LiveTurn | undefined {
+  #toWaitFor(command: StartTurn, waited: boolean): LiveTurn | undefined {
     const { on_busy: whenBusy = "reject" } = command.chat.request;
     const { live } = this.#keeper;
     if (live === undefined || whenBusy === "reject" || this.#findEarlier(command) !== undefined) return undefined;
     this.#owned(command);
     if (this.#waiting >= MAX_WAITING) throw busy(live.id);
-    if (whenBusy === "interrupt") this.#keeper.stop(live, "cancelled");
+    // The turn that ran when it came; those that were queued before it keep their place.
+    if (whenBusy === "interrupt" && !waited) this.#keeper.stop(live, "cancelled");
     return live;
   }
 
@@ -172,7 +178,12 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
       const log = live?.log ?? this.#openEnded(this.#turn(turnId));
       return eventStream(viewLog(log, 0, this.#deps.keepAliveMs), { ...headers, ...mark });
     }
-    await live?.ended;
+    // One that waits for a person is answered with what it asks: nobody could decide without knowing.
+    await Promise.race([live?.ended, live?.gate.asking]);
+    if (live?.gate.expiresAtMs !== undefined) {
+      const waiting = turnState(this.#turn(turnId), session.id, live.log.last);
+      return Response.json(waiting, { status: 202, headers: { ...turnHeaders(turnId, session.id), ...mark } });
+    }
     return turnReply(this.#turn(turnId), session.id, requestId, mark);
   }
 
@@ -188,10 +199,15 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
   #watch({ turnId, after, userId }: WatchTurn): Response {
     const session = this.#owned({ userId });
     const turn = this.#turn(turnId);
-    const log = this.#keeper.find(turnId)?.log ?? this.#openEnded(turn);
-    // Of a turn that was cut, events that were shown and not saved have no place in the log any more.
-    const from = turn.cutAfter === undefined ? after : Math.min(after, turn.cutAfter);
-    if (from > log.last) throw new AppError("invalid_request", "the turn has no event of that number yet");
+    const live = this.#keeper.find(turnId);
+    const log = live?.log ?? this.#openEnded(turn);
+    // Of a turn that was cut for good, events that were shown and not saved have no place in the log any more.
+    const from = Math.min(after, turn.cutAfter ?? Number.POSITIVE_INFINITY);
+    // Event 1 of a live turn always comes; of one that was taken up again, later ones may have been shown and not saved.
+    const promised = turn.resumed > 0 ? Number.POSITIVE_INFINITY : Math.max(log.last, 1);
+    if (from > (live ? promised : log.last)) {
+      throw new AppError("invalid_request", "the turn has no event of that number yet");
+    }
     return eventStream(viewLog(log, from, this.#deps.keepAliveMs), turnHeaders(turnId, session.id));
   }
 

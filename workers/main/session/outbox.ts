@@ -79,11 +79,21 @@ function toRow(sql: SqlStorage, message: Message): MessageRow {
   const { id, seq, role, content, status, tokens, turnId, createdAtMs, details } = message;
   const { model, provider, usage, cache, finish_reason, rounds = [] } = details;
   return {
-    ...{ id, seq, parentId, role, content, status, turnId, createdAtMs },
+    ...{ id, seq, parentId, role, content: storable(content), status, turnId, createdAtMs },
     tokensUsed: tokens,
     modelUsed: model ?? null,
     provider: provider ?? null,
     mcpToolsUsed: toolsOf(rounds),
-    metaInfo: { usage, cache, finish_reason, ...(rounds.length > 0 && { rounds }) },
+    metaInfo: storableJson({ usage, cache, finish_reason, ...(rounds.length > 0 && { rounds }) }),
   };
+}
+
+/** Postgres takes neither NUL nor half a surrogate pair; a model or a tool may send both. */
+function storable(text: string): string {
+  return text.replaceAll("\u0000", "\ufffd").toWellFormed();
+}
+
+function storableJson(value: Record<string, unknown>): Record<string, unknown> {
+  const reviver = (_name: string, member: unknown): unknown => (typeof member === "string" ? storable(member) : member);
+  return JSON.parse(JSON.stringify(value), reviver) as Record<string, unknown>; // an object goes in
 }

@@ -8,7 +8,7 @@ import type { ToolRound } from "../../../contracts/rounds.ts";
 import type { ToolCall, ToolOutcome } from "../../../contracts/tools.ts";
 import type { ResumedTurn, TurnOutcome } from "../chat/turn.ts";
 import { stateOf, terminalEvent, toStored, writeEnd } from "./live-turn.ts";
-import { readFrames, writeFrames } from "./log.ts";
+import { writeFrames } from "./log.ts";
 import type { TurnRow } from "./turns.ts";
 
 /** A turn that brings its object down each time is not started for ever. */
@@ -18,15 +18,17 @@ const MAX_RESUMES = 2;
 export function resumable(turn: TurnRow, frames: string[]): ResumedTurn | undefined {
   // Waiting for a person costs nothing, however often the object goes.
   if (turn.cancelRequested || (turn.resumed >= MAX_RESUMES && turn.state === "running")) return undefined;
-  const { resumed, answering, asking } = readProgress(decode(frames));
+  const events = decode(frames);
+  if (events === undefined) return undefined;
+  const { resumed, answering, asking } = readProgress(events);
+  if (resumed.open) return { ...resumed, decisions: turn.approval?.decisions ?? [] };
   if (asking && turn.approval) return { ...resumed, approval: turn.approval };
   return answering ? undefined : resumed;
 }
 
 /** Ends a cut turn: its partial answer, its row and its last events, in one transaction. */
-export function interrupt(storage: DurableObjectStorage, turn: TurnRow, nowMs: number): void {
-  const frames = readFrames(storage.sql, turn.id);
-  const { resumed } = readProgress(decode(frames));
+export function interrupt(storage: DurableObjectStorage, turn: TurnRow, frames: string[], nowMs: number): void {
+  const { resumed } = readProgress(decode(frames) ?? []);
   const { model, modelType: provider } = turn.plan.chat;
   const outcome: TurnOutcome = {
     ...{ content: resumed.content, rounds: resumed.rounds, model, provider, cache: resumed.verdict ?? "bypass" },
@@ -52,8 +54,13 @@ export function interrupt(storage: DurableObjectStorage, turn: TurnRow, nowMs: n
   });
 }
 
-function decode(frames: string[]): NumberedEvent[] {
-  return createEventDecoder().push(frames.join(""));
+/** Undefined for a log that cannot be read: the turn is then ended, never run again. */
+function decode(frames: string[]): NumberedEvent[] | undefined {
+  try {
+    return createEventDecoder().push(frames.join(""));
+  } catch {
+    return undefined;
+  }
 }
 
 interface OpenRound {

@@ -58,6 +58,10 @@ export function turnState({ id, state, plan, outcome, ...turn }: TurnRow, sessio
     last_event_id: last,
     started_at: time(turn.startedAtMs) ?? "",
     ended_at: time(turn.endedAtMs),
+    approval:
+      state === "waiting" && turn.approval
+        ? { calls: turn.approval.calls, expires_at: new Date(turn.approval.expiresAtMs).toISOString() }
+        : null,
     response: outcome?.response ?? null,
     usage: outcome?.usage ?? null,
     finish_reason: outcome?.finishReason ?? null,

@@ -76,9 +76,9 @@ export function markErased(sql: SqlStorage): void {
   sql.exec("UPDATE session SET erased = 1");
 }
 
-/** Another user's session, or one that was deleted, looks like a missing one. */
-export function requireOwner(session: Session | undefined, userId: string): Session {
-  if (session === undefined || session.userId !== userId || session.erased)
+/** Another user's session looks like a missing one, and so does one that was deleted, but to its deletion. */
+export function requireOwner(session: Session | undefined, userId: string, toErase = false): Session {
+  if (session === undefined || session.userId !== userId || (session.erased && !toErase))
     throw new AppError("not_found", "there is no such session");
   return session;
 }

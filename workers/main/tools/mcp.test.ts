@@ -308,7 +308,7 @@ describe("a tool call", () => {
     const { tools, seen, state } = setUp(listOf("v1"));
     await tools.list(context);
     state.answer = text("changed", { isError: true, _meta: { "basechat/stale": true } });
-    expect(await tools.call(call, context, never)).toEqual({ ok: false, content: "changed" });
+    expect(await tools.call(call, { ...context, listVersion: "v1" }, never)).toEqual({ ok: false, content: "changed" });
     expect(seen[1]?.body.params?.["_meta"]).toEqual({ "basechat/version": "v1" });
     state.answer = listOf("v2");
     expect((await tools.list(context))?.version).toBe("v2");

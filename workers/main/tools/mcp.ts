@@ -61,11 +61,8 @@ export interface McpToolServerOptions {
   listTimeoutMs?: number;
 }
 
-/** One for a request or a session object: a call is bound to the list that this instance gave out last. */
 export function createMcpToolServer(options: McpToolServerOptions): ToolServer {
   const { now, cache = isolateCache, waitUntil = () => undefined } = options;
-  let offered: string | undefined;
-
   async function refresh(context: CallContext): Promise<ToolList | undefined> {
     const list = await fetchList(options, context);
     if (list === undefined) {
@@ -89,13 +86,9 @@ export function createMcpToolServer(options: McpToolServerOptions): ToolServer {
   }
 
   return {
-    async list(context) {
-      const list = await currentList(context);
-      offered = list?.version;
-      return list;
-    },
+    list: currentList,
     async call(call, context, signal) {
-      const { outcome, stale } = await callTool(options, { call, context, signal, version: offered });
+      const { outcome, stale } = await callTool(options, { call, context, signal, version: context.listVersion });
       if (stale) cache.list = undefined;
       return outcome;
     },
