@@ -170,3 +170,12 @@ test("[TURN-9] a deletion that the runtime did not survive is finished when it i
   expect((await house.call(`/history/sessions/${sessionId}`, { as, method: "DELETE" })).status).toBe(200);
   expect(await house.sql`select 1 from chat_sessions where id = ${sessionId}`).toEqual([]);
 });
+
+test("[SAVER-1] a turn that could ask and does not leaves no checkpoint, not even the tables", async () => {
+  const response = await house.call("/chat", { as, body: { prompt: "Good day", cache: { mode: "no-store" } } });
+  expect(response.status).toBe(200);
+  await response.text();
+  const sessionId = String(response.headers.get("x-session-id"));
+  const tables = "SELECT name FROM sqlite_master WHERE name LIKE 'checkpoint%'";
+  expect(await house.querySession(sessionId, tables)).toEqual([]);
+});

@@ -13,7 +13,7 @@ import type { Cache } from "../cache/cache.ts";
 import type { CacheValue, Layer } from "../../../contracts/cache.ts";
 import type { CacheEntry } from "../cache/cache.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
-import { type GraphThread, runGraph } from "./graph.ts";
+import { type GraphThread, runGraph, runWaitingGraph } from "./graph.ts";
 import { applyPolicy } from "./policy.ts";
 import { entriesOf, type Found, lookUp, type TurnSlots, turnSlots } from "./reuse.ts";
 import { type Progress, TurnSteps } from "./steps.ts";
@@ -172,20 +172,18 @@ async function runTurn(run: TurnRun, slots: TurnSlots, found: Found): Promise<Tu
   }
 }
 
-/** The workflow with as many waits for a person as it takes. Checkpointed only if a tool asks first. */
+/** The workflow with as many waits for a person as it takes. It is checkpointed only from the first of them on. */
 async function runWorkflow({ request, deps, approver, signal }: TurnRun, steps: TurnSteps): Promise<void> {
-  if (request.askFirst.length === 0 && request.resumed?.approval === undefined) {
-    await runGraph(steps);
-    return;
-  }
+  const inherited = request.resumed?.approval?.calls;
+  const state = inherited ? undefined : await runGraph(steps);
+  if (inherited === undefined && state === undefined) return;
   const thread = { saver: deps.saver(), id: request.turnId };
-  const waiting = request.resumed?.approval?.calls;
-  if (waiting === undefined) await thread.saver.deleteThread(thread.id);
   try {
-    let asked = waiting ?? (await runGraph(steps, thread));
+    if (state !== undefined) await thread.saver.deleteThread(thread.id);
+    let asked = inherited ?? (state ? await runWaitingGraph(steps, thread, { state }) : []);
     while (asked.length > 0) {
       const decisions = await approver.ask(asked, signal);
-      asked = await runGraph(steps, thread, decisions);
+      asked = await runWaitingGraph(steps, thread, { decisions });
     }
   } finally {
     await thread.saver.deleteThread(thread.id);

@@ -25,7 +25,7 @@ test("[TURN-1] the first words after each tool are saved at once, later ones in 
   say("It is 4.");
   say(" Indeed.");
   expect(rows).toHaveLength(3);
-  nowMs += 2_000;
+  nowMs += 10_000;
   say(" Truly.");
   expect(rows).toHaveLength(4);
 });
