@@ -2,6 +2,7 @@
  * The stand-ins of a local run, chosen by the developer's settings: whatever real service is configured needs none.
  * State: servers in this process, PGlite's data in .dev/postgres.
  */
+import * as z from "zod";
 import { LOCAL_DATABASE_URL, LOCAL_LLM_KEY, LOCAL_REDIS_TOKEN } from "./local.ts";
 import { serveLlm } from "./stand-ins/llm.ts";
 import { serveNeon } from "./stand-ins/neon.ts";
@@ -17,11 +18,11 @@ export interface LocalStack {
 export async function startStandIns(own: Record<string, string>): Promise<LocalStack> {
   const [llm, redis, neon] = await Promise.all([startLlm(own), startRedis(own), startNeon(own)]);
   const standIns = {
-    ...(llm && { llm: llm.standIn }),
+    ...(llm.standIn && { llm: llm.standIn }),
     ...(redis && { redis: redis.standIn }),
     ...(neon && { neon: neon.standIn }),
   };
-  return { standIns, settings: { ...llm?.settings, ...redis?.settings, ...neon?.settings } };
+  return { standIns, settings: { ...llm.settings, ...redis?.settings, ...neon?.settings } };
 }
 
 interface Started {
@@ -29,9 +30,14 @@ interface Started {
   settings: Record<string, string>;
 }
 
-/** The demo model, unless a provider is configured. */
-async function startLlm(own: Record<string, string>): Promise<Started | undefined> {
-  if (own["OPENAI_API_KEY"] || own["VLLM_BASE_URL"]) return undefined;
+/** The demo model, unless a provider is configured; a vLLM server alone is the default, with the first model it serves. */
+async function startLlm(own: Record<string, string>): Promise<Pick<Started, "settings"> & Partial<Started>> {
+  if (own["OPENAI_API_KEY"]) return { settings: {} };
+  const vllmUrl = own["VLLM_BASE_URL"];
+  if (vllmUrl) {
+    const model = own["DEFAULT_MODEL"] ?? (await firstModel(vllmUrl, own["VLLM_API_KEY"]));
+    return { settings: { LLM_TYPE: "vllm", ...(model && { DEFAULT_MODEL: model }) } };
+  }
   const standIn = await serveLlm({ apiKey: LOCAL_LLM_KEY });
   return {
     standIn,
@@ -42,6 +48,19 @@ async function startLlm(own: Record<string, string>): Promise<Started | undefine
       DEFAULT_MODEL: "demo",
     },
   };
+}
+
+const Models = z.object({ data: z.array(z.object({ id: z.string() })) });
+
+/** Undefined when the server does not say: requests must then name their model. */
+async function firstModel(baseUrl: string, apiKey: string | undefined): Promise<string | undefined> {
+  try {
+    const headers = { ...(apiKey && { authorization: `Bearer ${apiKey}` }) };
+    const response = await fetch(`${baseUrl}/models`, { headers, signal: AbortSignal.timeout(5_000) });
+    return Models.parse(await response.json()).data[0]?.id;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Upstash's protocol in memory, or in front of the Redis at REDIS_URL. */

@@ -313,6 +313,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "security",
     text: "No content can forge an event: what is decoded is what was encoded.",
   },
+  "DEV-1": {
+    source: "dev/stack.ts",
+    text: "A local run serves a stand-in for what is not configured, and the real service for what is.",
+  },
   "INSTALL-1": {
     source: "package.json: predev, pretest, precheck",
     text: "A first command installs the dependencies itself; a current install costs nothing and prints nothing.",

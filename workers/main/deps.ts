@@ -78,6 +78,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
     history: makeHistory(config),
     contextTokens: config.CONTEXT_TOKENS,
     keepAliveMs: config.KEEP_ALIVE_MS,
+    turnLogMs: config.TURN_LOG_SECONDS * 1_000,
   };
 }
 

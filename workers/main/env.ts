@@ -43,6 +43,7 @@ const Settings = z.object({
   TOOL_POLICY: optional(z.string().transform(parseJson).pipe(z.array(PolicyRule).max(256))),
   LLM_STALL_TIMEOUT_MS: positiveInt(20_000),
   KEEP_ALIVE_MS: positiveInt(15_000),
+  TURN_LOG_SECONDS: positiveInt(3_600),
 });
 
 export interface Config extends z.infer<typeof Settings> {

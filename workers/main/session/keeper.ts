@@ -20,9 +20,6 @@ import { countResume, openTurn, requestCancel } from "./turns.ts";
 
 /** A live turn keeps its object awake and is looked after this often. */
 const WATCH_MS = 30_000;
-/** How long a finished turn's log can be read, and a session outside the history lives. */
-export const KEPT_MS = 3_600_000;
-
 export interface SessionDeps {
   turns: TurnRunner;
   tools: ToolServer;
@@ -36,6 +33,8 @@ export interface SessionDeps {
   /** Tokens of earlier messages that a model is shown, at most. */
   contextTokens: number;
   keepAliveMs: number;
+  /** How long an ended turn's log can be read, and a session outside the history lives. */
+  turnLogMs: number;
 }
 
 interface Asking {
@@ -133,7 +132,7 @@ export class TurnKeeper {
     this.#deps.log(turnLine(live, outcome, this.#deps.now()));
     await Promise.all([
       entries.length > 0 && this.#deps.cache.write(entries),
-      session.stored ? this.#drain.run() : this.#state.storage.setAlarm(this.#deps.now() + KEPT_MS),
+      session.stored ? this.#drain.run() : this.#state.storage.setAlarm(this.#deps.now() + this.#deps.turnLogMs),
     ]);
   }
 }

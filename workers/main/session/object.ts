@@ -16,7 +16,7 @@ import type {
 import { branchOf } from "./branches.ts";
 import { createDrain, type Drain } from "./drain.ts";
 import { claim, findClaim, forgetClaims } from "./idempotency.ts";
-import { KEPT_MS, type SessionDeps, TurnKeeper } from "./keeper.ts";
+import { type SessionDeps, TurnKeeper } from "./keeper.ts";
 import type { LiveTurn } from "./live-turn.ts";
 import { openSavedLog, readFrames, type Viewable, viewLog } from "./log.ts";
 import { listMessages } from "./pages.ts";
@@ -132,7 +132,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
       plan: toPlan(command, branch, this.#deps.newId()),
       ...branch,
       alsoWrite: () => {
-        forgetLogs(this.#sql, this.#deps.now() - KEPT_MS);
+        forgetLogs(this.#sql, this.#deps.now() - this.#deps.turnLogMs);
         if (idempotency) claim(this.#sql, idempotency, id, this.#deps.now());
       },
     });
@@ -245,7 +245,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
   }
 
   #openEnded({ id, endedAtMs, plan }: TurnRow): Viewable {
-    if (endedAtMs === undefined || endedAtMs < this.#deps.now() - KEPT_MS) {
+    if (endedAtMs === undefined || endedAtMs < this.#deps.now() - this.#deps.turnLogMs) {
       const details = { message_id: plan.messageId };
       throw new AppError("turn_expired", "the turn's events are gone; its message is in the history", { details });
     }
@@ -255,7 +255,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
   /** A session outside the history ends an hour after its last turn; an object of claims alone, with them. */
   async #expire(): Promise<void> {
     const endedAtMs = hasTables(this.#sql) ? newestTurn(this.#sql)?.endedAtMs : undefined;
-    const expiresAtMs = (endedAtMs ?? 0) + KEPT_MS;
+    const expiresAtMs = (endedAtMs ?? 0) + this.#deps.turnLogMs;
     if (expiresAtMs > this.#deps.now()) await this.#storage.setAlarm(expiresAtMs);
     else await this.#storage.deleteAll();
   }

@@ -1,0 +1,23 @@
+/** What is kept for a while only: sessions outside the history. The while is a second here. */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { ChatReply } from "../contracts/chat.ts";
+import { type House, openHouse } from "./house.ts";
+
+let house: House;
+beforeAll(async () => {
+  house = await openHouse({ settings: { TURN_LOG_SECONDS: "1" } });
+});
+afterAll(() => house.close());
+
+test("[CHAT-11] a session outside the history can be continued, and is gone for good after its time", async () => {
+  const as = await house.newTenant();
+  const first = await house.call("/chat", { as, body: { prompt: "My name is Ada.", store: false } });
+  const { session_id, turn_id } = ChatReply.parse(await first.json());
+  const next = await house.call("/chat", { as, body: { prompt: "What is my name?", session_id } });
+  expect(ChatReply.parse(await next.json()).response).toContain("Ada");
+  // Each look asks the object itself; looking does not prolong its life.
+  while ((await house.call(`/chat/turns/${turn_id}`, { as })).status === 200);
+  expect((await house.call(`/history/sessions/${session_id}/messages`, { as })).status).toBe(404);
+  expect(await house.querySession(session_id, "SELECT name FROM sqlite_master WHERE name = 'messages'")).toEqual([]);
+  expect(await house.sql`select 1 from messages where session_id = ${session_id}`).toEqual([]);
+});
