@@ -146,7 +146,7 @@ test("[TOOL-2] a chat as JSON is answered with what the turn asks; reasons with 
 });
 
 test("[TURN-9] a turn that was to be stopped when the runtime died ends as cancelled, with what was saved", async () => {
-  const body = { prompt: "Go on", model: "demo:tokens.400.gap.20", cache: { mode: "no-store" } };
+  const body = { prompt: "Go on", model: "demo:tokens.4000.gap.10", cache: { mode: "no-store" } };
   const response = await house.call("/chat/stream", { as, body });
   const [turnId, sessionId] = [response.headers.get("x-turn-id"), response.headers.get("x-session-id")];
   await readEvents(response, (event) => event.event === "delta");

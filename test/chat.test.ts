@@ -68,9 +68,10 @@ test("[CHAT-4] the same question as a first turn is answered from the cache, as 
   const [one, two] = [await house.newTenant(), await house.newTenant()];
   const body = { prompt: unique("what is 6*7?") };
   const before = house.llm.stats().calls;
-  const writes = house.redis.stats().calls;
   const first = await readEvents(await house.call("/chat/stream", { as: one, body }));
-  await house.redis.until((stats) => stats.calls >= writes + 2);
+  await house.redis.until(
+    (stats) => stats.in_flight === 0 && JSON.stringify(stats.last_request).includes("answered: 42"),
+  );
   const calls = house.llm.stats().calls;
   expect(calls).toBe(before + 2);
 
@@ -157,7 +158,7 @@ test("[CHAT-10] a second message to a busy session is refused, and the first goe
   );
   const slow = await house.call("/chat/stream", {
     as,
-    body: { prompt: "Go on", session_id, model: "demo:tokens.30.gap.5" },
+    body: { prompt: "Go on", session_id, model: "demo:tokens.300.gap.10" },
   });
   const refused = await house.call("/chat", { as, body: { prompt: "Me too", session_id } });
   expect(refused.status).toBe(409);

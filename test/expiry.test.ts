@@ -1,11 +1,11 @@
-/** What is kept for a while only: sessions outside the history. The while is a second here. */
+/** What is kept for a while only: sessions outside the history. The while is five seconds here. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ChatReply } from "../contracts/chat.ts";
 import { type House, openHouse } from "./house.ts";
 
 let house: House;
 beforeAll(async () => {
-  house = await openHouse({ settings: { TURN_LOG_SECONDS: "1" } });
+  house = await openHouse({ settings: { TURN_LOG_SECONDS: "5" } });
 });
 afterAll(() => house.close());
 

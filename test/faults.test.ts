@@ -8,7 +8,7 @@ let house: House;
 let as: Tenant;
 beforeAll(async () => {
   house = await openHouse({
-    settings: { LLM_STALL_TIMEOUT_MS: "300", LLM_HEADERS_TIMEOUT_MS: "300", LLM_FIRST_TOKEN_TIMEOUT_MS: "300" },
+    settings: { LLM_STALL_TIMEOUT_MS: "1500", LLM_HEADERS_TIMEOUT_MS: "1500", LLM_FIRST_TOKEN_TIMEOUT_MS: "1500" },
   });
   as = await house.newTenant();
 });

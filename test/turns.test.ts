@@ -14,7 +14,8 @@ beforeAll(async () => {
 });
 afterAll(() => house.close());
 
-const SLOW = "demo:tokens.400.gap.10";
+/** Longer than any test: every turn of it is stopped. */
+const SLOW = "demo:tokens.4000.gap.10";
 const stored = { mode: "no-store" };
 
 async function say(prompt: string, more: object = {}): Promise<ChatReply> {
@@ -265,12 +266,19 @@ test("[F41] a session deleted while Postgres is away is erased there when it is 
   expect(await house.sql`select 1 from chat_sessions where id = ${session_id}`).toEqual([]);
 });
 
+/** Changes what a session owes while Postgres is down: a drain that had read the old rows has failed when this is done. */
+async function change(sessionId: string, query: string): Promise<void> {
+  await house.querySession(sessionId, query);
+  const { calls } = house.neon.stats();
+  await house.neon.until((stats) => stats.calls > calls && stats.in_flight === 0);
+}
+
 test("[F24] a row that Postgres can never take is set aside and counted; the rest arrives", async () => {
   const healthOf = async () => HistoryHealth.parse(await (await house.call("/history/health", { as })).json());
   expect(await healthOf()).toMatchObject({ status: "healthy", dead_letters: 0, schema: { found: 2, expected: 2 } });
   house.neon.control({ mode: "down" });
   const { session_id } = await say("Poison");
-  await house.querySession(session_id, "UPDATE messages SET status = 'no such status' WHERE seq = 1");
+  await change(session_id, "UPDATE messages SET status = 'no such status' WHERE seq = 1");
   house.neon.control({ mode: "up" });
   const rows = await untilRows(house, 1, "select seq, role from messages where session_id = $1", session_id);
   expect(rows).toEqual([{ seq: 2, role: "assistant" }]);
@@ -346,7 +354,7 @@ test("[CHAT-11] whether a session is kept is decided when it is made", async () 
 test("[F24] NUL and half surrogate pairs of a model do not keep its answer out of Postgres", async () => {
   house.neon.control({ mode: "down" });
   const { session_id } = await say("Odd characters");
-  await house.querySession(session_id, "UPDATE messages SET content = 'a' || char(0) || 'b' WHERE seq = 2");
+  await change(session_id, "UPDATE messages SET content = 'a' || char(0) || 'b' WHERE seq = 2");
   house.neon.control({ mode: "up" });
   const rows = await untilRows(house, 2, "select content from messages where session_id = $1 order by seq", session_id);
   expect(rows[1]).toEqual({ content: "a\ufffdb" });
