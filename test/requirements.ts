@@ -317,6 +317,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "dev/stack.ts",
     text: "A local run serves a stand-in for what is not configured, and the real service for what is.",
   },
+  "TOOL-4": {
+    source: "architecture",
+    text: "What the tools of a turn give is bounded; what was left out is never cached.",
+  },
   "INSTALL-1": {
     source: "package.json: predev, pretest, precheck",
     text: "A first command installs the dependencies itself; a current install costs nothing and prints nothing.",

@@ -48,7 +48,7 @@ export async function runToolRound(run: TurnRun, input: RoundInput): Promise<Rou
     emit.save();
   }
   const cached = await readCached(run, input);
-  const room = createRoom(input.usedBytes);
+  const hasRoom = createRoom(input.usedBytes);
   const entries: CacheEntry<"mcp">[] = [];
   const results = await mapBounded(calls, MAX_PARALLEL, async (call, at) => {
     const settled = input.settled?.get(call.id);
@@ -56,7 +56,8 @@ export async function runToolRound(run: TurnRun, input: RoundInput): Promise<Rou
     const again = input.settled !== undefined && !mayRepeat(call, request);
     const rejected = rejection(call, input.decisions);
     const whole = rejected ?? (again ? UNKNOWN : (cached.get(call.id) ?? (await settle(run, call, at))));
-    const outcome = { ...whole, content: room.fit(whole.content) };
+    // A failure, so that neither it nor an answer made from it is kept for others.
+    const outcome = hasRoom(whole.content) ? whole : LEFT_OUT;
     const slot = toolSlot(call, request, deps);
     if (slot !== undefined && outcome.ok && !cached.has(call.id)) {
       entries.push({ slot, value: { ok: true, content: outcome.content } });
@@ -70,7 +71,7 @@ export async function runToolRound(run: TurnRun, input: RoundInput): Promise<Rou
   });
   const ran = calls.map((call) => {
     const args = argumentsOf(call);
-    return { id: call.id, name: call.name, arguments: room.has(args) ? args : {} };
+    return { id: call.id, name: call.name, arguments: hasRoom(args) ? args : {} };
   });
   return {
     round: { content, calls: ran, results },
@@ -88,15 +89,17 @@ function rejection(call: RequestedCall, decisions: Decision[]): ToolOutcome | un
 /** A turn's calls and results are kept in the row of its answer, which holds 2 MB: together they may take this much as JSON. */
 const MAX_ROUNDS_BYTES = 512 * 1024;
 
-function createRoom(usedBytes: number): { fit(content: string): string; has(value: unknown): boolean } {
+const LEFT_OUT: ToolOutcome = { ok: false, content: "left out: the tools of this turn gave too much" };
+
+/** Takes the room of each value that still fits. */
+function createRoom(usedBytes: number): (value: unknown) => boolean {
   let leftBytes = MAX_ROUNDS_BYTES - usedBytes;
-  const has = (value: unknown): boolean => {
+  return (value) => {
     const bytes = jsonBytes(value);
     if (bytes > leftBytes) return false;
     leftBytes -= bytes;
     return true;
   };
-  return { has, fit: (content) => (has(content) ? content : "[left out: the tools of this turn gave too much]") };
 }
 
 /** How much a value takes in the row. */

@@ -1,0 +1,62 @@
+import { expect, test } from "vitest";
+import type { ToolDefinition } from "../../../contracts/tools.ts";
+import { createCache } from "../cache/cache.ts";
+import { runToolRound } from "./tool-round.ts";
+import type { TurnRun } from "./turn.ts";
+
+const never = () => Promise.reject(new Error("not asked for"));
+const TOOL: ToolDefinition = {
+  ...{ name: "big", description: "", inputSchema: {}, readOnly: true, idempotent: true, private: false, cost: "free" },
+};
+
+/** A run whose one tool answers every call with this text. */
+function runWith(content: string): TurnRun {
+  const cache = createCache({
+    redis: undefined,
+    ttlSeconds: { llm: 1, intent: 1, mcp: 1 },
+    now: () => 0,
+    random: () => 0,
+  });
+  return {
+    request: {
+      ...{
+        turnId: "t",
+        sessionId: "s",
+        messageId: "m",
+        userId: "u",
+        requestId: "r",
+        model: "demo",
+        modelType: "openai",
+      },
+      ...{ temperature: undefined, maxTokens: undefined, responseFormat: undefined, context: [], firstTurn: true },
+      tools: { version: "1", tools: [TOOL] },
+      askFirst: [],
+      cache: { read: true, write: true, onlyIfCached: false, userScope: false, ttlSeconds: undefined },
+    },
+    deps: {
+      llm: { stream: never, generate: never, models: never, health: never },
+      tools: { list: never, call: () => Promise.resolve({ ok: true, content }) },
+      ...{ cache, policy: [], stallTimeoutMs: 1_000, log: () => {}, now: () => 0, newCallId: () => "id" },
+      saver: () => {
+        throw new Error("nothing asks first");
+      },
+    },
+    emit: { append: () => {}, text: () => {}, save: () => {} },
+    approver: { ask: never },
+    signal: new AbortController().signal,
+  };
+}
+
+test("[TOOL-4] results that a turn has no room for are left out, and neither they nor the answer are kept for others", async () => {
+  const calls = ["a", "b"].map((id) => ({ id, name: "big", arguments: { id } }));
+  const input = { content: "", calls, decisions: [], fromCache: false, usedBytes: 0, settled: undefined };
+  const small = await runToolRound(runWith("x".repeat(1_000)), input);
+  expect([small.round.results.map(({ ok }) => ok), small.entries.length, small.shareable]).toEqual([
+    [true, true],
+    2,
+    true,
+  ]);
+  const big = await runToolRound(runWith("x".repeat(300_000)), input);
+  expect([big.round.results.map(({ ok }) => ok), big.entries.length, big.shareable]).toEqual([[true, false], 1, false]);
+  expect(JSON.stringify(big.round).length).toBeLessThan(600_000);
+});
