@@ -101,3 +101,7 @@ export const HistoryHealth = z.strictObject({
   dead_letters: z.int().nullable(),
 });
 export type HistoryHealth = z.infer<typeof HistoryHealth>;
+
+/** A session that was deleted; `erased` false: Postgres is away, and what is there goes when it is back. */
+export const ErasedSession = z.strictObject({ session_id: z.uuidv7(), erased: z.boolean() });
+export type ErasedSession = z.infer<typeof ErasedSession>;
