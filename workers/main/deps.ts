@@ -76,6 +76,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
     newId: makeId,
     random: Math.random,
     history: makeHistory(config),
+    prices: config.MODEL_PRICES ?? {},
     contextTokens: config.CONTEXT_TOKENS,
     keepAliveMs: config.KEEP_ALIVE_MS,
     turnLogMs: config.TURN_LOG_SECONDS * 1_000,

@@ -18,6 +18,8 @@ export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z
   description?: string;
   /** `open`: anyone. `user`: whoever has a valid credential. `admin`: the role as well. */
   access: "open" | "user" | "admin";
+  /** Of a path with `{user_id}`: who may name another user than oneself. Anyone else's looks like a missing one. */
+  others?: "admin" | "nobody";
   params?: P;
   /** Strict; every value is text. */
   query?: Q;

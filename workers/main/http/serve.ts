@@ -26,10 +26,16 @@ async function answer(route: Route, context: Context<AppContext>, authenticate: 
   const user = route.access === "open" ? undefined : await authenticate(req.header("authorization"));
   if (route.access === "admin" && user?.role !== "admin") throw new AppError("forbidden", "this needs the admin role");
   const params = checkShape(req.param(), route.params ?? Nothing);
+  if (route.others !== undefined) requireSelf(req.param("user_id"), user, route.others);
   const query = checkShape(readQuery(req.url), route.query ?? Nothing);
   const body = await readBody(req.raw, route);
   // An open route's handler is not given a user, by its type.
   return route.handle({ params, query, body, requestId: context.var.requestId, raw: req.raw, user: user as User });
+}
+
+function requireSelf(userId: string | undefined, user: User | undefined, others: "admin" | "nobody"): void {
+  if (userId === user?.id || (others === "admin" && user?.role === "admin")) return;
+  throw new AppError("not_found", "there is no such user");
 }
 
 function readBody(raw: Request, { body }: Route): Promise<unknown> {

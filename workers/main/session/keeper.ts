@@ -3,6 +3,7 @@
  * watches. State: that turn. A turn that an earlier life of the object left unended is taken up again or ended, once.
  */
 import type { HistoryStore } from "../../../contracts/history.ts";
+import type { ModelPrices } from "../../../contracts/prices.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { AnswerOptions } from "../../../contracts/session.ts";
 import type { ToolList, ToolServer } from "../../../contracts/tools.ts";
@@ -25,6 +26,7 @@ export interface SessionDeps {
   tools: ToolServer;
   cache: Pick<Cache, "write">;
   history: HistoryStore;
+  prices: ModelPrices;
   log: Log;
   now: () => number;
   newId: () => string;
