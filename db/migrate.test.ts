@@ -31,13 +31,13 @@ async function addMigration(file: string, up: string, down = "select 1"): Promis
 }
 
 describe("the files", () => {
-  test("describe the same schema as db/schema.ts", async () => {
+  test("[DB-3] describe the same schema as db/schema.ts", async () => {
     expect(await findDrift()).toEqual([]);
     await addMigration("0002_more", "alter table users add column nick text");
-    expect(await findDrift(folder)).toContain("only in migrations: column users.nick at 10: text default -");
+    expect(await findDrift(folder)).toContain("only in migrations: column users.nick: text default -");
   }, 120_000);
 
-  test("are refused with a gap, a missing half or a stray file", async () => {
+  test("[DB-2] are refused with a gap, a missing half or a stray file", async () => {
     await addMigration("0003_gap", "select 1");
     await expect(readMigrations(folder)).rejects.toThrow("should have number 2");
     await rm(join(folder, "0003_gap.up.sql"));
@@ -65,7 +65,7 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
     });
     afterAll(() => neon.close());
 
-    test("up applies all once, down takes the last back, up again gives the identical schema", async () => {
+    test("[F25] up applies all once, down takes the last back, up again gives the identical schema", async () => {
       expect(await dump()).toEqual([]);
       expect(versions(await migrate(sql, "up", { folder }))).toEqual([1]);
       const first = await dump();
@@ -80,8 +80,9 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       expect(await dump()).toEqual(first);
     });
 
-    test("all migrations go up, down one by one, and up again to the identical schema", async () => {
+    test("[F25] all migrations go up, down one by one, and up again to the identical schema", async () => {
       const all = versions(await migrate(sql, "up"));
+      expect(all.length).toBeGreaterThan(1);
       const whole = await dump();
       for (const version of all.toReversed()) expect(versions(await migrate(sql, "down"))).toEqual([version]);
       expect(await dump()).toEqual([]);
@@ -89,7 +90,7 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       expect(await dump()).toEqual(whole);
     });
 
-    test("every further migration goes down to the schema before it", async () => {
+    test("[F25] every further migration goes down to the schema before it", async () => {
       await migrate(sql, "up", { folder });
       const first = await dump();
       await addMigration(
@@ -103,7 +104,7 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       expect(await dump()).toEqual(first);
     });
 
-    test("status tells what is applied and what is pending; a dry run changes nothing", async () => {
+    test("[DB-5] status tells what is applied and what is pending; a dry run changes nothing", async () => {
       expect(versions(await migrate(sql, "up", { folder, dryRun: true }))).toEqual([1]);
       expect(await status(sql, folder)).toEqual([{ version: 1, name: "initial", appliedAt: null }]);
       await migrate(sql, "up", { folder });
@@ -113,7 +114,7 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       ]);
     });
 
-    test("deployers that race apply and take back each migration once", async () => {
+    test("[F25] deployers that race apply and take back each migration once", async () => {
       await addMigration("0002_more", "create table more (id int)", "drop table more");
       const race = (direction: "up" | "down") =>
         Promise.all(Array.from({ length: 5 }, () => migrate(sql, direction, { folder })));
@@ -125,7 +126,7 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       expect(await dump()).toContain("relation r more");
     });
 
-    test("deployers that race to take one back take back no other", async () => {
+    test("[F25] deployers that race to take one back take back no other", async () => {
       await addMigration("0002_more", "create table more (id int)", "drop table more");
       await migrate(sql, "up", { folder });
       const journal = await sql`select version from schema_migrations`;
@@ -146,7 +147,7 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       expect(await sql`select version from schema_migrations`).toEqual([{ version: 1 }]);
     });
 
-    test("a migration that fails half-way changes nothing, and says what to do", async () => {
+    test("[F25] a migration that fails half-way changes nothing, and says what to do", async () => {
       await addMigration("0002_bad", "create table half (id int)\n--> statement-breakpoint\nselect no_such_function()");
       await expect(migrate(sql, "up", { folder })).rejects.toThrow(
         /Migration 2 \(bad\) failed and changed nothing: .* \[42883\]\. Mend the file/,
@@ -155,7 +156,7 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       expect(await dump()).not.toContain("relation r half");
     });
 
-    test("an answer lost on the way: told as unknown, and running again is safe", async () => {
+    test("[F25] an answer lost on the way: told as unknown, and running again is safe", async () => {
       await migrate(sql, "up", { folder });
       await migrate(sql, "down", { folder });
       const lossy = Object.assign((...args: Parameters<Sql>) => sql(...args), sql, {
@@ -169,7 +170,7 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       expect(await status(sql, folder)).toMatchObject([{ version: 1, appliedAt: expect.any(String) }]);
     });
 
-    test("an edited file, unknown rows and a gap in the journal are refused", async () => {
+    test("[DB-2] an edited file, unknown rows and a gap in the journal are refused", async () => {
       await migrate(sql, "up", { folder });
       await appendFile(join(folder, "0001_initial.up.sql"), "\n-- later thought\n");
       for (const direction of ["up", "down"] as const) {
@@ -185,7 +186,7 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       await expect(status(sql, folder)).rejects.toThrow("gap before 2 (future)");
     });
 
-    test("the command line: dry run, up, status, check, down, and its exit codes", async () => {
+    test("[DB-5] the command line: dry run, up, status, check, down, and its exit codes", async () => {
       const run = async (...args: string[]) => {
         const lines: string[] = [];
         return { code: await main(args, (line) => lines.push(line)), text: lines.join("\n") };

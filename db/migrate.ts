@@ -159,7 +159,8 @@ async function check(states: MigrationState[], print: (line: string) => void): P
   const { findDrift } = await import("./drift.ts");
   const drift = await findDrift();
   for (const line of drift) print(line);
-  if (drift.length > 0) print("db/schema.ts and db/migrations/ differ: write a migration, or correct db/schema.ts.");
+  if (drift.length > 0)
+    print('db/schema.ts and db/migrations/ differ: draft a migration with "npm run db:new -- <name>", or mend them.');
   const pending = states.filter(({ appliedAt }) => appliedAt === null).length;
   if (pending > 0) print(`${pending} pending: run "node db/migrate.ts up".`);
   return drift.length + pending === 0 ? 0 : 1;
