@@ -3,7 +3,18 @@ import { appendFile, cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { sql as raw } from "drizzle-orm";
-import { bigint, check, customType, index, pgTable, primaryKey, text, uniqueIndex, uuid } from "drizzle-orm/pg-core";
+import {
+  bigint,
+  check,
+  customType,
+  index,
+  integer,
+  pgTable,
+  primaryKey,
+  text,
+  uniqueIndex,
+  uuid,
+} from "drizzle-orm/pg-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { DATABASE_URL, NEON_BACKENDS } from "../dev/stand-ins/neon/backends.ts";
 import type { StandIn } from "../dev/stand-ins/serve.ts";
@@ -142,6 +153,18 @@ test("[DB-3] a down that does not take its up back, and SQL that fails, are told
   expect(await findDrift(folder, BEFORE)).toContain("down 1 (first) leaves behind: relation r owners");
   await writeFile(join(folder, down), "drop table nots");
   expect(await findDrift(folder, BEFORE)).toEqual(['down 1 (first) fails: table "nots" does not exist']);
+}, 60_000);
+
+test("[DB-3] a draft that is wrong is written, and told to be wrong", async () => {
+  const counter = (column: ReturnType<typeof integer> | ReturnType<typeof bigint>) => ({
+    counters: pgTable("counters", { n: column }),
+  });
+  await draftMigration("first", { folder, schema: counter(integer("n").default(0)) });
+  // drizzle-kit leaves out a default of 0 where the type changes with it.
+  const { code, text: told } = await run(counter(bigint("n", { mode: "number" }).default(7)), "second");
+  expect({ code, files: (await list()).length }).toEqual({ code: 0, files: 6 });
+  expect(told).toContain("down 2 (second) does not bring back: column counters.n: integer default 0");
+  expect(told).toContain("with the differences above");
 }, 60_000);
 
 test("[DB-3] what drizzle-kit cannot declare is written by hand, and has to be taken back", async () => {
