@@ -56,8 +56,9 @@ If something was renamed, run the command in a terminal and answer for up and do
 const USAGE = "Usage: npm run db:new -- <name>, for example: npm run db:new -- message_search";
 
 const ADVICE = `Read all of it before you commit, and mend it by hand:
-- drizzle-kit does not write extensions, functions, triggers or changes of data, and renders some expressions of indexes wrongly.
-- What "up" drops comes back empty with "down", a column at the end of its table. The try knew no rows: NOT NULL without a
+- drizzle-kit does not write extensions, functions, triggers or changes of data. What it makes of an expression in an index or
+  a check the trial cannot judge: both sides are drizzle-kit's.
+- What "up" drops comes back empty with "down", a column at the end of its table. The trial had no rows: NOT NULL without a
   default fails on a table that has some.
 - The Workers of before run on the new schema until they are replaced: drop what they use in a later migration.
 - The snapshot stays as it is. To draft again, remove the three files first.`;

@@ -202,16 +202,17 @@ export function readAddress(vars: NodeJS.Dict<string>): MigrationAddress | undef
 }
 
 /** Never the driver's words where they could hold the connection string. */
-function explain(error: unknown): string {
+export function explain(error: unknown): string {
   if (error instanceof MigrationError) return error.message;
   if (error instanceof NeonDbError)
     return `The database did not answer (${readDbFault(error).reason}). Check DATABASE_URL, then run the same command again.`;
-  return `${error instanceof Error ? error.message : String(error)}\n${USAGE}`;
+  return error instanceof Error ? error.message : String(error);
 }
 
 if (import.meta.main) {
   process.exitCode = await main(process.argv.slice(2), console.log).catch((error: unknown) => {
     console.error(explain(error));
+    if (!(error instanceof MigrationError || error instanceof NeonDbError)) console.error(USAGE);
     return 1;
   });
 }

@@ -393,6 +393,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/decisions/0016",
     text: "A drafted migration leads to db/schema.ts and its down back; what is off is told; the newest snapshot is that of db/schema.ts.",
   },
+  "DB-4": {
+    source: "README: Deployed",
+    text: "A deployment applies the migrations before it deploys mcp, llm-agent and main, and stops at the first failure saying what is done.",
+  },
   "DB-5": {
     source: "README: Commands",
     text: "db:status, db:check and a dry run tell what is applied, pending or off, and change nothing; both addresses of a database come from one place.",
