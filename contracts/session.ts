@@ -3,6 +3,7 @@
  * Pure types: both ends are ours and of one version.
  */
 import type { Decision } from "./approvals.ts";
+import type { CachedRoute } from "./cache.ts";
 import type { ChatRequest, ModelType } from "./chat.ts";
 
 /** A chat request with everything decided: preferences and defaults are filled in. */
@@ -43,6 +44,8 @@ export interface StartTurn extends Asker {
   create: boolean;
   /** How to answer: the events as they come, or one reply at the end. */
   view: "stream" | "json";
+  /** What its cache entries are said to come from. */
+  route: CachedRoute;
   branch: Branch;
   chat: ResolvedChat;
   idempotency?: Idempotency | undefined;

@@ -13,6 +13,7 @@ import type { Log } from "../../contracts/log.ts";
 import type { ResolvedChat } from "../../contracts/session.ts";
 import type { AppDeps } from "./app.ts";
 import { createTurnRunner } from "./chat/turn.ts";
+import { createCacheAdmin } from "./cache/admin.ts";
 import { createCache } from "./cache/cache.ts";
 import { createRedisStore, type RedisStore } from "./cache/redis.ts";
 import { type Config, readConfig } from "./env.ts";
@@ -57,8 +58,14 @@ export function makeAppDeps(env: Env): AppDeps {
 export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDeps {
   const config = readConfig({ ...env });
   const { CACHE_LLM_TTL: llm, CACHE_INTENT_TTL: intent, CACHE_MCP_TTL: mcp } = config;
-  const redis = config.CACHE_ENABLED === "true" ? makeRedis(config) : undefined;
-  const cache = createCache({ redis, ttlSeconds: { llm, intent, mcp }, now, random: Math.random });
+  const redis = makeRedis(config);
+  const enabled = config.CACHE_ENABLED === "true";
+  const cache = createCache({
+    redis: enabled ? redis : undefined,
+    ttlSeconds: { llm, intent, mcp },
+    now,
+    random: Math.random,
+  });
   const tools = createMcpToolServer({
     fetch: (url, init) => env.MCP.fetch(url, init),
     now,
@@ -73,6 +80,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
   });
   return {
     ...{ turns, cache, tools, now, log },
+    purge: createCacheAdmin({ redis, log }).purge,
     newId: makeId,
     random: Math.random,
     history: makeHistory(config),
@@ -103,8 +111,9 @@ function llmAgent(env: Env): LlmAgent {
   return env.LLM_AGENT as unknown as LlmAgent;
 }
 
-function makeRedis({ UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token }: Config): RedisStore | undefined {
-  return url !== undefined && token !== undefined ? createRedisStore({ url, token }) : undefined;
+function makeRedis(config: Config): RedisStore | undefined {
+  const { UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token, CACHE_READ_TIMEOUT_MS: readTimeoutMs } = config;
+  return url !== undefined && token !== undefined ? createRedisStore({ url, token, readTimeoutMs }) : undefined;
 }
 
 function makeHistory({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): HistoryStore {

@@ -44,7 +44,10 @@ export function chatRoutes(deps: ChatRoutesDeps) {
       const request = { ...options, cache, prompt: "again", session_id: sessionId };
       const branch = { kind: "regenerate", messageId } as const;
       const view = stream ? "stream" : "json";
-      return start(deps, callOf(context.req, context.var), { request, branch, view, body: { messageId, options } });
+      return start(deps, callOf(context.req, context.var), {
+        ...{ request, branch, view, body: { messageId, options } },
+        route: branch.kind,
+      });
     })
     .post("/sessions/:session_id/edit", async (context) => {
       const { message_id: messageId, stream, ...options } = await readJson(context.req.raw, EditRequest);
@@ -52,7 +55,10 @@ export function chatRoutes(deps: ChatRoutesDeps) {
       const request = { ...options, session_id: sessionId };
       const branch = { kind: "edit", messageId } as const;
       const view = stream ? "stream" : "json";
-      return start(deps, callOf(context.req, context.var), { request, branch, view, body: { messageId, options } });
+      return start(deps, callOf(context.req, context.var), {
+        ...{ request, branch, view, body: { messageId, options } },
+        route: branch.kind,
+      });
     })
     .get("/turns/:turn_id", (context) => inspect(send, callOf(context.req, context.var), context.req.param("turn_id")))
     .post("/turns/:turn_id/cancel", (context) =>
@@ -91,18 +97,26 @@ export function callOf(
 
 async function chat(deps: ChatRoutesDeps, call: Call, view: StartTurn["view"]): Promise<Response> {
   const request = await readJson(call.raw, ChatRequest);
-  return start(deps, call, { request, view, branch: { kind: "end" }, body: request });
+  return start(deps, call, {
+    ...{ request, view, branch: { kind: "end" }, body: request },
+    route: view === "stream" ? "chat-stream" : "chat",
+  });
 }
 
 interface Start {
   request: ChatRequest;
   view: StartTurn["view"];
+  route: StartTurn["route"];
   branch: Branch;
   /** What an idempotency key is bound to. */
   body: unknown;
 }
 
-async function start(deps: ChatRoutesDeps, call: Call, { request, view, branch, body }: Start): Promise<Response> {
+async function start(
+  deps: ChatRoutesDeps,
+  call: Call,
+  { request, view, route, branch, body }: Start,
+): Promise<Response> {
   const { userId, requestId } = call;
   const idempotency = readIdempotency({ userId, route: call.path, key: call.key, body });
   const own = request.session_id;
@@ -110,7 +124,7 @@ async function start(deps: ChatRoutesDeps, call: Call, { request, view, branch, 
   const sessionId = own ?? newSessionId(deps, idempotency);
   const chatToStart = deps.resolve(request);
   return deps.send(sessionId, {
-    ...{ kind: "start", sessionId, create: own === undefined, view, branch, chat: chatToStart },
+    ...{ kind: "start", sessionId, create: own === undefined, view, route, branch, chat: chatToStart },
     ...{ userId, requestId, idempotency },
   });
 }

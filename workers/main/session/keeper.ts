@@ -6,6 +6,7 @@ import type { HistoryStore } from "../../../contracts/history.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { AnswerOptions } from "../../../contracts/session.ts";
 import type { ToolList, ToolServer } from "../../../contracts/tools.ts";
+import type { CacheAdmin } from "../cache/admin.ts";
 import type { Cache } from "../cache/cache.ts";
 import type { StopReason, TurnRunner } from "../chat/turn.ts";
 import { deleteCheckpoints, hasTables as hasCheckpoints } from "./checkpoints.ts";
@@ -24,6 +25,7 @@ export interface SessionDeps {
   turns: TurnRunner;
   tools: ToolServer;
   cache: Pick<Cache, "write">;
+  purge: CacheAdmin["purge"];
   history: HistoryStore;
   log: Log;
   now: () => number;
@@ -127,11 +129,11 @@ export class TurnKeeper {
   }
 
   async #seeThrough(live: LiveTurn, session: Session): Promise<void> {
-    const { outcome, entries } = await live.ended;
+    const { outcome, keep } = await live.ended;
     this.#live = undefined;
     this.#deps.log(turnLine(live, outcome, this.#deps.now()));
     await Promise.all([
-      entries.length > 0 && this.#deps.cache.write(entries),
+      this.#deps.cache.write(keep),
       session.stored ? this.#drain.run() : this.#state.storage.setAlarm(this.#deps.now() + this.#deps.turnLogMs),
     ]);
   }

@@ -3,6 +3,7 @@
  * is durable until the answer is; a row that says so in an object that has just started belongs to a turn that was cut.
  */
 import type { Approval } from "../../../contracts/approvals.ts";
+import type { CachedRoute } from "../../../contracts/cache.ts";
 import type { CacheVerdict, FinishReason, Usage } from "../../../contracts/chat.ts";
 import type { Failure } from "../../../contracts/errors.ts";
 import { newTurnId } from "../../../contracts/ids.ts";
@@ -14,6 +15,8 @@ export interface TurnPlan {
   /** Of the answer to come. */
   messageId: string;
   requestId: string;
+  /** Left out by an earlier version of this code. */
+  route?: CachedRoute;
   chat: AnswerOptions;
   /** The message that is answered. */
   parentSeq: number;
@@ -61,7 +64,8 @@ export function toPlan(command: StartTurn, branch: BranchPoint, messageId: strin
     ...(cache !== undefined && { cache }),
   };
   const firstTurn = branch.leafSeq === null && branch.said.length === 1;
-  return { messageId, requestId: command.requestId, chat: { ...command.chat, request }, firstTurn };
+  const { requestId, route } = command;
+  return { messageId, requestId, route, chat: { ...command.chat, request }, firstTurn };
 }
 
 /** A turn's id is its time: no two turns of a session share a millisecond. */
