@@ -3,6 +3,7 @@
  * A five-line fake satisfies `HistoryStore`. Times are milliseconds since 1970, ids UUIDs.
  */
 import * as z from "zod";
+import type { CacheVerdict } from "./chat.ts";
 import type { Result } from "./errors.ts";
 
 export const MESSAGE_ROLES = ["system", "user", "assistant", "tool"] as const;
@@ -32,7 +33,13 @@ export interface MessageRow {
   role: MessageRole;
   content: string;
   status: MessageStatus;
+  /** What it cost: 0 for a user's message and for an answer from the cache. */
   tokensUsed: number;
+  promptTokens: number;
+  completionTokens: number;
+  /** null: no price is known. Of an answer from the cache: what is saved. */
+  costUsd: number | null;
+  cache: CacheVerdict | null;
   modelUsed: string | null;
   provider: string | null;
   mcpToolsUsed: string[];
@@ -101,3 +108,7 @@ export const HistoryHealth = z.strictObject({
   dead_letters: z.int().nullable(),
 });
 export type HistoryHealth = z.infer<typeof HistoryHealth>;
+
+/** A session that was deleted; `erased` false: Postgres is away, and what is there goes when it is back. */
+export const ErasedSession = z.strictObject({ session_id: z.uuidv7(), erased: z.boolean() });
+export type ErasedSession = z.infer<typeof ErasedSession>;

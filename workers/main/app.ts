@@ -9,17 +9,23 @@ import type { Log } from "../../contracts/log.ts";
 import type { AppContext } from "./http/context.ts";
 import { respondToErrors, respondToFailure } from "./http/errors.ts";
 import { logRequests } from "./http/request-log.ts";
+import type { Route } from "./http/route.ts";
+import { type Authenticate, serveRoutes } from "./http/serve.ts";
 import { chatRoutes, type ChatRoutesDeps } from "./routes/chat.ts";
-import { healthRoutes, type Probe } from "./routes/health.ts";
+import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
 import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
 
-export interface AppDeps extends ChatRoutesDeps, HistoryRoutesDeps, McpRoutesDeps {
-  probes: Probe[];
-  /** Settings that are missing or malformed. */
-  problems: string[];
-  now: () => number;
+export interface RoutesDeps extends ChatRoutesDeps, HealthRoutesDeps, HistoryRoutesDeps, McpRoutesDeps {}
+
+export interface AppDeps extends RoutesDeps {
+  authenticate: Authenticate;
   log: Log;
+}
+
+/** Every route of the API. */
+export function allRoutes(deps: RoutesDeps): Route[] {
+  return [...healthRoutes(deps), ...chatRoutes(deps), ...historyRoutes(deps), ...mcpRoutes(deps)];
 }
 
 /** Nothing of the API is for a shared cache. */
@@ -46,10 +52,7 @@ export function createApp(deps: AppDeps): Hono<AppContext> {
       },
     }),
   );
-  app.route("/health", healthRoutes(deps));
-  app.route("/chat", chatRoutes(deps));
-  app.route("/history", historyRoutes(deps));
-  app.route("/mcp", mcpRoutes(deps));
+  serveRoutes(app, allRoutes(deps), deps.authenticate);
   app.notFound((context) => respondToFailure({ code: "not_found", message: "there is no such route" }, context));
   app.onError(respondToErrors(deps.log));
   return app;

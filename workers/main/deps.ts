@@ -18,7 +18,7 @@ import { createCache } from "./cache/cache.ts";
 import { createRedisStore, type RedisStore } from "./cache/redis.ts";
 import { type Config, readConfig } from "./env.ts";
 import { createHistoryStore } from "./history/store.ts";
-import { requireUser } from "./http/auth.ts";
+import { createAuthenticator } from "./http/auth.ts";
 import type { Probe, Status } from "./routes/health.ts";
 import { createSessionClient } from "./session/client.ts";
 import type { SessionDeps } from "./session/keeper.ts";
@@ -44,7 +44,7 @@ export function makeAppDeps(env: Env): AppDeps {
   const config = readConfig({ ...env });
   return {
     ...{ now, log, newId: makeId },
-    requireUser: requireUser(config.SECRET_KEY),
+    authenticate: createAuthenticator(config.SECRET_KEY),
     resolve: (request) => resolveChat(request, config),
     send: createSessionClient(env.SESSIONS),
     forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
@@ -84,6 +84,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
     newId: makeId,
     random: Math.random,
     history: makeHistory(config),
+    prices: config.MODEL_PRICES ?? {},
     contextTokens: config.CONTEXT_TOKENS,
     keepAliveMs: config.KEEP_ALIVE_MS,
     turnLogMs: config.TURN_LOG_SECONDS * 1_000,

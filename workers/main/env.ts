@@ -5,6 +5,7 @@
 import * as z from "zod";
 import { PolicyRule } from "../../contracts/approvals.ts";
 import { ModelType } from "../../contracts/chat.ts";
+import { ModelPrices } from "../../contracts/prices.ts";
 
 /** An empty line of .dev.vars counts as missing. */
 const optional = <T extends z.ZodType>(schema: T) =>
@@ -35,6 +36,8 @@ const Settings = z.object({
   TEMPERATURE: optional(z.coerce.number().min(0).max(2)),
   MAX_TOKENS: optional(z.coerce.number().int().min(1)),
   CONTEXT_TOKENS: positiveInt(8_000),
+  /** What models cost, for statistics. */
+  MODEL_PRICES: optional(z.string().transform(parseJson).pipe(ModelPrices)),
   CACHE_ENABLED: withFallback(z.enum(["true", "false"]), "true"),
   CACHE_LLM_TTL: positiveInt(3_600),
   CACHE_MCP_TTL: positiveInt(1_800),

@@ -96,7 +96,7 @@ async function writeBatch(db: Db, { session, messages: rows }: HistoryBatch): Pr
     saveSession,
     db
       .insert(messages)
-      .values(rows.map((row) => toMessage(session.id, row)))
+      .values(rows.map((row) => toMessage(session, row)))
       .onConflictDoNothing()
       .returning({ id: messages.id }),
     db
@@ -135,6 +135,6 @@ function upsertSession(db: Db, session: SessionRow) {
     });
 }
 
-function toMessage(sessionId: string, { createdAtMs, ...row }: MessageRow): typeof messages.$inferInsert {
-  return { ...row, sessionId, createdAt: new Date(createdAtMs) };
+function toMessage({ id, userId }: SessionRow, { createdAtMs, ...row }: MessageRow): typeof messages.$inferInsert {
+  return { ...row, sessionId: id, userId, createdAt: new Date(createdAtMs) };
 }

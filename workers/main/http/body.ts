@@ -16,7 +16,18 @@ export async function readJson<T extends z.ZodType>(
   maxBytes = MAX_BODY_BYTES,
 ): Promise<z.infer<T>> {
   checkMediaType(request);
-  return parse(decode(await readBytes(request, maxBytes)), schema);
+  const value = decode(await readBytes(request, maxBytes));
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new AppError("invalid_json", "the body must be a JSON object");
+  }
+  return checkShape(value, schema);
+}
+
+/** For a route that takes no body: an empty one is none. */
+export async function refuseBody(request: Request): Promise<undefined> {
+  if (request.body === null) return;
+  const bytes = await readBytes(request, MAX_BODY_BYTES);
+  if (bytes.byteLength > 0) throw new AppError("invalid_request", "this route takes no body");
 }
 
 function checkMediaType(request: Request): void {
@@ -62,10 +73,8 @@ function decode(bytes: Uint8Array): unknown {
   }
 }
 
-function parse<T extends z.ZodType>(value: unknown, schema: T): z.infer<T> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new AppError("invalid_json", "the body must be a JSON object");
-  }
+/** The value as its schema makes it; else an error that names what does not fit, never the value. */
+export function checkShape<T extends z.ZodType>(value: unknown, schema: T): z.infer<T> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const issues = parsed.error.issues

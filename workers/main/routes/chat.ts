@@ -2,23 +2,20 @@
  * /chat: turns as JSON or as a stream, watching, stopping and branching them. A turn itself runs in its session's object;
  * these routes say who asks for what and hand the object's answer on.
  */
-import { Hono, type MiddlewareHandler } from "hono";
 import * as z from "zod";
 import { ApprovalsRequest } from "../../../contracts/approvals.ts";
-import { ChatRequest, EditRequest, RegenerateRequest } from "../../../contracts/chat.ts";
-import { AppError } from "../../../contracts/errors.ts";
+import { ChatReply, ChatRequest, EditRequest, RegenerateRequest, TurnView } from "../../../contracts/chat.ts";
+import { AppError, type ErrorCode } from "../../../contracts/errors.ts";
 import { newId } from "../../../contracts/ids.ts";
+import { SessionPath, TurnPath } from "../../../contracts/params.ts";
 import type { Branch, Idempotency, ResolvedChat, SessionCommand, StartTurn } from "../../../contracts/session.ts";
-import { readJson } from "../http/body.ts";
-import type { AppContext } from "../http/context.ts";
 import { bytesOfKey, readIdempotency } from "../http/idempotency.ts";
-import { parseId } from "../http/params.ts";
+import { type Call, type Route, route } from "../http/route.ts";
 
 /** Sends a command to the object that holds a session or turn of this id. */
 export type SendToSession = (sessionOrTurnId: string, command: SessionCommand) => Promise<Response>;
 
 export interface ChatRoutesDeps {
-  requireUser: MiddlewareHandler<AppContext>;
   /** Fills in what a request leaves out. */
   resolve(request: ChatRequest): ResolvedChat;
   send: SendToSession;
@@ -27,80 +24,148 @@ export interface ChatRoutesDeps {
 }
 
 const EventNumber = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const Health = z.strictObject({ status: z.literal("healthy") });
+const KEY_HEADER = {
+  "Idempotency-Key":
+    "1 to 255 printable ASCII characters; a retry with the same key and body shows the first one's turn",
+};
+/** What can go wrong with a turn, from its request to the provider. */
+const TURN_FAILS: ErrorCode[] = [
+  ...(["not_found", "conflict", "turn_in_progress", "idempotency_mismatch", "model_not_found"] as const),
+  ...(["context_length_exceeded", "turn_expired", "session_deleted", "cancelled", "rate_limited"] as const),
+  ...(["upstream_error", "upstream_auth", "upstream_truncated", "tool_loop_limit", "overloaded"] as const),
+  ...(["interrupted", "upstream_timeout", "cache_miss"] as const),
+];
+const JSON_TURN = { 200: ChatReply, 202: TurnView } as const;
 
-export function chatRoutes(deps: ChatRoutesDeps) {
-  const { requireUser, send } = deps;
-
-  return new Hono<AppContext>()
-    .use(requireUser)
-    .get("/health", (context) => context.json({ status: "healthy" }))
-    .post("/", (context) => chat(deps, callOf(context.req, context.var), "json"))
-    .post("/stream", (context) => chat(deps, callOf(context.req, context.var), "stream"))
-    .post("/sessions/:session_id/regenerate", async (context) => {
-      const { message_id: messageId, stream, ...options } = await readJson(context.req.raw, RegenerateRequest);
-      const sessionId = parseId(context.req.param("session_id"), "session_id");
-      // From the cache it would be the same answer again.
-      const cache = options.cache ?? ({ mode: "no-cache" } as const);
-      const request = { ...options, cache, prompt: "again", session_id: sessionId };
-      const branch = { kind: "regenerate", messageId } as const;
-      const view = stream ? "stream" : "json";
-      return start(deps, callOf(context.req, context.var), {
-        ...{ request, branch, view, body: { messageId, options } },
-        route: branch.kind,
-      });
-    })
-    .post("/sessions/:session_id/edit", async (context) => {
-      const { message_id: messageId, stream, ...options } = await readJson(context.req.raw, EditRequest);
-      const sessionId = parseId(context.req.param("session_id"), "session_id");
-      const request = { ...options, session_id: sessionId };
-      const branch = { kind: "edit", messageId } as const;
-      const view = stream ? "stream" : "json";
-      return start(deps, callOf(context.req, context.var), {
-        ...{ request, branch, view, body: { messageId, options } },
-        route: branch.kind,
-      });
-    })
-    .get("/turns/:turn_id", (context) => inspect(send, callOf(context.req, context.var), context.req.param("turn_id")))
-    .post("/turns/:turn_id/cancel", (context) =>
-      inspect(send, callOf(context.req, context.var), context.req.param("turn_id"), true),
-    )
-    .post("/turns/:turn_id/approvals", async (context) => {
-      const turnId = parseId(context.req.param("turn_id"), "turn_id");
-      const { decisions } = await readJson(context.req.raw, ApprovalsRequest);
-      const { userId, requestId } = callOf(context.req, context.var);
-      return send(turnId, { kind: "approve", turnId, decisions, userId, requestId });
-    })
-    .get("/turns/:turn_id/stream", (context) => {
-      const turnId = parseId(context.req.param("turn_id"), "turn_id");
-      const after = EventNumber.safeParse(context.req.header("last-event-id") ?? context.req.query("after") ?? "0");
-      if (!after.success) throw new AppError("invalid_request", "Last-Event-ID and after must be an event's number");
-      const { userId, requestId } = callOf(context.req, context.var);
-      return send(turnId, { kind: "watch", turnId, after: after.data, userId, requestId });
-    });
+export function chatRoutes(deps: ChatRoutesDeps): Route[] {
+  return [...startRoutes(deps), ...branchRoutes(deps), ...turnRoutes(deps)];
 }
 
-/** What a handler needs of a request. */
-export interface Call {
-  raw: Request;
-  path: string;
-  key: string | undefined;
-  userId: string;
-  requestId: string;
+function startRoutes(deps: ChatRoutesDeps): Route[] {
+  const shared = { method: "POST", access: "user", body: ChatRequest, headers: KEY_HEADER, fails: TURN_FAILS } as const;
+  return [
+    route(
+      { method: "GET", path: "/chat/health", summary: "Does main run", access: "user", answers: { 200: Health } },
+      () => Response.json({ status: "healthy" }),
+    ),
+    route({ ...shared, path: "/chat", summary: "One turn, answered as JSON at its end", answers: JSON_TURN }, (call) =>
+      start(deps, call, {
+        ...{ request: call.body, view: "json", route: "chat", branch: { kind: "end" }, body: call.body },
+      }),
+    ),
+    route(
+      {
+        ...{ ...shared, path: "/chat/stream", summary: "The same turn as server-sent events" },
+        answers: { 200: "text/event-stream" },
+      },
+      (call) =>
+        start(deps, call, {
+          ...{ request: call.body, view: "stream", route: "chat-stream", branch: { kind: "end" }, body: call.body },
+        }),
+    ),
+  ];
 }
 
-export function callOf(
-  req: { raw: Request; path: string; header(name: string): string | undefined },
-  { user, requestId }: AppContext["Variables"],
-): Call {
-  return { raw: req.raw, path: req.path, key: req.header("idempotency-key"), userId: user.id, requestId };
+function branchRoutes(deps: ChatRoutesDeps): Route[] {
+  const shared = {
+    ...({ method: "POST", access: "user", params: SessionPath } as const),
+    ...{ headers: KEY_HEADER, answers: JSON_TURN, fails: TURN_FAILS },
+  };
+  return [
+    route(
+      {
+        ...{ ...shared, path: "/chat/sessions/{session_id}/regenerate", body: RegenerateRequest },
+        summary: "An answer made again, as a branch beside the first one",
+      },
+      (call) => {
+        const { message_id: messageId, stream, ...options } = call.body;
+        // From the cache it would be the same answer again.
+        const cache = options.cache ?? ({ mode: "no-cache" } as const);
+        const request = { ...options, cache, prompt: "again", session_id: call.params.session_id };
+        const view = stream ? "stream" : "json";
+        const branch = { kind: "regenerate", messageId } as const;
+        return start(deps, call, { request, branch, view, route: branch.kind, body: { messageId, options } });
+      },
+    ),
+    route(
+      {
+        ...{ ...shared, path: "/chat/sessions/{session_id}/edit", body: EditRequest },
+        summary: "A question put anew, as a branch beside the old one",
+      },
+      (call) => {
+        const { message_id: messageId, stream, ...options } = call.body;
+        const request = { ...options, session_id: call.params.session_id };
+        const view = stream ? "stream" : "json";
+        const branch = { kind: "edit", messageId } as const;
+        return start(deps, call, { request, branch, view, route: branch.kind, body: { messageId, options } });
+      },
+    ),
+  ];
 }
 
-async function chat(deps: ChatRoutesDeps, call: Call, view: StartTurn["view"]): Promise<Response> {
-  const request = await readJson(call.raw, ChatRequest);
-  return start(deps, call, {
-    ...{ request, view, branch: { kind: "end" }, body: request },
-    route: view === "stream" ? "chat-stream" : "chat",
-  });
+function turnRoutes({ send }: ChatRoutesDeps): Route[] {
+  const shared = {
+    access: "user",
+    params: TurnPath,
+    fails: ["not_found", "overloaded"] satisfies ErrorCode[],
+  } as const;
+  const inspect = (call: Call<{ turn_id: string }>, cancel: boolean): Promise<Response> => {
+    const { turn_id: turnId } = call.params;
+    return send(turnId, { kind: "inspect", turnId, cancel, ...asker(call) });
+  };
+  return [
+    route(
+      {
+        ...shared,
+        method: "GET",
+        path: "/chat/turns/{turn_id}",
+        summary: "A turn's state",
+        answers: { 200: TurnView },
+      },
+      (call) => inspect(call, false),
+    ),
+    route(
+      {
+        ...{ ...shared, method: "POST", path: "/chat/turns/{turn_id}/cancel", answers: { 200: TurnView } },
+        summary: "Stops a turn from any device, and keeps what was shown",
+      },
+      (call) => inspect(call, true),
+    ),
+    route(
+      {
+        ...{ ...shared, method: "POST", path: "/chat/turns/{turn_id}/approvals", body: ApprovalsRequest },
+        ...{ answers: { 202: TurnView }, fails: ["not_found", "conflict", "overloaded"] },
+        summary: "Decides on what a waiting turn asks",
+      },
+      (call) => {
+        const { turn_id: turnId } = call.params;
+        return send(turnId, { kind: "approve", turnId, decisions: call.body.decisions, ...asker(call) });
+      },
+    ),
+    route(
+      {
+        ...{ ...shared, method: "GET", path: "/chat/turns/{turn_id}/stream", answers: { 200: "text/event-stream" } },
+        ...{
+          query: z.strictObject({ after: z.string().optional() }),
+          fails: ["not_found", "turn_expired", "overloaded"],
+        },
+        headers: { "Last-Event-ID": "the number of the last event that was seen" },
+        summary: "Watch or resume a turn: the events after a number",
+      },
+      (call) => {
+        const { turn_id: turnId } = call.params;
+        const after = EventNumber.safeParse(call.raw.headers.get("last-event-id") ?? call.query.after ?? "0");
+        if (!after.success) throw new AppError("invalid_request", "Last-Event-ID and after must be an event's number");
+        return send(turnId, { kind: "watch", turnId, after: after.data, ...asker(call) });
+      },
+    ),
+  ];
+}
+
+/** On whose behalf a session is asked. */
+export function asker({ user, requestId }: Call): { userId: string; requestId: string } {
+  return { userId: user.id, requestId };
 }
 
 interface Start {
@@ -112,28 +177,24 @@ interface Start {
   body: unknown;
 }
 
-async function start(
-  deps: ChatRoutesDeps,
-  call: Call,
-  { request, view, route, branch, body }: Start,
-): Promise<Response> {
-  const { userId, requestId } = call;
-  const idempotency = readIdempotency({ userId, route: call.path, key: call.key, body });
+async function start(deps: ChatRoutesDeps, call: Call, { request, body, ...turn }: Start): Promise<Response> {
+  const { userId, requestId } = asker(call);
+  const key = call.raw.headers.get("idempotency-key") ?? undefined;
+  const idempotency = readIdempotency({ userId, route: new URL(call.raw.url).pathname, key, body });
   const own = request.session_id;
   if (idempotency && own) await claimKey(deps, call, idempotency);
   const sessionId = own ?? newSessionId(deps, idempotency);
-  const chatToStart = deps.resolve(request);
+  const chat = deps.resolve(request);
   return deps.send(sessionId, {
-    ...{ kind: "start", sessionId, create: own === undefined, view, route, branch, chat: chatToStart },
-    ...{ userId, requestId, idempotency },
+    ...{ kind: "start", sessionId, create: own === undefined, chat },
+    ...{ ...turn, userId, requestId, idempotency },
   });
 }
 
 /** A key that comes with a session is claimed at the object that it leads to without one: it means one request everywhere. */
 async function claimKey(deps: ChatRoutesDeps, call: Call, idempotency: Idempotency): Promise<void> {
-  const { userId, requestId } = call;
   const keyHolder = newSessionId(deps, idempotency);
-  const claimed = await deps.send(keyHolder, { kind: "claim", idempotency, userId, requestId });
+  const claimed = await deps.send(keyHolder, { kind: "claim", idempotency, ...asker(call) });
   if (claimed.status === 422) {
     throw new AppError("idempotency_mismatch", "this Idempotency-Key came with another body before");
   }
@@ -143,9 +204,4 @@ async function claimKey(deps: ChatRoutesDeps, call: Call, idempotency: Idempoten
 
 function newSessionId(deps: ChatRoutesDeps, idempotency: Idempotency | undefined): string {
   return idempotency ? newId(deps.now(), () => bytesOfKey(idempotency)) : deps.newId();
-}
-
-function inspect(send: SendToSession, call: Call, id: string, cancel = false): Promise<Response> {
-  const turnId = parseId(id, "turn_id");
-  return send(turnId, { kind: "inspect", turnId, cancel, userId: call.userId, requestId: call.requestId });
 }

@@ -3,6 +3,7 @@
  * watches. State: that turn. A turn that an earlier life of the object left unended is taken up again or ended, once.
  */
 import type { HistoryStore } from "../../../contracts/history.ts";
+import type { ModelPrices } from "../../../contracts/prices.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { AnswerOptions } from "../../../contracts/session.ts";
 import type { ToolList, ToolServer } from "../../../contracts/tools.ts";
@@ -27,6 +28,7 @@ export interface SessionDeps {
   cache: Pick<Cache, "write">;
   purge: CacheAdmin["purge"];
   history: HistoryStore;
+  prices: ModelPrices;
   log: Log;
   now: () => number;
   newId: () => string;

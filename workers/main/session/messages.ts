@@ -5,13 +5,13 @@
 import type { ModelMessage } from "../../../contracts/llm.ts";
 import type { MessageStatus } from "../../../contracts/history.ts";
 import { estimateTokens, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
-import type { Usage } from "../../../contracts/chat.ts";
+import type { CacheVerdict, Usage } from "../../../contracts/chat.ts";
 
 export interface MessageDetails {
   model?: string;
   provider?: string;
   usage?: Usage;
-  cache?: string;
+  cache?: CacheVerdict;
   finish_reason?: string;
   /** What the model did with tools before the answer in `content`. */
   rounds?: ToolRound[];

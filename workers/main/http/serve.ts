@@ -1,0 +1,53 @@
+/**
+ * Puts routes into the router. Each request is checked in this order: who asks, the path, the query, the body; the handler sees only
+ * what has passed. Refuses what no schema names: a query's unknown or repeated names, a body where none belongs.
+ */
+import type { Context, Hono } from "hono";
+import * as z from "zod";
+import { AppError } from "../../../contracts/errors.ts";
+import { checkShape, readJson, refuseBody } from "./body.ts";
+import type { AppContext } from "./context.ts";
+import type { User } from "./credentials.ts";
+import type { Route } from "./route.ts";
+
+/** Whom a request's Authorization header stands for; throws for anything but a valid credential. */
+export type Authenticate = (authorization: string | undefined) => Promise<User>;
+
+const Nothing = z.strictObject({});
+
+export function serveRoutes(app: Hono<AppContext>, routes: Route[], authenticate: Authenticate): void {
+  for (const route of routes) {
+    app.on(route.method, route.path.replaceAll(/\{(\w+)\}/g, ":$1"), (context) => answer(route, context, authenticate));
+  }
+}
+
+async function answer(route: Route, context: Context<AppContext>, authenticate: Authenticate): Promise<Response> {
+  const { req } = context;
+  const user = route.access === "open" ? undefined : await authenticate(req.header("authorization"));
+  if (route.access === "admin" && user?.role !== "admin") throw new AppError("forbidden", "this needs the admin role");
+  const params = checkShape(req.param(), route.params ?? Nothing);
+  if (route.others !== undefined) requireSelf(req.param("user_id"), user, route.others);
+  const query = checkShape(readQuery(req.url), route.query ?? Nothing);
+  const body = await readBody(req.raw, route);
+  // An open route's handler is not given a user, by its type.
+  return route.handle({ params, query, body, requestId: context.var.requestId, raw: req.raw, user: user as User });
+}
+
+function requireSelf(userId: string | undefined, user: User | undefined, others: "admin" | "nobody"): void {
+  if (userId === user?.id || (others === "admin" && user?.role === "admin")) return;
+  throw new AppError("not_found", "there is no such user");
+}
+
+function readBody(raw: Request, { body }: Route): Promise<unknown> {
+  if (body === "raw") return Promise.resolve(undefined);
+  return body === undefined ? refuseBody(raw) : readJson(raw, body);
+}
+
+function readQuery(url: string): Record<string, string> {
+  const values: Record<string, string> = {};
+  for (const [name, value] of new URL(url).searchParams) {
+    if (Object.hasOwn(values, name)) throw new AppError("invalid_request", "a query's names may come once only");
+    values[name] = value;
+  }
+  return values;
+}
