@@ -14,7 +14,8 @@ import type { ResolvedChat } from "../../contracts/session.ts";
 import type { AppDeps } from "./app.ts";
 import { createTurnRunner } from "./chat/turn.ts";
 import { createCacheAdmin } from "./cache/admin.ts";
-import { createCache } from "./cache/cache.ts";
+import { withBreaker } from "./cache/breaker.ts";
+import { type Cache, createCache } from "./cache/cache.ts";
 import { createRedisStore, type RedisStore } from "./cache/redis.ts";
 import { type Config, readConfig } from "./env.ts";
 import { createHistoryStore } from "./history/store.ts";
@@ -57,15 +58,8 @@ export function makeAppDeps(env: Env): AppDeps {
 /** What a session's object needs. */
 export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDeps {
   const config = readConfig({ ...env });
-  const { CACHE_LLM_TTL: llm, CACHE_INTENT_TTL: intent, CACHE_MCP_TTL: mcp } = config;
   const redis = makeRedis(config);
-  const enabled = config.CACHE_ENABLED === "true";
-  const cache = createCache({
-    redis: enabled ? redis : undefined,
-    ttlSeconds: { llm, intent, mcp },
-    now,
-    random: Math.random,
-  });
+  const cache = makeCache(config, redis);
   const tools = createMcpToolServer({
     fetch: (url, init) => env.MCP.fetch(url, init),
     now,
@@ -115,6 +109,12 @@ function llmAgent(env: Env): LlmAgent {
 function makeRedis(config: Config): RedisStore | undefined {
   const { UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token, CACHE_READ_TIMEOUT_MS: readTimeoutMs } = config;
   return url !== undefined && token !== undefined ? createRedisStore({ url, token, readTimeoutMs }) : undefined;
+}
+
+function makeCache(config: Config, redis: RedisStore | undefined): Cache {
+  const { CACHE_LLM_TTL: llm, CACHE_INTENT_TTL: intent, CACHE_MCP_TTL: mcp } = config;
+  const store = config.CACHE_ENABLED === "true" && redis ? withBreaker(redis, { now }) : undefined;
+  return createCache({ redis: store, ttlSeconds: { llm, intent, mcp }, now, random: Math.random });
 }
 
 function makeHistory({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): HistoryStore {

@@ -105,6 +105,7 @@ export function createCache({ redis, ttlSeconds, now, random }: CacheOptions): C
 
 function openEnvelope<L extends Layer>(slot: Slot<L>, text: string | null): CacheRead<L> | { verdict: "misfit" } {
   if (text === null) return { verdict: "miss" };
+  if (text.length > MAX_VALUE_CHARS) return { verdict: "misfit" };
   try {
     const envelope = Envelope.parse(JSON.parse(text));
     if (envelope.key !== slot.key) return { verdict: "misfit" };

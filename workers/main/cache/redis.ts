@@ -31,6 +31,8 @@ export function createRedisStore(options: RedisOptions): RedisStore {
       retry: { retries: 0 },
       readYourWrites: false,
       automaticDeserialization: false,
+      // What is stored is JSON text: nothing in it needs another coding on the wire.
+      responseEncoding: false,
       enableAutoPipelining: false,
       enableTelemetry: false,
       // A function: a signal made once would fire at its own time, and a fired one resolves to an invented value.
