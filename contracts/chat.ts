@@ -38,20 +38,14 @@ const ResponseFormat = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("json_object") }),
 ]);
 
-const ToolChoice = z.union([
-  z.enum(["auto", "none"]),
-  z
-    .array(z.string().regex(/^[\w.-]{1,64}$/))
-    .min(1)
-    .max(64),
-]);
+export const ToolName = z.string().regex(/^[\w.-]{1,64}$/);
+export const ModelName = z.string().regex(/^[\w./:-]{1,128}$/);
+
+const ToolChoice = z.union([z.enum(["auto", "none"]), z.array(ToolName).min(1).max(64)]);
 
 /** How an answer is to be made. */
 const answerOptions = {
-  model: z
-    .string()
-    .regex(/^[\w./:-]{1,128}$/)
-    .optional(),
+  model: ModelName.optional(),
   model_type: ModelType.optional(),
   temperature: z.number().min(0).max(2).optional(),
   max_tokens: z.int().min(1).max(128_000).optional(),

@@ -8,7 +8,9 @@ import { type House, type HouseOptions, openHouse as openFromBundles } from "../
 export type { House, Tenant } from "../dev/house.ts";
 
 export function openHouse(options: Omit<HouseOptions, "bundles"> = {}): Promise<House> {
-  return openFromBundles({ ...options, bundles: inject("bundles") });
+  // Patient: that Redis answers in time is no matter of how busy this machine is.
+  const settings = { CACHE_READ_TIMEOUT_MS: "5000", ...options.settings };
+  return openFromBundles({ ...options, settings, bundles: inject("bundles") });
 }
 
 /** Reads a stream's events; with `until`, leaves as soon as it holds. */

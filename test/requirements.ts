@@ -493,4 +493,28 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "API: DELETE /history/users/{user_id}",
     text: "An erasure that a store holds up goes on when the store is back.",
   },
+  B59: {
+    source: "bad input",
+    text: "A purge that is repeated or meets reads and writes is right each time.",
+  },
+  "CACHE-1": {
+    source: "docs/storage.md: Redis",
+    text: "Entries are counted and purged by layer, route, user, session, model and tool, exactly, in one round trip; others stay.",
+  },
+  "CACHE-2": {
+    source: "docs/storage.md: Redis",
+    text: "A value that does not fit its envelope is a miss and is deleted.",
+  },
+  "CACHE-3": {
+    source: "docs/storage.md: Redis",
+    text: "A purge leaves an audit line; one that Redis did not answer is a failure.",
+  },
+  "CACHE-4": {
+    source: "API: DELETE /history/sessions/{session_id}",
+    text: "A session that is deleted takes its cache entries with it, also when Redis is away at first.",
+  },
+  F29: {
+    source: "faults",
+    text: "What was generated before a purge, or while it ran, is not served after it.",
+  },
 };
