@@ -3,6 +3,7 @@
  * Pure. Unknown fields are refused; role "system" is not a client's to send.
  */
 import * as z from "zod";
+import { nameSchemas } from "./names.ts";
 
 /** Longest text of one message, in UTF-16 code units. */
 const MAX_TEXT_CHARS = 100_000;
@@ -186,3 +187,5 @@ export const EditRequest = z.strictObject({
   stream: z.boolean().default(false),
   ...answerOptions,
 });
+
+nameSchemas({ CacheControl, ChatReply, ChatRequest, EditRequest, InputMessage, RegenerateRequest, TurnView, Usage });

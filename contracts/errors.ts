@@ -3,6 +3,7 @@
  * Pure. Public messages are ours; causes (vendor text, SQL, stacks) never enter a wire form.
  */
 import * as z from "zod";
+import { nameSchemas } from "./names.ts";
 
 /** Every code the API can answer with. A new code does not compile without a status. */
 export const ERROR_STATUS = {
@@ -20,6 +21,7 @@ export const ERROR_STATUS = {
   turn_expired: 410,
   session_deleted: 410,
   payload_too_large: 413,
+  uri_too_long: 414,
   unsupported_media_type: 415,
   idempotency_mismatch: 422,
   rate_limited: 429,
@@ -86,6 +88,7 @@ export const ErrorBody = z.strictObject({
     details: z.record(z.string(), z.unknown()).optional(),
   }),
 });
+nameSchemas({ Error: ErrorBody });
 export type ErrorBody = z.infer<typeof ErrorBody>;
 
 /** The one wire form of an error. */

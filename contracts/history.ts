@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import type { Result } from "./errors.ts";
+import { nameSchemas } from "./names.ts";
 
 export const MESSAGE_ROLES = ["system", "user", "assistant", "tool"] as const;
 export type MessageRole = (typeof MESSAGE_ROLES)[number];
@@ -105,3 +106,5 @@ export type HistoryHealth = z.infer<typeof HistoryHealth>;
 /** A session that was deleted; `erased` false: Postgres is away, and what is there goes when it is back. */
 export const ErasedSession = z.strictObject({ session_id: z.uuidv7(), erased: z.boolean() });
 export type ErasedSession = z.infer<typeof ErasedSession>;
+
+nameSchemas({ ErasedSession, HistoryHealth, MessagePage });

@@ -381,4 +381,24 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "faults",
     text: "What is owed to Postgres is paid after many failed tries, also by an object that nobody asks for.",
   },
+  "API-1": {
+    source: "API: /openapi.json",
+    text: "Every route that the router serves is documented, and every documented one is served; the document names no host.",
+  },
+  "API-2": {
+    source: "redocly.yaml",
+    text: "A public linter finds nothing in the document.",
+  },
+  "API-3": {
+    source: "API: /openapi.json",
+    text: "Every reply of every test has a status, a media type and a JSON body that the document describes.",
+  },
+  "API-4": {
+    source: "API: /docs",
+    text: "The page loads nothing from another host, and no inline script runs on it.",
+  },
+  "API-5": {
+    source: "API: /openapi.json",
+    text: "The document is made from the schemas that check: what a value means, not how it is parsed.",
+  },
 };

@@ -12,11 +12,13 @@ import { logRequests } from "./http/request-log.ts";
 import type { Route } from "./http/route.ts";
 import { type Authenticate, serveRoutes } from "./http/serve.ts";
 import { chatRoutes, type ChatRoutesDeps } from "./routes/chat.ts";
+import { docsRoutes, type DocsRoutesDeps } from "./routes/docs.ts";
 import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
 import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
 
-export interface RoutesDeps extends ChatRoutesDeps, HealthRoutesDeps, HistoryRoutesDeps, McpRoutesDeps {}
+export interface RoutesDeps
+  extends ChatRoutesDeps, DocsRoutesDeps, HealthRoutesDeps, HistoryRoutesDeps, McpRoutesDeps {}
 
 export interface AppDeps extends RoutesDeps {
   authenticate: Authenticate;
@@ -25,7 +27,14 @@ export interface AppDeps extends RoutesDeps {
 
 /** Every route of the API. */
 export function allRoutes(deps: RoutesDeps): Route[] {
-  return [...healthRoutes(deps), ...chatRoutes(deps), ...historyRoutes(deps), ...mcpRoutes(deps)];
+  const routes: Route[] = [
+    ...healthRoutes(deps),
+    ...chatRoutes(deps),
+    ...historyRoutes(deps),
+    ...mcpRoutes(deps),
+    ...docsRoutes(deps, () => routes),
+  ];
+  return routes;
 }
 
 /** Nothing of the API is for a shared cache. */

@@ -28,6 +28,7 @@ export interface Env {
   LLM_AGENT: Fetcher;
   MCP: Fetcher;
   SESSIONS: DurableObjectNamespace;
+  ASSETS: Fetcher;
 }
 
 const DB_TIMEOUT_MS = 5_000;
@@ -47,6 +48,7 @@ export function makeAppDeps(env: Env): AppDeps {
     resolve: (request) => resolveChat(request, config),
     send: createSessionClient(env.SESSIONS),
     forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
+    readAsset: (path) => env.ASSETS.fetch(new URL(path, "https://assets.internal")),
     historyHealth: () => historyHealth(makeHistory(config)),
     problems: config.problems,
     probes: makeProbes(env, config),
