@@ -3,7 +3,6 @@
  * An answer names a call by its id alone; what was asked is kept by the turn and never taken from a client.
  */
 import * as z from "zod";
-import { nameSchemas } from "./names.ts";
 import type { ToolCall } from "./tools.ts";
 
 /** "deny" wins over "ask", "ask" over "allow". A denied tool is not even offered to the model. */
@@ -43,8 +42,9 @@ export const Decision = z.discriminatedUnion("decision", [
 ]);
 export type Decision = z.infer<typeof Decision>;
 
-export const ApprovalsRequest = z.strictObject({ decisions: z.array(Decision).min(1).max(16) });
-nameSchemas({ ApprovalsRequest });
+export const ApprovalsRequest = z
+  .strictObject({ decisions: z.array(Decision).min(1).max(16) })
+  .meta({ id: "ApprovalsRequest" });
 
 /** What a waiting turn asks. */
 export interface Approval {

@@ -3,7 +3,6 @@
  * Pure. Public messages are ours; causes (vendor text, SQL, stacks) never enter a wire form.
  */
 import * as z from "zod";
-import { nameSchemas } from "./names.ts";
 
 /** Every code the API can answer with. A new code does not compile without a status. */
 export const ERROR_STATUS = {
@@ -80,15 +79,16 @@ export function isRetryable(code: ErrorCode): boolean {
   return status === 429 || status >= 502;
 }
 
-export const ErrorBody = z.strictObject({
-  error: z.strictObject({
-    code: z.enum(Object.keys(ERROR_STATUS) as [ErrorCode, ...ErrorCode[]]), // keys of a const object
-    message: z.string(),
-    request_id: z.string(),
-    details: z.record(z.string(), z.unknown()).optional(),
-  }),
-});
-nameSchemas({ Error: ErrorBody });
+export const ErrorBody = z
+  .strictObject({
+    error: z.strictObject({
+      code: z.enum(Object.keys(ERROR_STATUS) as [ErrorCode, ...ErrorCode[]]), // keys of a const object
+      message: z.string(),
+      request_id: z.string(),
+      details: z.record(z.string(), z.unknown()).optional(),
+    }),
+  })
+  .meta({ id: "Error" });
 export type ErrorBody = z.infer<typeof ErrorBody>;
 
 /** The one wire form of an error. */

@@ -3,8 +3,8 @@
  * A five-line fake satisfies `HistoryStore`. Times are milliseconds since 1970, ids UUIDs.
  */
 import * as z from "zod";
+import type { CacheVerdict } from "./chat.ts";
 import type { Result } from "./errors.ts";
-import { nameSchemas } from "./names.ts";
 
 export const MESSAGE_ROLES = ["system", "user", "assistant", "tool"] as const;
 export type MessageRole = (typeof MESSAGE_ROLES)[number];
@@ -33,7 +33,13 @@ export interface MessageRow {
   role: MessageRole;
   content: string;
   status: MessageStatus;
+  /** What it cost: 0 for a user's message and for an answer from the cache. */
   tokensUsed: number;
+  promptTokens: number;
+  completionTokens: number;
+  /** null: no price is known. Of an answer from the cache: what is saved. */
+  costUsd: number | null;
+  cache: CacheVerdict | null;
   modelUsed: string | null;
   provider: string | null;
   mcpToolsUsed: string[];
@@ -69,42 +75,46 @@ export interface HistoryStore {
 }
 
 /** A page of a session's messages, newest first. */
-export const MessagePage = z.strictObject({
-  session_id: z.uuidv7(),
-  messages: z.array(
-    z.strictObject({
-      id: z.uuidv7(),
-      /** Its place in the session. */
-      seq: z.int().min(1),
-      /** The message it answers or follows; two messages of one parent are branches. */
-      parent_id: z.uuidv7().nullable(),
-      /** On the branch that the next turn goes on from. */
-      active: z.boolean(),
-      turn_id: z.uuidv7(),
-      role: z.enum(["user", "assistant"]),
-      content: z.string(),
-      status: z.enum(MESSAGE_STATUSES),
-      tokens_used: z.int().min(0),
-      created_at: z.iso.datetime(),
-    }),
-  ),
-  /** `before` of the next page; null on the last one. */
-  next_before: z.int().nullable(),
-});
+export const MessagePage = z
+  .strictObject({
+    session_id: z.uuidv7(),
+    messages: z.array(
+      z.strictObject({
+        id: z.uuidv7(),
+        /** Its place in the session. */
+        seq: z.int().min(1),
+        /** The message it answers or follows; two messages of one parent are branches. */
+        parent_id: z.uuidv7().nullable(),
+        /** On the branch that the next turn goes on from. */
+        active: z.boolean(),
+        turn_id: z.uuidv7(),
+        role: z.enum(["user", "assistant"]),
+        content: z.string(),
+        status: z.enum(MESSAGE_STATUSES),
+        tokens_used: z.int().min(0),
+        created_at: z.iso.datetime(),
+      }),
+    ),
+    /** `before` of the next page; null on the last one. */
+    next_before: z.int().nullable(),
+  })
+  .meta({ id: "MessagePage" });
 export type MessagePage = z.infer<typeof MessagePage>;
 
 /** Can the history be reached, is its schema the one expected, and what could not be stored. */
-export const HistoryHealth = z.strictObject({
-  status: z.enum(["healthy", "degraded", "unhealthy"]),
-  latency_ms: z.number().nullable(),
-  schema: z.strictObject({ found: z.int().nullable(), expected: z.int() }),
-  /** Messages that Postgres can never take. */
-  dead_letters: z.int().nullable(),
-});
+export const HistoryHealth = z
+  .strictObject({
+    status: z.enum(["healthy", "degraded", "unhealthy"]),
+    latency_ms: z.number().nullable(),
+    schema: z.strictObject({ found: z.int().nullable(), expected: z.int() }),
+    /** Messages that Postgres can never take. */
+    dead_letters: z.int().nullable(),
+  })
+  .meta({ id: "HistoryHealth" });
 export type HistoryHealth = z.infer<typeof HistoryHealth>;
 
 /** A session that was deleted; `erased` false: Postgres is away, and what is there goes when it is back. */
-export const ErasedSession = z.strictObject({ session_id: z.uuidv7(), erased: z.boolean() });
+export const ErasedSession = z
+  .strictObject({ session_id: z.uuidv7(), erased: z.boolean() })
+  .meta({ id: "ErasedSession" });
 export type ErasedSession = z.infer<typeof ErasedSession>;
-
-nameSchemas({ ErasedSession, HistoryHealth, MessagePage });

@@ -2,6 +2,7 @@
 import * as z from "zod";
 
 export const SessionPath = z.strictObject({ session_id: z.uuidv7() });
+export const UserPath = z.strictObject({ user_id: z.uuidv7() });
 export const TurnPath = z.strictObject({ turn_id: z.uuidv7() });
 
 /** A whole number from `min` to `max`, written in digits. */

@@ -19,8 +19,10 @@ import {
   uuid,
 } from "drizzle-orm/pg-core";
 import { MESSAGE_ROLES, MESSAGE_STATUSES } from "../contracts/history.ts";
+import { SCOPES } from "../contracts/users.ts";
 
-const time = (name: string) => timestamp(name, { withTimezone: true, precision: 3 }).notNull().defaultNow();
+const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 3 });
+const time = (name: string) => instant(name).notNull().defaultNow();
 
 export const users = pgTable(
   "users",
@@ -57,6 +59,24 @@ export const userPreferences = pgTable("user_preferences", {
   updatedAt: time("updated_at"),
 });
 export type UserPreferences = typeof userPreferences.$inferSelect;
+
+export const apiKeys = pgTable(
+  "api_keys",
+  {
+    id: uuid("id").primaryKey(),
+    userId: uuid("user_id")
+      .notNull()
+      .references(() => users.id, { onDelete: "cascade" }),
+    name: text("name").notNull(),
+    /** SHA-256 of the key, hexadecimal: the key itself is shown once and kept nowhere. */
+    hash: text("hash").notNull(),
+    scopes: text("scopes", { enum: SCOPES }).array().notNull(),
+    createdAt: time("created_at"),
+    expiresAt: instant("expires_at").notNull(),
+    lastUsedAt: instant("last_used_at"),
+  },
+  (table) => [index("api_keys_user").on(table.userId, table.createdAt, table.id)],
+);
 
 export const chatSessions = pgTable(
   "chat_sessions",
@@ -104,13 +124,25 @@ export const messages = pgTable(
     metaInfo: jsonb("meta_info").$type<Record<string, unknown>>().notNull().default({}),
     turnId: uuid("turn_id"),
     createdAt: time("created_at"),
+    /** The session's owner, so that whatever reads messages of all sessions has the owner in its index. */
+    userId: uuid("user_id").notNull(),
+    /** As the provider counted them; of an answer from the cache: what it had cost, and is saved. */
+    promptTokens: integer("prompt_tokens").notNull().default(0),
+    completionTokens: integer("completion_tokens").notNull().default(0),
+    /** At the model's price when it was answered; null: no price is known. */
+    costUsd: doublePrecision("cost_usd"),
+    cache: text("cache", { enum: ["hit", "miss", "bypass"] }),
   },
   (table) => [
     unique("messages_session_seq_key").on(table.sessionId, table.seq),
+    index("messages_user_newest").on(table.userId, table.createdAt.desc().nullsFirst(), table.id.desc().nullsFirst()),
+    // Words as they are, in any language. A tsvector holds 1 MB at most, so the longest messages are searched in part.
+    index("messages_search").using("gin", sql`to_tsvector('simple', left(${table.content}, 100000))`),
     check("messages_role_check", sql`${table.role} in ('system', 'user', 'assistant', 'tool')`),
     check("messages_status_check", sql`${table.status} in ('complete', 'interrupted', 'cancelled')`),
     check("messages_seq_check", sql`${table.seq} >= 0`),
     check("messages_tokens_used_check", sql`${table.tokensUsed} >= 0`),
+    check("messages_cache_check", sql`${table.cache} in ('hit', 'miss', 'bypass')`),
   ],
 );
 export type Message = typeof messages.$inferSelect;
@@ -130,4 +162,4 @@ export const deadLetters = pgTable(
 );
 
 /** The migration that this code expects. */
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;

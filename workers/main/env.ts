@@ -5,6 +5,7 @@
 import * as z from "zod";
 import { PolicyRule } from "../../contracts/approvals.ts";
 import { ModelType } from "../../contracts/chat.ts";
+import { ModelPrices } from "../../contracts/prices.ts";
 
 /** An empty line of .dev.vars counts as missing. */
 const optional = <T extends z.ZodType>(schema: T) =>
@@ -35,6 +36,8 @@ const Settings = z.object({
   TEMPERATURE: optional(z.coerce.number().min(0).max(2)),
   MAX_TOKENS: optional(z.coerce.number().int().min(1)),
   CONTEXT_TOKENS: positiveInt(8_000),
+  /** What models cost, for statistics. */
+  MODEL_PRICES: optional(z.string().transform(parseJson).pipe(ModelPrices)),
   CACHE_ENABLED: withFallback(z.enum(["true", "false"]), "true"),
   CACHE_LLM_TTL: positiveInt(3_600),
   CACHE_MCP_TTL: positiveInt(1_800),
@@ -44,6 +47,10 @@ const Settings = z.object({
   LLM_STALL_TIMEOUT_MS: positiveInt(20_000),
   KEEP_ALIVE_MS: positiveInt(15_000),
   TURN_LOG_SECONDS: positiveInt(3_600),
+  /** How long an account's word on a credential holds. */
+  ACCOUNT_RECHECK_MS: positiveInt(4_000),
+  /** Whether anyone may sign up. */
+  SIGN_UP: withFallback(z.enum(["open", "closed"]), "open"),
 });
 
 export interface Config extends z.infer<typeof Settings> {
@@ -58,6 +65,7 @@ const NEEDED = ["SECRET_KEY", "DATABASE_URL", "UPSTASH_REDIS_REST_URL", "UPSTASH
 const CLOSED: Record<string, unknown> = {
   TOOL_POLICY: [{ tool: "*", action: "deny" }] satisfies PolicyRule[],
   CACHE_ENABLED: "false",
+  SIGN_UP: "closed",
 };
 
 export function readConfig(env: Record<string, unknown>): Config {

@@ -1,12 +1,12 @@
 import * as z from "zod";
 import { expect, test } from "vitest";
 import { count } from "../../../contracts/params.ts";
-import { nameSchemas } from "../../../contracts/names.ts";
 import { JsonSchemas } from "./json-schemas.ts";
 
-const Times = z.strictObject({ at: z.iso.datetime(), mode: z.enum(["a", "b"]).default("a") });
-const Holder = z.strictObject({ times: Times, next: Times.nullable() });
-nameSchemas({ "test-Times": Times, "test-Holder": Holder });
+const Times = z
+  .strictObject({ at: z.iso.datetime(), mode: z.enum(["a", "b"]).default("a") })
+  .meta({ id: "test-Times" });
+const Holder = z.strictObject({ times: Times, next: Times.nullable() }).meta({ id: "test-Holder" });
 
 test("[API-5] a value that arrives as text is described as what it is read as", () => {
   const query = z.strictObject({
@@ -58,10 +58,9 @@ test("[API-5] a named schema is described once, and twice where a default makes 
 
 test("[API-5] two schemas of one name, and a recursive one without a name, are refused", () => {
   const schemas = new JsonSchemas();
-  const other = z.strictObject({ other: z.string() });
+  const other = z.strictObject({ other: z.string() }).meta({ id: "test-Times" });
   schemas.of(Holder, "output");
   schemas.of(Holder, "input");
-  z.globalRegistry.add(other, { id: "test-Times" });
   expect(() => schemas.of(other, "input")).toThrow("two schemas have the name test-Times");
   const tree: z.ZodType = z.lazy(() => z.strictObject({ kids: z.array(tree) }));
   expect(() => schemas.of(tree, "output")).toThrow("needs a name");

@@ -5,7 +5,7 @@
 import { ErrorBody, ERROR_STATUS, type ErrorCode, isRetryable } from "../../../contracts/errors.ts";
 import { failuresOf } from "./failures.ts";
 import { type JsonSchema, JsonSchemas } from "./json-schemas.ts";
-import type { Answer, Route } from "./route.ts";
+import { type Answer, type Route, scopeOf } from "./route.ts";
 
 const API_VERSION = "0.1.0";
 
@@ -50,10 +50,11 @@ const INFO = {
 };
 
 const TAGS: Record<string, string> = {
+  auth: "Signing in and out, and API keys.",
   chat: "Turns: a message of the user and everything until its answer is complete.",
   docs: "This document, as data and as a page.",
   health: "Whether it runs, and what it depends on.",
-  history: "Sessions and their messages.",
+  history: "Users, sessions and their messages.",
   mcp: "The tools, by the Model Context Protocol.",
 };
 
@@ -95,7 +96,8 @@ function describeRoute(route: Route, schemas: JsonSchemas, shared: Record<string
   const parameters = describeParameters(route, schemas);
   const requestBody = describeBody(route, schemas);
   const role = access === "admin" ? "Needs the role `admin`." : undefined;
-  const text = [description, role].filter((part) => part !== undefined).join("\n\n");
+  const scope = access === "open" ? undefined : `An API key needs the scope \`${scopeOf(route)}\`.`;
+  const text = [description, role, scope].filter((part) => part !== undefined).join("\n\n");
   return {
     operationId: operationIdOf(route),
     tags: [tagOf(route)],

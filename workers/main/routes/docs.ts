@@ -32,16 +32,16 @@ const POLICY = [
 /** Long enough to spare a reader's next page, short enough for the next deployment. */
 const CACHED = "public, max-age=3600";
 
-export function docsRoutes({ readAsset }: DocsRoutesDeps, listRoutes: () => Route[]): Route[] {
+export function docsRoutes({ readAsset }: DocsRoutesDeps, others: Route[]): Route[] {
   let document: string | undefined;
-  return [
+  const own: Route[] = [
     openRoute(
       {
         ...{ method: "GET", path: "/openapi.json", tag: "docs", access: "open", answers: { 200: Document } },
         summary: "The API's document, OpenAPI 3.1",
       },
       () => {
-        document ??= JSON.stringify(describeApi(listRoutes()));
+        document ??= JSON.stringify(describeApi([...others, ...own]));
         return new Response(document, { headers: { "content-type": "application/json" } });
       },
     ),
@@ -68,6 +68,7 @@ export function docsRoutes({ readAsset }: DocsRoutesDeps, listRoutes: () => Rout
       },
     ),
   ];
+  return own;
 }
 
 async function readFile(readAsset: DocsRoutesDeps["readAsset"], file: string): Promise<ReadableStream | null> {

@@ -5,13 +5,13 @@
 import type { ModelMessage } from "../../../contracts/llm.ts";
 import type { MessageStatus } from "../../../contracts/history.ts";
 import { estimateTokens, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
-import type { Usage } from "../../../contracts/chat.ts";
+import type { CacheVerdict, Usage } from "../../../contracts/chat.ts";
 
 export interface MessageDetails {
   model?: string;
   provider?: string;
   usage?: Usage;
-  cache?: string;
+  cache?: CacheVerdict;
   finish_reason?: string;
   /** What the model did with tools before the answer in `content`. */
   rounds?: ToolRound[];
@@ -104,6 +104,7 @@ export function findMessage(sql: SqlStorage, id: string): Message | undefined {
 
 /** The path from message `seq` back to the first one, newest first, read as far as it is iterated. */
 export function* pathFrom(sql: SqlStorage, seq: number | null): Generator<Message> {
+  if (seq === null) return;
   const rows = sql.exec<MessageRow>(
     `WITH RECURSIVE path AS (
        SELECT * FROM messages WHERE seq = ?

@@ -4,6 +4,7 @@
  * A row that Postgres can never take is noted in its table dead_letters, and the rest goes on; the object keeps the message.
  */
 import type { HistoryStore, MessageRow } from "../../../contracts/history.ts";
+import { costUsd, type ModelPrices } from "../../../contracts/prices.ts";
 import { toolsOf } from "../../../contracts/rounds.ts";
 import type { Log } from "../../../contracts/log.ts";
 import { type Message, messagesAfter, readMessage } from "./messages.ts";
@@ -17,6 +18,7 @@ export type DrainOutcome = "drained" | "waiting";
 export interface OutboxDeps {
   sql: SqlStorage;
   history: HistoryStore;
+  prices: ModelPrices;
   log: Log;
 }
 
@@ -36,7 +38,7 @@ export async function drainOutbox(deps: OutboxDeps): Promise<DrainOutcome> {
 async function saveOrSplit(deps: OutboxDeps, session: Session, messages: Message[]): Promise<boolean> {
   const saved = await deps.history.saveBatch({
     session: toSessionRow(session, messages),
-    messages: messages.map((message) => toRow(deps.sql, message)),
+    messages: messages.map((message) => toRow(deps, message)),
   });
   if (!saved.ok) return false;
   if (saved.value.poison && messages.length > 1) {
@@ -74,13 +76,17 @@ function toSessionRow(session: Session, messages: Message[]) {
   };
 }
 
-function toRow(sql: SqlStorage, message: Message): MessageRow {
+function toRow({ sql, prices }: OutboxDeps, message: Message): MessageRow {
   const parentId = message.parentSeq === null ? null : (readMessage(sql, message.parentSeq)?.id ?? null);
   const { id, seq, role, content, status, tokens, turnId, createdAtMs, details } = message;
   const { model, provider, usage, cache, finish_reason, rounds = [] } = details;
   return {
     ...{ id, seq, parentId, role, content: storable(content), status, turnId, createdAtMs },
     tokensUsed: tokens,
+    promptTokens: usage?.prompt_tokens ?? 0,
+    completionTokens: usage?.completion_tokens ?? 0,
+    costUsd: costUsd(prices, model, usage),
+    cache: cache ?? null,
     modelUsed: model ?? null,
     provider: provider ?? null,
     mcpToolsUsed: toolsOf(rounds),
