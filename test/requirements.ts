@@ -421,4 +421,8 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "API: /openapi.json",
     text: "The document is made from the schemas that check: what a value means, not how it is parsed.",
   },
+  S9: {
+    source: "security",
+    text: "Nothing is served that the API's document does not name.",
+  },
 };
