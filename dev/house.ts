@@ -79,7 +79,7 @@ export async function openHouse(options: HouseOptions): Promise<House> {
   ]);
   const sql = openLocalSql(neon.url);
   await migrate(sql, "up");
-  const secretKey = newSecretKey();
+  const secretKey = settings?.["SECRET_KEY"] ?? newSecretKey();
   const lines: Record<string, unknown>[] = [];
   const local = localSettings({ llm: llm.url, redis: redis.url, neon: neon.url }, secretKey);
   const bindings = { ...local, ...settings };
