@@ -517,4 +517,32 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "faults",
     text: "What was generated before a purge, or while it ran, is not served after it.",
   },
+  "API-1": {
+    source: "API: /openapi.json",
+    text: "Every route that the router serves is documented, and every documented one is served; the document names no host.",
+  },
+  "API-2": {
+    source: "redocly.yaml",
+    text: "A public linter finds nothing in the document.",
+  },
+  "API-3": {
+    source: "API: /openapi.json",
+    text: "Every reply of every test has a status, a media type and a JSON body that the document describes.",
+  },
+  "API-4": {
+    source: "API: /docs",
+    text: "The page loads nothing from another host, and no inline script runs on it.",
+  },
+  "API-5": {
+    source: "API: /openapi.json",
+    text: "The document is made from the schemas that check: what a value means, not how it is parsed.",
+  },
+  S9: {
+    source: "security",
+    text: "Nothing is served that the API's document does not name.",
+  },
+  F28: {
+    source: "faults",
+    text: "Redis that is full, or refuses a command, is passed by.",
+  },
 };

@@ -14,13 +14,21 @@ import type { Route } from "./http/route.ts";
 import { serveRoutes } from "./http/serve.ts";
 import { authRoutes, type AuthRoutesDeps } from "./routes/auth.ts";
 import { chatRoutes, type ChatRoutesDeps } from "./routes/chat.ts";
+import { docsRoutes, type DocsRoutesDeps } from "./routes/docs.ts";
 import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
 import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
 import { usersRoutes, type UsersRoutesDeps } from "./routes/users.ts";
 
 export interface RoutesDeps
-  extends AuthRoutesDeps, ChatRoutesDeps, HealthRoutesDeps, HistoryRoutesDeps, McpRoutesDeps, UsersRoutesDeps {}
+  extends
+    AuthRoutesDeps,
+    ChatRoutesDeps,
+    DocsRoutesDeps,
+    HealthRoutesDeps,
+    HistoryRoutesDeps,
+    McpRoutesDeps,
+    UsersRoutesDeps {}
 
 export interface AppDeps extends RoutesDeps {
   authenticate: Authenticate;
@@ -29,9 +37,10 @@ export interface AppDeps extends RoutesDeps {
 
 /** Every route of the API. */
 export function allRoutes(deps: RoutesDeps): Route[] {
-  return [healthRoutes, authRoutes, usersRoutes, chatRoutes, historyRoutes, mcpRoutes].flatMap((routes) =>
-    routes(deps),
+  const routes = [healthRoutes, authRoutes, usersRoutes, chatRoutes, historyRoutes, mcpRoutes].flatMap((make) =>
+    make(deps),
   );
+  return [...routes, ...docsRoutes(deps, routes)];
 }
 
 /** Nothing of the API is for a shared cache. */

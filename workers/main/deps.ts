@@ -36,6 +36,7 @@ export interface Env {
   LLM_AGENT: Fetcher;
   MCP: Fetcher;
   SESSIONS: DurableObjectNamespace;
+  ASSETS: Fetcher;
   ACCOUNTS: DurableObjectNamespace;
   LIMITERS: DurableObjectNamespace;
 }
@@ -62,6 +63,7 @@ export function makeAppDeps(env: Env): AppDeps {
     limitRequest: createRequestLimit(findLimiter),
     send: createSessionClient(env.SESSIONS),
     forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
+    readAsset: (path) => env.ASSETS.fetch(new URL(path, "https://assets.internal")),
     historyHealth: () => historyHealth(makeHistory(config)),
     problems: config.problems,
     probes: makeProbes(env, config),

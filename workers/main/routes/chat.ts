@@ -35,6 +35,8 @@ const TURN_FAILS: ErrorCode[] = [
   ...(["interrupted", "upstream_timeout", "cache_miss"] as const),
 ];
 const JSON_TURN = { 200: ChatReply, 202: TurnView } as const;
+/** With `stream: true` the request asks for events. */
+const EITHER_TURN = { 200: [ChatReply, "text/event-stream"], 202: TurnView } as const;
 
 export function chatRoutes(deps: ChatRoutesDeps): Route[] {
   return [...startRoutes(deps), ...branchRoutes(deps), ...turnRoutes(deps)];
@@ -75,7 +77,7 @@ function startRoutes(deps: ChatRoutesDeps): Route[] {
 function branchRoutes(deps: ChatRoutesDeps): Route[] {
   const shared = {
     ...({ method: "POST", access: "user", checkedBy: "session", params: SessionPath } as const),
-    ...{ headers: KEY_HEADER, answers: JSON_TURN, fails: TURN_FAILS },
+    ...{ headers: KEY_HEADER, answers: EITHER_TURN, fails: TURN_FAILS },
   };
   return [
     route(
