@@ -25,9 +25,12 @@ export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z
   query?: Q;
   /** JSON. Left out: a request with a body is refused. `raw`: the handler reads the body itself. */
   body?: B | "raw";
+  /** The media type of a raw body, for the document; left out: JSON. */
+  bodyType?: string;
   /** Request headers that the handler reads, for the document. */
   headers?: Record<string, string>;
-  answers: Partial<Record<number, Answer>>;
+  /** By status; a list where the request decides which of several forms it gets. */
+  answers: Partial<Record<number, Answer | readonly Answer[]>>;
   /** Codes that it may fail with, besides those that every route of its kind has. */
   fails?: ErrorCode[];
 }
