@@ -2,8 +2,10 @@
  * What main asks of a session's object, as JSON over its fetch, so that a stream's bytes and its reader's leaving cross natively.
  * Pure types: both ends are ours and of one version.
  */
+import type { Credential } from "./accounts.ts";
 import type { Decision } from "./approvals.ts";
 import type { ChatRequest, ModelType } from "./chat.ts";
+import type { Preferences, Scope } from "./users.ts";
 
 /** A chat request with everything decided: preferences and defaults are filled in. */
 export interface ResolvedChat {
@@ -44,7 +46,12 @@ export interface StartTurn extends Asker {
   /** How to answer: the events as they come, or one reply at the end. */
   view: "stream" | "json";
   branch: Branch;
-  chat: ResolvedChat;
+  request: ChatRequest;
+  /** Whether it still holds, and for this scope, is asked before anything is written. */
+  credential: Credential;
+  scope: Scope;
+  /** What main believes the user's preferences to be; the account's word counts. */
+  preferences: Preferences;
   idempotency?: Idempotency | undefined;
 }
 
@@ -59,6 +66,8 @@ export interface WatchTurn extends Asker {
   kind: "watch";
   turnId: string;
   after: number;
+  /** Asked about again while it watches. */
+  credential: Credential;
 }
 
 /** A turn's state; with `cancel` it is stopped first. */

@@ -10,8 +10,10 @@ import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { parseEnv, promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { UserStore } from "../contracts/accounts.ts";
 import { EVENT_DATA } from "../contracts/events.ts";
 import { readConfig as readAgentConfig } from "../workers/llm-agent/env.ts";
+import type { Accounts } from "../workers/main/accounts/client.ts";
 import { allRoutes } from "../workers/main/app.ts";
 import { readConfig as readMainConfig } from "../workers/main/env.ts";
 import { readConfig as readMcpConfig } from "../workers/mcp/env.ts";
@@ -89,8 +91,11 @@ test("every route and every event of the code is in README.md", () => {
     throw new Error("the routes are listed, not called");
   };
   const routes = allRoutes({
-    ...{ resolve: nothing, send: nothing, forward: nothing, historyHealth: nothing },
-    ...{ newId: nothing, now: nothing, probes: [], problems: [] },
+    ...{ send: nothing, forward: nothing, historyHealth: nothing, secretKey: "" },
+    ...{ newId: nothing, now: nothing, log: nothing, probes: [], problems: [] },
+    ...{ findLimiter: nothing, limitRequest: nothing, isSignUpOpen: true },
+    // Never looked into: the routes are only listed.
+    ...{ users: {} as UserStore, accounts: {} as Accounts },
   });
   const served = routes
     .filter(({ method, path }) => path !== "/mcp" || method === "POST")

@@ -381,4 +381,24 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "faults",
     text: "What is owed to Postgres is paid after many failed tries, also by an object that nobody asks for.",
   },
+  F25: {
+    source: "faults",
+    text: "A migration that fails half-way, runs twice, races or is rolled back leaves one of the known schemas, with its journal.",
+  },
+  "DB-2": {
+    source: "docs/decisions/0008",
+    text: "A migration file that was edited after it was applied, a gap or an unknown row in the journal is refused.",
+  },
+  "DB-3": {
+    source: "docs/decisions/0016",
+    text: "A drafted migration leads to db/schema.ts and its down back; what is off is told; the newest snapshot is that of db/schema.ts.",
+  },
+  "DB-4": {
+    source: "README: Deployed",
+    text: "A deployment applies the migrations before it deploys mcp, llm-agent and main, and stops at the first failure saying what is done.",
+  },
+  "DB-5": {
+    source: "README: Commands",
+    text: "db:status, db:check and a dry run tell what is applied, pending or off, and change nothing; both addresses of a database come from one place.",
+  },
 };

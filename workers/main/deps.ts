@@ -4,20 +4,26 @@
  */
 import { openDb } from "../../db/open.ts";
 import { SCHEMA_VERSION } from "../../db/schema.ts";
-import type { ChatRequest } from "../../contracts/chat.ts";
-import { fail } from "../../contracts/errors.ts";
+import type { Account, UserStore } from "../../contracts/accounts.ts";
+import { fail, ok } from "../../contracts/errors.ts";
 import type { HistoryHealth, HistoryStore } from "../../contracts/history.ts";
 import { newId } from "../../contracts/ids.ts";
 import type { LlmAgent } from "../../contracts/llm.ts";
+import type { Limiter } from "../../contracts/limits.ts";
 import type { Log } from "../../contracts/log.ts";
-import type { ResolvedChat } from "../../contracts/session.ts";
+import type { AccountDeps } from "./accounts/object.ts";
+import { type Accounts, createAccounts } from "./accounts/client.ts";
 import type { AppDeps } from "./app.ts";
+import { type ChatDefaults, resolveChat } from "./chat/resolve.ts";
 import { createTurnRunner } from "./chat/turn.ts";
 import { createCache } from "./cache/cache.ts";
 import { createRedisStore, type RedisStore } from "./cache/redis.ts";
 import { type Config, readConfig } from "./env.ts";
 import { createHistoryStore } from "./history/store.ts";
+import { createUserStore } from "./history/users.ts";
 import { createAuthenticator } from "./http/auth.ts";
+import { REFRESH_SECONDS } from "./http/credentials.ts";
+import { createRequestLimit } from "./http/limits.ts";
 import type { Probe, Status } from "./routes/health.ts";
 import { createSessionClient } from "./session/client.ts";
 import type { SessionDeps } from "./session/keeper.ts";
@@ -28,12 +34,14 @@ export interface Env {
   LLM_AGENT: Fetcher;
   MCP: Fetcher;
   SESSIONS: DurableObjectNamespace;
+  ACCOUNTS: DurableObjectNamespace;
+  LIMITERS: DurableObjectNamespace;
 }
 
 const DB_TIMEOUT_MS = 5_000;
 const FALLBACK_MODEL = "gpt-4o-mini";
 
-const now = (): number => Date.now();
+export const now = (): number => Date.now();
 const makeId = (): string => newId(now(), (length) => crypto.getRandomValues(new Uint8Array(length)));
 
 const log: Log = (line) => console.log(JSON.stringify(line));
@@ -41,10 +49,15 @@ const log: Log = (line) => console.log(JSON.stringify(line));
 /** What the public routes need. */
 export function makeAppDeps(env: Env): AppDeps {
   const config = readConfig({ ...env });
+  const accounts = makeAccounts(env, config);
+  const findLimiter = (name: string) => limiterOf(env, name);
   return {
-    ...{ now, log, newId: makeId },
-    authenticate: createAuthenticator(config.SECRET_KEY),
-    resolve: (request) => resolveChat(request, config),
+    ...{ now, log, newId: makeId, accounts, findLimiter },
+    authenticate: createAuthenticator(config.SECRET_KEY, accounts),
+    secretKey: config.SECRET_KEY,
+    users: makeUsers(config),
+    isSignUpOpen: config.SIGN_UP === "open",
+    limitRequest: createRequestLimit(findLimiter),
     send: createSessionClient(env.SESSIONS),
     forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
     historyHealth: () => historyHealth(makeHistory(config)),
@@ -73,6 +86,9 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
   });
   return {
     ...{ turns, cache, tools, now, log },
+    accounts: makeAccounts(env, config),
+    resolve: (request, preferences) => resolveChat(request, preferences, defaultsOf(config)),
+    recheckMs: config.ACCOUNT_RECHECK_MS,
     newId: makeId,
     random: Math.random,
     history: makeHistory(config),
@@ -83,14 +99,42 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
   };
 }
 
-function resolveChat(request: ChatRequest, config: Config): ResolvedChat {
+/** What an account's object needs. */
+export function makeAccountDeps(env: Env): AccountDeps {
+  const config = readConfig({ ...env });
+  const send = createSessionClient(env.SESSIONS);
   return {
-    request,
-    model: request.model ?? config.DEFAULT_MODEL ?? FALLBACK_MODEL,
-    modelType: request.model_type ?? config.LLM_TYPE ?? "openai",
-    temperature: request.temperature ?? config.TEMPERATURE,
-    maxTokens: request.max_tokens ?? config.MAX_TOKENS,
+    ...{ now, log, newId: makeId, users: makeUsers(config), loginMs: REFRESH_SECONDS * 1_000 },
+    async discardSession(sessionId, userId) {
+      const response = await send(sessionId, { kind: "erase", sessionId, userId, requestId: "erasure" });
+      if (response.status === 404) return ok(false);
+      return response.ok ? ok(true) : fail("overloaded", "a session could not be emptied");
+    },
+    purgeUser: () => Promise.resolve(ok(0)),
   };
+}
+
+function defaultsOf(config: Config): ChatDefaults {
+  return {
+    model: config.DEFAULT_MODEL ?? FALLBACK_MODEL,
+    modelType: config.LLM_TYPE ?? "openai",
+    temperature: config.TEMPERATURE,
+    maxTokens: config.MAX_TOKENS,
+  };
+}
+
+// A namespace's stubs answer their object's methods by RPC; their types are made from classes, which these files do not import.
+function makeAccounts(env: Env, config: Config): Accounts {
+  const { ACCOUNTS: objects } = env;
+  const find = {
+    idFromName: (name: string) => objects.idFromName(name),
+    get: (id: DurableObjectId) => objects.get(id) as unknown as Account,
+  };
+  return createAccounts(find, { now, holdsMs: config.ACCOUNT_RECHECK_MS });
+}
+
+function limiterOf({ LIMITERS: objects }: Env, name: string): Limiter {
+  return objects.get(objects.idFromName(name)) as unknown as Limiter;
 }
 
 /** A fetched reply's headers are read-only; the body passes as it is. */
@@ -106,6 +150,21 @@ function llmAgent(env: Env): LlmAgent {
 
 function makeRedis({ UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token }: Config): RedisStore | undefined {
   return url !== undefined && token !== undefined ? createRedisStore({ url, token }) : undefined;
+}
+
+function makeUsers({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): UserStore {
+  if (databaseUrl !== undefined) {
+    const db = openDb({ databaseUrl, httpUrl, timeoutMs: DB_TIMEOUT_MS });
+    return createUserStore(db, ({ kind, reason }) =>
+      log({ service: "main", route: "postgres", error: kind, code: reason }),
+    );
+  }
+  const missing = async () => fail("not_configured", "users are not configured: DATABASE_URL");
+  return {
+    ...{ create: missing, read: missing, findForLogin: missing, readPasswordHash: missing, update: missing },
+    ...{ loadAccount: missing, putPreferences: missing, addKey: missing, listKeys: missing, removeKey: missing },
+    ...{ touchKey: missing, sessionIds: missing, erase: missing },
+  };
 }
 
 function makeHistory({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): HistoryStore {

@@ -47,6 +47,10 @@ const Settings = z.object({
   LLM_STALL_TIMEOUT_MS: positiveInt(20_000),
   KEEP_ALIVE_MS: positiveInt(15_000),
   TURN_LOG_SECONDS: positiveInt(3_600),
+  /** How long an account's word on a credential holds. */
+  ACCOUNT_RECHECK_MS: positiveInt(4_000),
+  /** Whether anyone may sign up. */
+  SIGN_UP: withFallback(z.enum(["open", "closed"]), "open"),
 });
 
 export interface Config extends z.infer<typeof Settings> {
@@ -61,6 +65,7 @@ const NEEDED = ["SECRET_KEY", "DATABASE_URL", "UPSTASH_REDIS_REST_URL", "UPSTASH
 const CLOSED: Record<string, unknown> = {
   TOOL_POLICY: [{ tool: "*", action: "deny" }] satisfies PolicyRule[],
   CACHE_ENABLED: "false",
+  SIGN_UP: "closed",
 };
 
 export function readConfig(env: Record<string, unknown>): Config {

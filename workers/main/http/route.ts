@@ -4,7 +4,8 @@
  */
 import * as z from "zod";
 import type { ErrorCode } from "../../../contracts/errors.ts";
-import type { User } from "./credentials.ts";
+import type { Scope } from "../../../contracts/users.ts";
+import type { User } from "./auth.ts";
 
 /** What a reply's body is: JSON of a schema, nothing, or text of another media type. */
 export type Answer = z.ZodType | "empty" | "text/event-stream" | "text/markdown" | "application/x-ndjson" | "text/html";
@@ -18,6 +19,10 @@ export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z
   description?: string;
   /** `open`: anyone. `user`: whoever has a valid credential. `admin`: the role as well. */
   access: "open" | "user" | "admin";
+  /** What an API key must be made for; left out: what the path begins with. */
+  scope?: Scope;
+  /** The account is asked by the session's object, which refuses as the others do. */
+  checkedBy?: "session";
   /** Of a path with `{user_id}`: who may name another user than oneself. Anyone else's looks like a missing one. */
   others?: "admin" | "nobody";
   params?: P;
@@ -50,6 +55,12 @@ export interface Call<P = unknown, Q = unknown, B = unknown> extends OpenCall<P,
 /** One of a list: its inputs' types are known to its handler alone. */
 export interface Route extends RouteSpec<z.ZodType, z.ZodType, z.ZodType> {
   handle(call: Call): Response | Promise<Response>;
+}
+
+const SCOPE_OF_PATH: Record<string, Scope> = { history: "history", mcp: "mcp", auth: "account" };
+
+export function scopeOf({ scope, path }: Pick<Route, "scope" | "path">): Scope {
+  return scope ?? SCOPE_OF_PATH[path.split("/")[1] ?? ""] ?? "chat";
 }
 
 const Nothing = z.strictObject({});

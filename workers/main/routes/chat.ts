@@ -8,7 +8,7 @@ import { ChatReply, ChatRequest, EditRequest, RegenerateRequest, TurnView } from
 import { AppError, type ErrorCode } from "../../../contracts/errors.ts";
 import { newId } from "../../../contracts/ids.ts";
 import { SessionPath, TurnPath } from "../../../contracts/params.ts";
-import type { Branch, Idempotency, ResolvedChat, SessionCommand, StartTurn } from "../../../contracts/session.ts";
+import type { Branch, Idempotency, SessionCommand, StartTurn } from "../../../contracts/session.ts";
 import { bytesOfKey, readIdempotency } from "../http/idempotency.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 
@@ -16,8 +16,6 @@ import { type Call, type Route, route } from "../http/route.ts";
 export type SendToSession = (sessionOrTurnId: string, command: SessionCommand) => Promise<Response>;
 
 export interface ChatRoutesDeps {
-  /** Fills in what a request leaves out. */
-  resolve(request: ChatRequest): ResolvedChat;
   send: SendToSession;
   newId: () => string;
   now: () => number;
@@ -43,7 +41,14 @@ export function chatRoutes(deps: ChatRoutesDeps): Route[] {
 }
 
 function startRoutes(deps: ChatRoutesDeps): Route[] {
-  const shared = { method: "POST", access: "user", body: ChatRequest, headers: KEY_HEADER, fails: TURN_FAILS } as const;
+  const shared = {
+    method: "POST",
+    access: "user",
+    checkedBy: "session",
+    body: ChatRequest,
+    headers: KEY_HEADER,
+    fails: TURN_FAILS,
+  } as const;
   return [
     route(
       { method: "GET", path: "/chat/health", summary: "Does main run", access: "user", answers: { 200: Health } },
@@ -64,7 +69,7 @@ function startRoutes(deps: ChatRoutesDeps): Route[] {
 
 function branchRoutes(deps: ChatRoutesDeps): Route[] {
   const shared = {
-    ...({ method: "POST", access: "user", params: SessionPath } as const),
+    ...({ method: "POST", access: "user", checkedBy: "session", params: SessionPath } as const),
     ...{ headers: KEY_HEADER, answers: JSON_TURN, fails: TURN_FAILS },
   };
   return [
@@ -138,24 +143,27 @@ function turnRoutes({ send }: ChatRoutesDeps): Route[] {
         return send(turnId, { kind: "approve", turnId, decisions: call.body.decisions, ...asker(call) });
       },
     ),
-    route(
-      {
-        ...{ ...shared, method: "GET", path: "/chat/turns/{turn_id}/stream", answers: { 200: "text/event-stream" } },
-        ...{
-          query: z.strictObject({ after: z.string().optional() }),
-          fails: ["not_found", "turn_expired", "overloaded"],
-        },
-        headers: { "Last-Event-ID": "the number of the last event that was seen" },
-        summary: "Watch or resume a turn: the events after a number",
-      },
-      (call) => {
-        const { turn_id: turnId } = call.params;
-        const after = EventNumber.safeParse(call.raw.headers.get("last-event-id") ?? call.query.after ?? "0");
-        if (!after.success) throw new AppError("invalid_request", "Last-Event-ID and after must be an event's number");
-        return send(turnId, { kind: "watch", turnId, after: after.data, ...asker(call) });
-      },
-    ),
+    watchRoute(send),
   ];
+}
+
+function watchRoute(send: SendToSession): Route {
+  return route(
+    {
+      ...{ method: "GET", path: "/chat/turns/{turn_id}/stream", access: "user", answers: { 200: "text/event-stream" } },
+      ...{ params: TurnPath, query: z.strictObject({ after: z.string().optional() }) },
+      headers: { "Last-Event-ID": "the number of the last event that was seen" },
+      summary: "Watch or resume a turn: the events after a number",
+      fails: ["not_found", "turn_expired", "overloaded"],
+    },
+    (call) => {
+      const { turn_id: turnId } = call.params;
+      const after = EventNumber.safeParse(call.raw.headers.get("last-event-id") ?? call.query.after ?? "0");
+      if (!after.success) throw new AppError("invalid_request", "Last-Event-ID and after must be an event's number");
+      const { credential } = call.user;
+      return send(turnId, { kind: "watch", turnId, after: after.data, credential, ...asker(call) });
+    },
+  );
 }
 
 /** On whose behalf a session is asked. */
@@ -178,10 +186,10 @@ async function start(deps: ChatRoutesDeps, call: Call, { request, view, branch, 
   const own = request.session_id;
   if (idempotency && own) await claimKey(deps, call, idempotency);
   const sessionId = own ?? newSessionId(deps, idempotency);
-  const chatToStart = deps.resolve(request);
+  const { credential, preferences } = call.user;
   return deps.send(sessionId, {
-    ...{ kind: "start", sessionId, create: own === undefined, view, branch, chat: chatToStart },
-    ...{ userId, requestId, idempotency },
+    ...{ kind: "start", sessionId, create: own === undefined, view, branch, request },
+    ...{ userId, requestId, idempotency, credential, preferences, scope: "chat" },
   });
 }
 

@@ -6,7 +6,7 @@ import type { Approval } from "../../../contracts/approvals.ts";
 import type { CacheVerdict, FinishReason, Usage } from "../../../contracts/chat.ts";
 import type { Failure } from "../../../contracts/errors.ts";
 import { newTurnId } from "../../../contracts/ids.ts";
-import type { AnswerOptions, StartTurn } from "../../../contracts/session.ts";
+import type { AnswerOptions, ResolvedChat } from "../../../contracts/session.ts";
 import type { BranchPoint } from "./branches.ts";
 
 /** What a turn was started with: enough to run it again. */
@@ -53,15 +53,22 @@ export interface TurnRow {
   endedAtMs: number | undefined;
 }
 
-export function toPlan(command: StartTurn, branch: BranchPoint, messageId: string): Omit<TurnPlan, "parentSeq"> {
-  const { tools, response_format, cache } = command.chat.request;
+export interface NewPlan {
+  chat: ResolvedChat;
+  branch: BranchPoint;
+  messageId: string;
+  requestId: string;
+}
+
+export function toPlan({ chat, branch, messageId, requestId }: NewPlan): Omit<TurnPlan, "parentSeq"> {
+  const { tools, response_format, cache } = chat.request;
   const request = {
     ...(tools !== undefined && { tools }),
     ...(response_format !== undefined && { response_format }),
     ...(cache !== undefined && { cache }),
   };
   const firstTurn = branch.leafSeq === null && branch.said.length === 1;
-  return { messageId, requestId: command.requestId, chat: { ...command.chat, request }, firstTurn };
+  return { messageId, requestId, chat: { ...chat, request }, firstTurn };
 }
 
 /** A turn's id is its time: no two turns of a session share a millisecond. */
