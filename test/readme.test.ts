@@ -11,10 +11,12 @@ import { delimiter, dirname, join } from "node:path";
 import { parseEnv, promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { UserStore } from "../contracts/accounts.ts";
+import type { Archive, Importer } from "../contracts/archive.ts";
 import { EVENT_DATA } from "../contracts/events.ts";
 import { readConfig as readAgentConfig } from "../workers/llm-agent/env.ts";
 import type { Accounts } from "../workers/main/accounts/client.ts";
 import { allRoutes } from "../workers/main/app.ts";
+import type { Cursors } from "../workers/main/http/cursor.ts";
 import { readConfig as readMainConfig } from "../workers/main/env.ts";
 import { readConfig as readMcpConfig } from "../workers/mcp/env.ts";
 import { type House, openHouse, type Tenant } from "./house.ts";
@@ -96,6 +98,7 @@ test("every route and every event of the code is in README.md", () => {
     ...{ findLimiter: nothing, limitRequest: nothing, isSignUpOpen: true },
     // Never looked into: the routes are only listed.
     ...{ users: {} as UserStore, accounts: {} as Accounts },
+    ...{ archive: {} as Archive, importer: {} as Importer, cursors: {} as Cursors },
   });
   const served = routes
     .filter(({ method, path }) => path !== "/mcp" || method === "POST")

@@ -12,15 +12,25 @@ import { respondToErrors, respondToFailure } from "./http/errors.ts";
 import { logRequests } from "./http/request-log.ts";
 import type { Route } from "./http/route.ts";
 import { serveRoutes } from "./http/serve.ts";
+import { archiveRoutes, type ArchiveRoutesDeps } from "./routes/archive.ts";
 import { authRoutes, type AuthRoutesDeps } from "./routes/auth.ts";
 import { chatRoutes, type ChatRoutesDeps } from "./routes/chat.ts";
 import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
 import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
+import { transferRoutes, type TransferRoutesDeps } from "./routes/transfer.ts";
 import { usersRoutes, type UsersRoutesDeps } from "./routes/users.ts";
 
 export interface RoutesDeps
-  extends AuthRoutesDeps, ChatRoutesDeps, HealthRoutesDeps, HistoryRoutesDeps, McpRoutesDeps, UsersRoutesDeps {}
+  extends
+    ArchiveRoutesDeps,
+    TransferRoutesDeps,
+    AuthRoutesDeps,
+    ChatRoutesDeps,
+    HealthRoutesDeps,
+    HistoryRoutesDeps,
+    McpRoutesDeps,
+    UsersRoutesDeps {}
 
 export interface AppDeps extends RoutesDeps {
   authenticate: Authenticate;
@@ -29,9 +39,16 @@ export interface AppDeps extends RoutesDeps {
 
 /** Every route of the API. */
 export function allRoutes(deps: RoutesDeps): Route[] {
-  return [healthRoutes, authRoutes, usersRoutes, chatRoutes, historyRoutes, mcpRoutes].flatMap((routes) =>
-    routes(deps),
-  );
+  return [
+    healthRoutes,
+    authRoutes,
+    usersRoutes,
+    chatRoutes,
+    historyRoutes,
+    archiveRoutes,
+    transferRoutes,
+    mcpRoutes,
+  ].flatMap((routes) => routes(deps));
 }
 
 /** Nothing of the API is for a shared cache. */

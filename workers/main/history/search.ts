@@ -12,7 +12,7 @@ import type { LimitWork } from "./limit-work.ts";
 
 /** They mark a match in a snippet. For private use in Unicode: a message's own are replaced. */
 const [START, STOP] = ["\ue000", "\ue001"];
-const HEADLINE = `StartSel=${START}, StopSel=${STOP}, MaxFragments=2, MinWords=8, MaxWords=24, FragmentDelimiter=" … "`;
+const HEADLINE = `StartSel=${START}, StopSel=${STOP}, MaxFragments=2, MinWords=8, MaxWords=24, ShortWord=0, FragmentDelimiter=" … "`;
 /** Some scripts write without spaces, so a word can be long. */
 const MAX_SNIPPET_CHARS = 600;
 
