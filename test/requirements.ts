@@ -545,4 +545,56 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "faults",
     text: "Redis that is full, or refuses a command, is passed by.",
   },
+  "HIST-1": {
+    source: "API: GET /history/users/{user_id}/sessions",
+    text: "A user's sessions come newest first, archived ones when asked for, and nobody else's.",
+  },
+  "HIST-2": {
+    source: "API: cursor pages",
+    text: "Paging sees every row that was there exactly once, whatever comes and goes meanwhile.",
+  },
+  "HIST-3": {
+    source: "API: GET /history/search",
+    text: "The search finds words, phrases, either and without, in one's own messages alone, with filters, newest first.",
+  },
+  "HIST-4": {
+    source: "API: GET /history/search",
+    text: "Snippets are pieces of text that say which of them match; what a message holds is never taken for a mark.",
+  },
+  "HIST-5": {
+    source: "API: GET /history/users/{user_id}/stats",
+    text: "Statistics add up what was used and, apart from it, what the cache saved, in one request to Postgres.",
+  },
+  "HIST-6": {
+    source: "laws: expected failures are values",
+    text: "Trouble of Postgres is told by a code, without a word of the query; long work is given up by the database.",
+  },
+  "HIST-7": {
+    source: "API: POST /history/import",
+    text: "An import takes whole sessions, again adds nothing, and never touches another user's.",
+  },
+  B13: {
+    source: "faults",
+    text: "Long URLs, very many, nested and repeated query names are refused.",
+  },
+  B22: {
+    source: "faults",
+    text: "Text of any kind is found and shown as it is.",
+  },
+  B35: {
+    source: "faults",
+    text: "Query names and orders that a list does not have are refused.",
+  },
+  B36: {
+    source: "faults",
+    text: "Limits out of range and cursors that are none, or another list's, are refused.",
+  },
+  B37: {
+    source: "faults",
+    text: "Dates that are none, and ranges that are reversed, are refused.",
+  },
+  B38: {
+    source: "faults",
+    text: "Another user's session or user looks like a missing one on every route.",
+  },
 };

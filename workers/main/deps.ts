@@ -5,6 +5,7 @@
 import { openDb } from "../../db/open.ts";
 import { SCHEMA_VERSION } from "../../db/schema.ts";
 import type { Account, UserStore } from "../../contracts/accounts.ts";
+import type { Archive, Importer } from "../../contracts/archive.ts";
 import { fail, ok } from "../../contracts/errors.ts";
 import type { HistoryHealth, HistoryStore } from "../../contracts/history.ts";
 import { newId } from "../../contracts/ids.ts";
@@ -21,9 +22,13 @@ import { withBreaker } from "./cache/breaker.ts";
 import { type Cache, createCache } from "./cache/cache.ts";
 import { createRedisStore, type RedisStore } from "./cache/redis.ts";
 import { type Config, readConfig } from "./env.ts";
+import { createArchive } from "./history/archive.ts";
+import type { OnFault } from "./history/faults.ts";
+import { createImporter } from "./history/importer.ts";
 import { createHistoryStore } from "./history/store.ts";
 import { createUserStore } from "./history/users.ts";
 import { createAuthenticator } from "./http/auth.ts";
+import { createCursors } from "./http/cursor.ts";
 import { REFRESH_SECONDS } from "./http/credentials.ts";
 import { createRequestLimit } from "./http/limits.ts";
 import type { Probe, Status } from "./routes/health.ts";
@@ -42,12 +47,17 @@ export interface Env {
 }
 
 const DB_TIMEOUT_MS = 5_000;
+/** What Postgres may work on a search or on statistics: its refusal still arrives. */
+const DB_WORK_MS = 4_500;
+/** A batch of an import is large, and nobody waits for a token. */
+const IMPORT_TIMEOUT_MS = 30_000;
 const FALLBACK_MODEL = "gpt-4o-mini";
 
 export const now = (): number => Date.now();
 const makeId = (): string => newId(now(), (length) => crypto.getRandomValues(new Uint8Array(length)));
 
 const log: Log = (line) => console.log(JSON.stringify(line));
+const logFault: OnFault = ({ kind, reason }) => log({ service: "main", route: "postgres", error: kind, code: reason });
 
 /** What the public routes need. */
 export function makeAppDeps(env: Env): AppDeps {
@@ -65,6 +75,8 @@ export function makeAppDeps(env: Env): AppDeps {
     forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
     readAsset: (path) => env.ASSETS.fetch(new URL(path, "https://assets.internal")),
     historyHealth: () => historyHealth(makeHistory(config)),
+    ...makeArchive(config),
+    cursors: createCursors(config.SECRET_KEY),
     problems: config.problems,
     probes: makeProbes(env, config),
   };
@@ -170,9 +182,7 @@ function makeCache(config: Config, redis: RedisStore | undefined): Cache {
 function makeUsers({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): UserStore {
   if (databaseUrl !== undefined) {
     const db = openDb({ databaseUrl, httpUrl, timeoutMs: DB_TIMEOUT_MS });
-    return createUserStore(db, ({ kind, reason }) =>
-      log({ service: "main", route: "postgres", error: kind, code: reason }),
-    );
+    return createUserStore(db, logFault);
   }
   const missing = async () => fail("not_configured", "users are not configured: DATABASE_URL");
   return {
@@ -185,15 +195,30 @@ function makeUsers({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Co
 function makeHistory({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): HistoryStore {
   if (databaseUrl !== undefined) {
     const db = openDb({ databaseUrl, httpUrl, timeoutMs: DB_TIMEOUT_MS });
-    return createHistoryStore(db, {
-      now,
-      onFault: ({ kind, reason }) => log({ service: "main", route: "postgres", error: kind, code: reason }),
-    });
+    return createHistoryStore(db, { now, onFault: logFault });
   }
   const missing = async () => fail("not_configured", "the history is not configured: DATABASE_URL");
   return {
     ...{ saveBatch: missing, eraseSession: missing, setAside: missing },
     ...{ ping: missing, schemaVersion: missing, countDeadLetters: missing },
+  };
+}
+
+function makeArchive({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): {
+  archive: Archive;
+  importer: Importer;
+} {
+  if (databaseUrl === undefined) {
+    const missing = async () => fail("not_configured", "the history is not configured: DATABASE_URL");
+    return {
+      archive: { listSessions: missing, search: missing, readStats: missing },
+      importer: { add: missing },
+    };
+  }
+  const open = (timeoutMs: number) => openDb({ databaseUrl, httpUrl, timeoutMs });
+  return {
+    archive: createArchive(open(DB_TIMEOUT_MS), { onFault: logFault, workTimeoutMs: DB_WORK_MS }),
+    importer: createImporter(open(IMPORT_TIMEOUT_MS), logFault),
   };
 }
 
