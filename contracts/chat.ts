@@ -3,6 +3,7 @@
  * Pure. Unknown fields are refused; role "system" is not a client's to send.
  */
 import * as z from "zod";
+import { hasVisibleText } from "./text.ts";
 
 /** Longest text of one message, in UTF-16 code units. */
 const MAX_TEXT_CHARS = 100_000;
@@ -13,7 +14,7 @@ const VisibleText = z
   .string()
   .max(MAX_TEXT_CHARS)
   .refine((text) => !text.includes("\u0000"), "must not contain NUL")
-  .refine((text) => /[^\p{White_Space}\p{Cf}\p{Cc}]/u.test(text), "must contain visible text");
+  .refine(hasVisibleText, "must contain visible text");
 
 export const ModelType = z.enum(["openai", "vllm"]);
 export type ModelType = z.infer<typeof ModelType>;

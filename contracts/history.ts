@@ -3,6 +3,7 @@
  * A five-line fake satisfies `HistoryStore`. Times are milliseconds since 1970, ids UUIDs.
  */
 import * as z from "zod";
+import type { BranchStart } from "./branches.ts";
 import type { CacheVerdict } from "./chat.ts";
 import type { Result } from "./errors.ts";
 
@@ -19,8 +20,17 @@ export interface SessionRow {
   title: string;
   modelType: string | null;
   modelName: string | null;
+  /** false: archived. */
+  isActive: boolean;
   createdAtMs: number;
+  /** A change of the row or a message. A row that is older than the one that is stored changes nothing of it. */
   updatedAtMs: number;
+}
+
+/** A session as Postgres has it. */
+export interface StoredSession extends SessionRow {
+  /** The place of its newest message; 0 before the first. */
+  newestSeq: number;
 }
 
 /** A message; its session is the batch's. */
@@ -28,8 +38,10 @@ export interface MessageRow {
   id: string;
   /** Its place in the session: unique there, rising. */
   seq: number;
-  /** The message it answers or replaces; null for the first. */
+  /** The message it answers or follows; null for the first. */
   parentId: string | null;
+  /** null: it follows the message before it. Else the place of the message that it follows; 0: none. */
+  branchFrom: number | null;
   role: MessageRole;
   content: string;
   status: MessageStatus;
@@ -60,10 +72,46 @@ export type SaveReport =
   /** Nothing written: one row can never be. Retry row by row to find it. `reason`: an SQLSTATE, or "unencodable". */
   | { poison: true; reason: string };
 
-/** Fails with `db_unavailable` or `db_timeout`: try again later, the same batch is safe to repeat. */
+/** Messages of one session of one user: the newest below `before`, or the first above `after`, which are given oldest first. */
+export interface MessageQuery {
+  sessionId: string;
+  userId: string;
+  before?: number | undefined;
+  after?: number | undefined;
+  limit: number;
+}
+
+export interface StoredPage {
+  /** Those of users and models; newest first, or with `after` oldest first. */
+  messages: MessageRow[];
+  /** Branches that start above the oldest of them, newest first. */
+  starts: BranchStart[];
+  /** The session's newest place. */
+  newestSeq: number;
+}
+
+/** The newest messages of a session, within both limits. */
+export interface WindowQuery {
+  sessionId: string;
+  userId: string;
+  messages: number;
+  bytes: number;
+}
+
+export interface SessionWindow {
+  session: StoredSession;
+  /** Oldest first. `parentSeq`: null for a first message, and where Postgres does not have the parent. */
+  messages: (MessageRow & { parentSeq: number | null })[];
+}
+
+/** Fails with `db_unavailable` or `db_timeout`: try again later, the same batch is safe to repeat. Each call is one request. */
 export interface HistoryStore {
   /** All or nothing. A session of another user is never changed: poison. */
   saveBatch(batch: HistoryBatch): Promise<Result<SaveReport>>;
+  /** undefined, here and in the next two: the user has no such session. */
+  readSession(sessionId: string, userId: string): Promise<Result<StoredSession | undefined>>;
+  readMessages(query: MessageQuery): Promise<Result<StoredPage | undefined>>;
+  readWindow(query: WindowQuery): Promise<Result<SessionWindow | undefined>>;
   /** Notes a message that can never be stored; twice is once. */
   setAside(letter: { sessionId: string; seq: number; code: string }): Promise<Result<void>>;
   ping(): Promise<Result<{ latencyMs: number }>>;
@@ -74,28 +122,32 @@ export interface HistoryStore {
   schemaVersion(): Promise<Result<number>>;
 }
 
-/** A page of a session's messages, newest first. */
+export const MessageView = z.strictObject({
+  id: z.uuidv7(),
+  /** Its place in the session. */
+  seq: z.int().min(1),
+  /** The message it answers or follows; two messages of one parent are branches. */
+  parent_id: z.uuidv7().nullable(),
+  /** On the branch that the next turn goes on from. */
+  active: z.boolean(),
+  /** null: it was saved without a turn. */
+  turn_id: z.uuidv7().nullable(),
+  role: z.enum(["user", "assistant"]),
+  content: z.string(),
+  status: z.enum(MESSAGE_STATUSES),
+  tokens_used: z.int().min(0),
+  created_at: z.iso.datetime(),
+});
+export type MessageView = z.infer<typeof MessageView>;
+
+/** A page of a session's messages: newest first, or oldest first with `after`. It may be shorter than its limit before the last one. */
 export const MessagePage = z.strictObject({
   session_id: z.uuidv7(),
-  messages: z.array(
-    z.strictObject({
-      id: z.uuidv7(),
-      /** Its place in the session. */
-      seq: z.int().min(1),
-      /** The message it answers or follows; two messages of one parent are branches. */
-      parent_id: z.uuidv7().nullable(),
-      /** On the branch that the next turn goes on from. */
-      active: z.boolean(),
-      turn_id: z.uuidv7(),
-      role: z.enum(["user", "assistant"]),
-      content: z.string(),
-      status: z.enum(MESSAGE_STATUSES),
-      tokens_used: z.int().min(0),
-      created_at: z.iso.datetime(),
-    }),
-  ),
-  /** `before` of the next page; null on the last one. */
+  messages: z.array(MessageView),
+  /** `before` of the next page; null on the last one, and oldest first. */
   next_before: z.int().nullable(),
+  /** `after` of the next page; null on the last one, and newest first. */
+  next_after: z.int().nullable(),
 });
 export type MessagePage = z.infer<typeof MessagePage>;
 

@@ -75,11 +75,12 @@ export interface AnswerApproval extends Asker {
   decisions: Decision[];
 }
 
-/** Messages of the session, newest first, from below place `before`. */
+/** Messages of the session: newest first, from below place `before`; or oldest first, from above place `after`. */
 export interface ListMessages extends Asker {
   kind: "messages";
   sessionId: string;
-  before: number | undefined;
+  before?: number | undefined;
+  after?: number | undefined;
   limit: number;
 }
 

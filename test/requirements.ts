@@ -381,4 +381,16 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "faults",
     text: "What is owed to Postgres is paid after many failed tries, also by an object that nobody asks for.",
   },
+  "SESS-1": {
+    source: "API: GET /history/sessions/{session_id}/messages",
+    text: "Messages are read in both directions, at the same cost at any place of a long session, with the branch they belong to.",
+  },
+  "SESS-2": {
+    source: "API: GET /history/sessions/{session_id}/messages",
+    text: "A session that no object holds is read from Postgres, by its owner alone; its object stays empty.",
+  },
+  "SESS-3": {
+    source: "docs/storage.md",
+    text: "An object that was made when its tables had fewer columns is read and goes on.",
+  },
 };

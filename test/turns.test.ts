@@ -276,7 +276,11 @@ async function change(sessionId: string, query: string): Promise<void> {
 
 test("[F24] a row that Postgres can never take is set aside and counted; the rest arrives", async () => {
   const healthOf = async () => HistoryHealth.parse(await (await house.call("/history/health", { as })).json());
-  expect(await healthOf()).toMatchObject({ status: "healthy", dead_letters: 0, schema: { found: SCHEMA_VERSION, expected: SCHEMA_VERSION } });
+  expect(await healthOf()).toMatchObject({
+    status: "healthy",
+    dead_letters: 0,
+    schema: { found: SCHEMA_VERSION, expected: SCHEMA_VERSION },
+  });
   house.neon.control({ mode: "down" });
   const { session_id } = await say("Poison");
   await change(session_id, "UPDATE messages SET status = 'no such status' WHERE seq = 1");

@@ -118,7 +118,8 @@ function makeHistory({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: 
   }
   const missing = async () => fail("not_configured", "the history is not configured: DATABASE_URL");
   return {
-    ...{ saveBatch: missing, eraseSession: missing, setAside: missing },
+    ...{ saveBatch: missing, readSession: missing, readMessages: missing, readWindow: missing },
+    ...{ eraseSession: missing, setAside: missing },
     ...{ ping: missing, schemaVersion: missing, countDeadLetters: missing },
   };
 }

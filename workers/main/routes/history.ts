@@ -2,6 +2,7 @@
  * /history: a session's messages with their branches, and deleting a session. Read from and done by the session's object.
  */
 import * as z from "zod";
+import type { ErrorCode } from "../../../contracts/errors.ts";
 import { ErasedSession, HistoryHealth, MessagePage } from "../../../contracts/history.ts";
 import { count, SessionPath } from "../../../contracts/params.ts";
 import { type Route, route } from "../http/route.ts";
@@ -14,10 +15,18 @@ export interface HistoryRoutesDeps {
 
 const PAGE = 50;
 const MAX_PAGE = 200;
-const PageQuery = z.strictObject({
-  limit: count(1, MAX_PAGE).default(PAGE),
-  before: count(1, Number.MAX_SAFE_INTEGER).optional(),
-});
+/** Places are 32-bit numbers in Postgres. */
+const MAX_PLACE = 2 ** 31 - 1;
+const PageQuery = z
+  .strictObject({
+    limit: count(1, MAX_PAGE).default(PAGE),
+    before: count(1, MAX_PLACE).optional(),
+    after: count(0, MAX_PLACE).optional(),
+  })
+  .refine(({ before, after }) => before === undefined || after === undefined, "give before or after, not both");
+
+/** What the session's object does not hold is read from Postgres. */
+const PAGE_FAILS: ErrorCode[] = ["not_found", "overloaded", "db_timeout", "db_unavailable"];
 
 export function historyRoutes({ send, historyHealth }: HistoryRoutesDeps): Route[] {
   return [
@@ -39,16 +48,15 @@ export function historyRoutes({ send, historyHealth }: HistoryRoutesDeps): Route
     route(
       {
         ...{ method: "GET", path: "/history/sessions/{session_id}/messages", access: "user", params: SessionPath },
-        ...{ query: PageQuery, answers: { 200: MessagePage }, fails: ["not_found", "overloaded"] },
-        summary: "A session's messages, newest first, of all branches",
+        ...{ query: PageQuery, answers: { 200: MessagePage }, fails: PAGE_FAILS },
+        summary: "A session's messages of all branches: newest first, or oldest first with `after`",
       },
       (call) => {
         const { session_id: sessionId } = call.params;
         return send(sessionId, {
           kind: "messages",
           sessionId,
-          before: call.query.before,
-          limit: call.query.limit,
+          ...call.query,
           ...asker(call),
         });
       },

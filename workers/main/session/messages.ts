@@ -2,6 +2,7 @@
  * The messages of a session in its object's SQLite, and the window of them that a model is shown.
  * `seq` rises by one from 1 and orders a session for good. A row is never changed once it is written.
  */
+import type { BranchStart } from "../../../contracts/branches.ts";
 import type { ModelMessage } from "../../../contracts/llm.ts";
 import type { MessageStatus } from "../../../contracts/history.ts";
 import { estimateTokens, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
@@ -13,6 +14,8 @@ export interface MessageDetails {
   usage?: Usage;
   cache?: CacheVerdict;
   finish_reason?: string;
+  /** The id of its parent, where that is in Postgres only. */
+  parent_id?: string;
   /** What the model did with tools before the answer in `content`. */
   rounds?: ToolRound[];
 }
@@ -22,7 +25,8 @@ export interface Message {
   id: string;
   /** The message it answers or follows; null for a first one. Two messages of one parent are branches. */
   parentSeq: number | null;
-  turnId: string;
+  /** null: it was saved without a turn. */
+  turnId: string | null;
   role: "user" | "assistant";
   content: string;
   status: MessageStatus;
@@ -53,7 +57,7 @@ export function appendMessage(sql: SqlStorage, message: Omit<Message, "seq">): n
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq`,
       message.id,
       message.parentSeq,
-      message.turnId,
+      message.turnId ?? "",
       message.role,
       message.content,
       message.status,
@@ -71,6 +75,22 @@ export function messagesAfter(sql: SqlStorage, seq: number, limit: number): Mess
     .exec<MessageRow>("SELECT * FROM messages WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit)
     .toArray()
     .map(toMessage);
+}
+
+/** The place of the oldest message that is here; null before the first. */
+export function oldestSeq(sql: SqlStorage): number | null {
+  return sql.exec<{ seq: number | null }>("SELECT min(seq) AS seq FROM messages").one().seq;
+}
+
+/** Branches that start above place `seq`, newest first: as many rows as there are such branches. */
+export function branchStarts(sql: SqlStorage, seq: number): BranchStart[] {
+  return sql
+    .exec<{ seq: number; from: number }>(
+      `SELECT seq, ifnull(parent_seq, 0) AS "from" FROM messages INDEXED BY branch_starts
+       WHERE seq > 1 AND parent_seq IS NOT seq - 1 AND seq > ? ORDER BY seq DESC`,
+      seq,
+    )
+    .toArray();
 }
 
 /** The newest message's place; null before the first. The newest message is also the end of the active branch. */
@@ -92,6 +112,17 @@ export function messagesBefore(sql: SqlStorage, before: number | undefined, limi
 
 export function readMessage(sql: SqlStorage, seq: number): Message | undefined {
   return sql.exec<MessageRow>("SELECT * FROM messages WHERE seq = ?", seq).toArray().map(toMessage)[0];
+}
+
+/** The id of the message that this one follows. A parent that is in Postgres only is named by the oldest of its children. */
+export function parentId(sql: SqlStorage, { parentSeq }: Pick<Message, "parentSeq">): string | null {
+  if (parentSeq === null) return null;
+  const parent = readMessage(sql, parentSeq);
+  if (parent !== undefined) return parent.id;
+  const [child] = sql
+    .exec<MessageRow>("SELECT * FROM messages WHERE parent_seq = ? ORDER BY seq LIMIT 1", parentSeq)
+    .toArray();
+  return child === undefined ? null : (toMessage(child).details.parent_id ?? null);
 }
 
 /** By its id, which no index serves: newest first, since that is what people go back to. */
@@ -171,7 +202,7 @@ function toMessage(row: MessageRow): Message {
     seq: row.seq,
     id: row.id,
     parentSeq: row.parent_seq,
-    turnId: row.turn_id,
+    turnId: row.turn_id || null,
     role: row.role as Message["role"], // written by appendMessage
     content: row.content,
     status: row.status as MessageStatus, // written by appendMessage

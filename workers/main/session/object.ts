@@ -9,6 +9,7 @@ import type {
   AnswerApproval,
   ClaimKey,
   InspectTurn,
+  ListMessages,
   SessionCommand,
   StartTurn,
   WatchTurn,
@@ -19,10 +20,10 @@ import { claim, findClaim, forgetClaims } from "./idempotency.ts";
 import { type SessionDeps, TurnKeeper } from "./keeper.ts";
 import type { LiveTurn } from "./live-turn.ts";
 import { openSavedLog, readFrames, type Viewable, viewLog } from "./log.ts";
-import { listMessages } from "./pages.ts";
+import { createPages, type Pages } from "./pages.ts";
 import { errorResponse, eventStream, turnHeaders, turnReply, turnState } from "./responses.ts";
 import { createSession, readSession, requireOwner, type Session } from "./session.ts";
-import { createTables, hasTables } from "./storage.ts";
+import { createTables, hasTables, upgradeTables } from "./storage.ts";
 import { forgetLogs, newestTurn, nextTurnId, readTurn, toPlan, type TurnRow } from "./turns.ts";
 
 const CLAIM_KEPT_MS = 24 * 3_600_000;
@@ -35,7 +36,9 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
   readonly #sql: SqlStorage;
   readonly #drain: Drain;
   readonly #keeper: TurnKeeper;
+  readonly #pages: Pages;
   #waiting = 0;
+  #opened = false;
 
   constructor(state: DurableObjectState, env: Env, deps: SessionDeps) {
     super(state, env);
@@ -44,11 +47,13 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     this.#sql = state.storage.sql;
     this.#drain = createDrain(state.storage, deps);
     this.#keeper = new TurnKeeper(state, deps, this.#drain);
+    this.#pages = createPages(this.#sql, deps.history);
   }
 
   override async fetch(request: Request): Promise<Response> {
     const command = await request.json<SessionCommand>();
     try {
+      this.#open();
       await this.#keeper.wake();
       return await this.#answer(command);
     } catch (error) {
@@ -61,6 +66,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
 
   /** Looks after a live turn, drains what is owed, ends what was not to be kept. Never throws. */
   override async alarm(): Promise<void> {
+    this.#open();
     await this.#keeper.wake();
     const session = hasTables(this.#sql) ? readSession(this.#sql) : undefined;
     if (this.#keeper.live !== undefined) {
@@ -73,6 +79,11 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     } else {
       await this.#expire();
     }
+  }
+
+  #open(): void {
+    if (!this.#opened) upgradeTables(this.#sql);
+    this.#opened = true;
   }
 
   #answer(command: SessionCommand): Promise<Response> | Response {
@@ -88,7 +99,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
       case "approve":
         return this.#approve(command);
       case "messages":
-        return Response.json(listMessages(this.#sql, this.#owned(command), command));
+        return this.#list(command);
       case "erase":
         return this.#erase(this.#owned(command, true));
     }
@@ -232,6 +243,13 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     live.gate.answer(decisions);
     void this.#keeper.lookAfter(live);
     return Response.json(turnState(this.#turn(turnId), session.id, live.log.last), { status: 202 });
+  }
+
+  /** What the object does not hold is read from Postgres, and not kept here. */
+  async #list(command: ListMessages): Promise<Response> {
+    const isHeld = hasTables(this.#sql) && readSession(this.#sql) !== undefined;
+    if (isHeld) this.#owned(command);
+    return Response.json(await this.#pages.list(command, isHeld));
   }
 
   async #erase(session: Session): Promise<Response> {

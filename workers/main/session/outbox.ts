@@ -7,7 +7,9 @@ import type { HistoryStore, MessageRow } from "../../../contracts/history.ts";
 import { costUsd, type ModelPrices } from "../../../contracts/prices.ts";
 import { toolsOf } from "../../../contracts/rounds.ts";
 import type { Log } from "../../../contracts/log.ts";
-import { type Message, messagesAfter, readMessage } from "./messages.ts";
+import { storable } from "../../../contracts/text.ts";
+import { branchFrom } from "../../../contracts/branches.ts";
+import { type Message, messagesAfter, parentId } from "./messages.ts";
 import { readSession, type Session } from "./session.ts";
 
 const BATCH = 100;
@@ -71,17 +73,27 @@ function toSessionRow(session: Session, messages: Message[]) {
     title,
     modelType,
     modelName,
+    isActive: true,
     createdAtMs,
     updatedAtMs: messages.at(-1)?.createdAtMs ?? createdAtMs,
   };
 }
 
 function toRow({ sql, prices }: OutboxDeps, message: Message): MessageRow {
-  const parentId = message.parentSeq === null ? null : (readMessage(sql, message.parentSeq)?.id ?? null);
   const { id, seq, role, content, status, tokens, turnId, createdAtMs, details } = message;
   const { model, provider, usage, cache, finish_reason, rounds = [] } = details;
   return {
-    ...{ id, seq, parentId, role, content: storable(content), status, turnId, createdAtMs },
+    ...{
+      id,
+      seq,
+      parentId: parentId(sql, message),
+      branchFrom: branchFrom(message.parentSeq, seq - 1),
+      role,
+      content: storable(content),
+      status,
+      turnId,
+      createdAtMs,
+    },
     tokensUsed: tokens,
     promptTokens: usage?.prompt_tokens ?? 0,
     completionTokens: usage?.completion_tokens ?? 0,
@@ -92,11 +104,6 @@ function toRow({ sql, prices }: OutboxDeps, message: Message): MessageRow {
     mcpToolsUsed: toolsOf(rounds),
     metaInfo: storableJson({ usage, cache, finish_reason, ...(rounds.length > 0 && { rounds }) }),
   };
-}
-
-/** Postgres takes neither NUL nor half a surrogate pair; a model or a tool may send both. */
-function storable(text: string): string {
-  return text.replaceAll("\u0000", "\ufffd").toWellFormed();
 }
 
 function storableJson(value: Record<string, unknown>): Record<string, unknown> {
