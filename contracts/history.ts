@@ -4,8 +4,9 @@
  */
 import * as z from "zod";
 import type { BranchStart } from "./branches.ts";
-import type { CacheVerdict } from "./chat.ts";
+import { type CacheVerdict, ModelType, VisibleText } from "./chat.ts";
 import type { Result } from "./errors.ts";
+import { hasVisibleText } from "./text.ts";
 
 export const MESSAGE_ROLES = ["system", "user", "assistant", "tool"] as const;
 export type MessageRole = (typeof MESSAGE_ROLES)[number];
@@ -104,6 +105,12 @@ export interface SessionWindow {
   messages: (MessageRow & { parentSeq: number | null })[];
 }
 
+export interface ErasedRows {
+  sessions: number;
+  messages: number;
+  deadLetters: number;
+}
+
 /** Fails with `db_unavailable` or `db_timeout`: try again later, the same batch is safe to repeat. Each call is one request. */
 export interface HistoryStore {
   /** All or nothing. A session of another user is never changed: poison. */
@@ -116,8 +123,10 @@ export interface HistoryStore {
   setAside(letter: { sessionId: string; seq: number; code: string }): Promise<Result<void>>;
   ping(): Promise<Result<{ latencyMs: number }>>;
   countDeadLetters(): Promise<Result<number>>;
-  /** Removes a session of this user with its messages; nothing to remove is fine. */
-  eraseSession(sessionId: string, userId: string): Promise<Result<void>>;
+  /** Removes a session of this user with its messages and dead letters; nothing to remove is fine. */
+  eraseSession(sessionId: string, userId: string): Promise<Result<ErasedRows>>;
+  /** How many messages of the session are there from place `from` on. */
+  countMessages(query: { sessionId: string; userId: string; from: number }): Promise<Result<number>>;
   /** The last applied migration; 0 before the first. */
   schemaVersion(): Promise<Result<number>>;
 }
@@ -161,6 +170,70 @@ export const HistoryHealth = z.strictObject({
 });
 export type HistoryHealth = z.infer<typeof HistoryHealth>;
 
+/** A session as its routes show it. */
+export const SessionView = z.strictObject({
+  id: z.uuidv7(),
+  title: z.string(),
+  /** What it began with; null: an import did not say it. */
+  model_type: z.string().nullable(),
+  model_name: z.string().nullable(),
+  /** false: archived. */
+  is_active: z.boolean(),
+  created_at: z.iso.datetime(),
+  /** Its last change or message. */
+  updated_at: z.iso.datetime(),
+  /** Messages of all branches. */
+  message_count: z.int().min(0),
+  /** The turn that has not ended. */
+  turn: z.strictObject({ turn_id: z.uuidv7(), state: z.enum(["running", "waiting"]) }).nullable(),
+});
+export type SessionView = z.infer<typeof SessionView>;
+
+const MAX_TITLE_CHARS = 200;
+
+/** One line that a person can see. Kept as it is, byte for byte. */
+const Title = z
+  .string()
+  .refine((text) => [...text].length <= MAX_TITLE_CHARS, `must have ${MAX_TITLE_CHARS} characters at most`)
+  .refine((text) => !/\p{Cc}/u.test(text), "must not contain control characters")
+  .refine((text) => text.isWellFormed(), "must not contain half a surrogate pair")
+  .refine(hasVisibleText, "must contain visible text");
+
+export const SessionRequest = z.strictObject({
+  /** Left out: made of what is said first. */
+  title: Title.optional(),
+  model: z
+    .string()
+    .regex(/^[\w./:-]{1,128}$/)
+    .optional(),
+  model_type: ModelType.optional(),
+  /** One's own. */
+  user_id: z.uuidv7().optional(),
+});
+
+export const SessionPatch = z
+  .strictObject({ title: Title.optional(), is_active: z.boolean().optional() })
+  .refine((patch) => Object.keys(patch).length > 0, "must change something");
+
+/** A message that is saved without a turn. */
+export const MessageRequest = z.strictObject({
+  session_id: z.uuidv7(),
+  role: z.enum(["user", "assistant"]),
+  content: VisibleText,
+});
+
+const counts = <T extends string>(...names: T[]) =>
+  z.strictObject(Object.fromEntries(names.map((name) => [name, z.int().min(0)])) as Record<T, z.ZodInt>); // one each
+
 /** A session that was deleted; `erased` false: Postgres is away, and what is there goes when it is back. */
-export const ErasedSession = z.strictObject({ session_id: z.uuidv7(), erased: z.boolean() });
+export const ErasedSession = z.strictObject({
+  session_id: z.uuidv7(),
+  erased: z.boolean(),
+  removed: z.strictObject({
+    object: counts("messages", "turns", "events", "checkpoints"),
+    /** null: Postgres is away. */
+    postgres: counts("sessions", "messages", "dead_letters").nullable(),
+    cache_entries: z.int().min(0),
+  }),
+});
 export type ErasedSession = z.infer<typeof ErasedSession>;

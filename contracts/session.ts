@@ -84,8 +84,48 @@ export interface ListMessages extends Asker {
   limit: number;
 }
 
+/** Makes a session without a turn. The one that is there already is shown. */
+export interface CreateSession extends Asker {
+  kind: "create";
+  sessionId: string;
+  title: string | undefined;
+  modelType: ModelType;
+  modelName: string;
+}
+
+export interface ViewSession extends Asker {
+  kind: "view";
+  sessionId: string;
+}
+
+/** Renames a session, archives it or takes it back. */
+export interface ChangeSession extends Asker {
+  kind: "change";
+  sessionId: string;
+  title?: string | undefined;
+  isActive?: boolean | undefined;
+}
+
+/** Saves a message without a turn. */
+export interface AppendMessage extends Asker {
+  kind: "append";
+  sessionId: string;
+  /** Of the message, so that a command that comes twice saves one. */
+  messageId: string;
+  role: "user" | "assistant";
+  content: string;
+  idempotency?: Idempotency | undefined;
+}
+
+/** Deletes a session here and in Postgres. */
 export interface EraseSession extends Asker {
   kind: "erase";
+  sessionId: string;
+}
+
+/** Deletes what the object holds of a session, and leaves Postgres alone: its user is being erased there. */
+export interface DiscardSession extends Asker {
+  kind: "discard";
   sessionId: string;
 }
 
@@ -96,4 +136,17 @@ export type SessionCommand =
   | InspectTurn
   | AnswerApproval
   | ListMessages
-  | EraseSession;
+  | CreateSession
+  | ViewSession
+  | ChangeSession
+  | AppendMessage
+  | EraseSession
+  | DiscardSession;
+
+/** What was deleted of an object, in rows. */
+export interface ObjectCounts {
+  messages: number;
+  turns: number;
+  events: number;
+  checkpoints: number;
+}

@@ -393,4 +393,24 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/storage.md",
     text: "An object that was made when its tables had fewer columns is read and goes on.",
   },
+  "SESS-4": {
+    source: "API: POST /history/sessions",
+    text: "A session is made without a turn, once, and is in Postgres when the answer comes.",
+  },
+  "SESS-5": {
+    source: "API: PATCH /history/sessions/{session_id}",
+    text: "A session is renamed and archived; the change reaches Postgres whatever breaks, and nothing late takes it back.",
+  },
+  "SESS-6": {
+    source: "API: POST /history/messages",
+    text: "A message is saved without a turn, once, and never while a turn runs.",
+  },
+  B22: {
+    source: "bad input",
+    text: "Text with direction marks, look-alikes and many combining marks is kept byte for byte.",
+  },
+  B38: {
+    source: "bad input",
+    text: "Another user's session is a missing one, in paths and in bodies.",
+  },
 };

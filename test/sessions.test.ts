@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ChatReply } from "../contracts/chat.ts";
 import { ErrorBody } from "../contracts/errors.ts";
-import { MessagePage } from "../contracts/history.ts";
+import { MessagePage, MessageView, SessionView } from "../contracts/history.ts";
 import { newId } from "../contracts/ids.ts";
 import { type House, openHouse, type Tenant, untilRows } from "./house.ts";
 
@@ -183,4 +183,253 @@ test("[SESS-3] an object that was made before its tables had all their columns i
   expect(seqs(await pageOf(session_id))).toEqual([2, 1]);
   await say("New", { session_id });
   expect(seqs(await pageOf(session_id))).toEqual([4, 3, 2, 1]);
+});
+
+async function sessionOf(response: Response | Promise<Response>, status = 200): Promise<SessionView> {
+  const reply = await response;
+  expect(reply.status).toBe(status);
+  return SessionView.parse(await reply.json());
+}
+
+const make = (body: object = {}): Promise<SessionView> => sessionOf(house.call("/history/sessions", { as, body }), 201);
+const change = (id: string, body: object): Promise<SessionView> =>
+  sessionOf(house.call(`/history/sessions/${id}`, { as, method: "PATCH", body }));
+const view = (id: string): Promise<SessionView> => sessionOf(house.call(`/history/sessions/${id}`, { as }));
+const rowOf = (id: string) => house.sql`select title, is_active, model_name from chat_sessions where id = ${id}`;
+
+/** Waits until Postgres has been asked again and nothing is under way. */
+async function afterNextCall(work: () => Promise<unknown> | void): Promise<void> {
+  const { calls } = house.neon.stats();
+  await work();
+  await house.neon.until((stats) => stats.calls > calls && stats.in_flight === 0);
+}
+
+test("[SESS-4] a session is made without a turn, is in Postgres when the answer comes, and takes turns", async () => {
+  const made = await make({ title: "Plans", model: "demo", model_type: "openai", user_id: as.id });
+  expect(made).toMatchObject({
+    ...{ title: "Plans", model_type: "openai", model_name: "demo", is_active: true, message_count: 0, turn: null },
+    updated_at: made.created_at,
+  });
+  expect(await rowOf(made.id)).toEqual([{ title: "Plans", is_active: true, model_name: "demo" }]);
+  expect(await view(made.id)).toEqual(made);
+  await say("Hello", { session_id: made.id });
+  expect(await view(made.id)).toMatchObject({ title: "Plans", message_count: 2 });
+  const defaults = await make();
+  expect(defaults).toMatchObject({ title: "", model_name: "demo" });
+  const stranger = await house.newTenant();
+  const body = { user_id: stranger.id };
+  expect((await house.call("/history/sessions", { as, body })).status).toBe(404);
+});
+
+test("[SESS-4] the same command twice makes one session", async () => {
+  const sessionId = makeId();
+  const command = { kind: "create", sessionId, title: "Once", modelType: "openai", modelName: "demo" } as const;
+  const asker = { userId: as.id, requestId: makeId() };
+  const first = await house.commandSession(sessionId, { ...command, ...asker });
+  expect(await house.commandSession(sessionId, { ...command, ...asker })).toEqual(first);
+  const theirs = { ...command, userId: makeId(), requestId: makeId() };
+  expect(await house.commandSession(sessionId, theirs)).toMatchObject({ status: 404 });
+});
+
+test("[SESS-5] a session is renamed and archived, and Postgres shows it when the answer comes", async () => {
+  const { session_id } = await say("The first words");
+  expect(await view(session_id)).toMatchObject({ title: "The first words", is_active: true, message_count: 2 });
+  const before = await view(session_id);
+  const renamed = await change(session_id, { title: "Mine" });
+  expect(renamed).toMatchObject({ title: "Mine", is_active: true });
+  expect(Date.parse(renamed.updated_at)).toBeGreaterThan(Date.parse(before.updated_at));
+  expect(await rowOf(session_id)).toMatchObject([{ title: "Mine", is_active: true }]);
+  expect(await change(session_id, { is_active: false })).toMatchObject({ title: "Mine", is_active: false });
+  expect(await rowOf(session_id)).toMatchObject([{ title: "Mine", is_active: false }]);
+  await say("More", { session_id });
+  await untilRows(house, 4, "select 1 from messages where session_id = $1", session_id);
+  expect(await rowOf(session_id)).toMatchObject([{ title: "Mine", is_active: false }]);
+  await change(session_id, { is_active: true, title: "Mine again" });
+  expect(await rowOf(session_id)).toMatchObject([{ title: "Mine again", is_active: true }]);
+});
+
+test("[SESS-5] a change while Postgres is away, and one whose answer is lost, are there when it is back", async () => {
+  const { session_id } = await say("Changing");
+  await untilRows(house, 2, "select 1 from messages where session_id = $1", session_id);
+  for (const [mode, title] of [
+    ["down", "While away"],
+    ["lost", "Answer lost"],
+  ] as const) {
+    house.neon.control({ mode });
+    expect(await change(session_id, { title })).toMatchObject({ title });
+    const [row] = await house.querySession(session_id, "SELECT changed_at > drained_change AS owed FROM session");
+    expect(row).toEqual({ owed: 1 });
+    await afterNextCall(() => house.neon.control({ mode: "up" }));
+    expect(await rowOf(session_id)).toMatchObject([{ title }]);
+  }
+  house.neon.control({ mode: "down" });
+  const made = await make({ title: "Made while away" });
+  await afterNextCall(() => house.neon.control({ mode: "up" }));
+  expect(await rowOf(made.id)).toMatchObject([{ title: "Made while away" }]);
+});
+
+test("[SESS-5] a change is not lost to a message that Postgres can never take", async () => {
+  const { session_id } = await say("Odd");
+  await untilRows(house, 2, "select 1 from messages where session_id = $1", session_id);
+  house.neon.control({ mode: "down" });
+  await (await house.call("/history/messages", { as, body: { session_id, role: "user", content: "Poison" } })).text();
+  await house.querySession(session_id, "UPDATE messages SET status = 'no such status' WHERE seq = 3");
+  expect(await change(session_id, { title: "Kept" })).toMatchObject({ title: "Kept" });
+  house.neon.control({ mode: "up" });
+  await untilRows(house, 1, "select 1 from dead_letters where session_id = $1", session_id);
+  await untilRows(house, 1, "select 1 from chat_sessions where id = $1 and title = 'Kept'", session_id);
+});
+
+test("[SESS-5] [B21] [B22] titles that are none are refused; odd ones are kept byte for byte", async () => {
+  const { id } = await make();
+  for (const title of ["", "  ", "\u200b", "a\u0000b", "a\nb", "\ud800", "a".repeat(201), 1, null]) {
+    for (const [path, method] of [
+      ["/history/sessions", "POST"],
+      [`/history/sessions/${id}`, "PATCH"],
+    ] as const) {
+      const response = await house.call(path, { as, method, body: { title } });
+      expect([title, response.status, await codeOf(response)]).toEqual([title, 400, "invalid_request"]);
+    }
+  }
+  for (const body of [{}, { title: "a", user_id: as.id }, { is_active: "no" }]) {
+    expect((await house.call(`/history/sessions/${id}`, { as, method: "PATCH", body })).status).toBe(400);
+  }
+  for (const title of [
+    "\u202eabc",
+    "аdmin",
+    `e${"\u0301".repeat(199)}`,
+    " spaced ",
+    "🧑‍🚀".repeat(66),
+    "a".repeat(200),
+  ]) {
+    expect((await change(id, { title })).title).toBe(title);
+    expect(await rowOf(id)).toMatchObject([{ title }]);
+  }
+});
+
+test("[SESS-6] a message is saved without a turn, is shown and in Postgres at once, and the model is shown it", async () => {
+  const { id } = await make();
+  const save = (role: string, content: string) =>
+    house.call("/history/messages", { as, body: { session_id: id, role, content } });
+  const first = await save("user", "My name is Ada.");
+  expect(first.status).toBe(201);
+  const message = MessageView.parse(await first.json());
+  expect(message).toMatchObject({ seq: 1, parent_id: null, turn_id: null, active: true, content: "My name is Ada." });
+  expect(await house.sql`select id, turn_id, seq from messages where session_id = ${id}`).toEqual([
+    { id: message.id, turn_id: null, seq: 1 },
+  ]);
+  expect(await view(id)).toMatchObject({ title: "My name is Ada.", message_count: 1 });
+  const second = MessageView.parse(await (await save("assistant", "Hello Ada")).json());
+  expect(second.parent_id).toBe(message.id);
+  await (await save("assistant", "Nice name")).text();
+  const reply = await say("What is my name?", { session_id: id });
+  expect(reply.response).toContain("Ada");
+  const { last_request: request } = house.llm.stats() as unknown as { last_request: { messages: { role: string }[] } };
+  expect(request.messages.map(({ role }) => role)).toEqual(["system", "user", "assistant", "user"]);
+  expect((await pageOf(id)).messages.map(({ turn_id }) => turn_id)).toEqual([
+    reply.turn_id,
+    reply.turn_id,
+    null,
+    null,
+    null,
+  ]);
+});
+
+test("[SESS-6] no message is saved while a turn runs, and a saved answer to no question cannot be made again", async () => {
+  const { id } = await make();
+  const body = { session_id: id, role: "assistant", content: "Hello" };
+  await (await house.call("/history/messages", { as, body })).text();
+  const again = await house.call(`/chat/sessions/${id}/regenerate`, { as, body: {} });
+  expect([again.status, await codeOf(again)]).toEqual([400, "invalid_request"]);
+  const slow = { prompt: "Go on", session_id: id, model: "demo:tokens.4000.gap.10", cache: { mode: "no-store" } };
+  const stream = await house.call("/chat/stream", { as, body: slow });
+  const turn_id = stream.headers.get("x-turn-id");
+  const refused = await house.call("/history/messages", { as, body });
+  const { error } = ErrorBody.parse(await refused.json());
+  expect([refused.status, error.code, error.details]).toEqual([409, "turn_in_progress", { turn_id }]);
+  expect(await view(id)).toMatchObject({ turn: { turn_id, state: "running" } });
+  await (await house.call(`/chat/turns/${turn_id}/cancel`, { as, method: "POST" })).text();
+  await stream.body?.cancel();
+  expect((await view(id)).turn).toBeNull();
+  expect((await house.call("/history/messages", { as, body })).status).toBe(201);
+});
+
+test("[SESS-6] a message that is sent again under its key, or by main, is saved once", async () => {
+  const { id } = await make();
+  const headers = { "idempotency-key": "message-1" };
+  const save = (content: string, session_id = id) =>
+    house.call("/history/messages", { as, headers, body: { session_id, role: "user", content } });
+  const first = await save("Once");
+  const again = await save("Once");
+  expect([first.status, again.status, again.headers.get("idempotent-replayed")]).toEqual([201, 201, "true"]);
+  expect(await again.json()).toEqual(await first.json());
+  for (const other of [await save("Twice"), await save("Once", (await make()).id)]) {
+    expect([other.status, await codeOf(other)]).toEqual([422, "idempotency_mismatch"]);
+  }
+  const command = { kind: "append", sessionId: id, messageId: makeId(), role: "user", content: "By main" } as const;
+  const asker = { userId: as.id, requestId: makeId() };
+  const sent = await house.commandSession(id, { ...command, ...asker });
+  expect(await house.commandSession(id, { ...command, ...asker })).toEqual(sent);
+  expect(seqs(await pageOf(id))).toEqual([2, 1]);
+});
+
+test("[SESS-6] [B21] [B24] messages of another role or without visible text are refused", async () => {
+  const { id: session_id } = await make();
+  const bad = [
+    ...["system", "developer", "tool", "root", 1].map((role) => ({ session_id, role, content: "Hi" })),
+    ...["", " ", "\u200b", "a\u0000b", 1, ["Hi"], "a".repeat(100_001)].map((content) => ({
+      session_id,
+      role: "user",
+      content,
+    })),
+    ...[
+      { session_id, role: "user" },
+      { role: "user", content: "Hi" },
+      { session_id, role: "user", content: "Hi", turn_id: session_id },
+    ],
+  ];
+  for (const body of bad) {
+    const response = await house.call("/history/messages", { as, body });
+    expect([response.status, await codeOf(response)]).toEqual([400, "invalid_request"]);
+  }
+});
+
+test("[SESS-6] [B22] odd text is kept byte for byte", async () => {
+  const { id: session_id } = await make();
+  for (const content of ["\u202eoverride\u202c", "раураl", `e${"\u0301".repeat(10_000)}`, "  spaced\r\n\t "]) {
+    const response = await house.call("/history/messages", { as, body: { session_id, role: "user", content } });
+    const message = MessageView.parse(await response.json());
+    expect(message.content).toBe(content);
+    expect(await house.sql`select content from messages where id = ${message.id}`).toEqual([{ content }]);
+  }
+});
+
+test("[B38] [B39] another user's session and an unknown one are missing ones, in paths and in bodies", async () => {
+  const { session_id } = await say("Mine");
+  await untilRows(house, 2, "select 1 from messages where session_id = $1", session_id);
+  const stranger = await house.newTenant();
+  const imported = await importSession([{ seq: 1, content: "Mine too" }]);
+  for (const [id, who] of [
+    [session_id, stranger],
+    [imported, stranger],
+    [makeId(), as],
+  ] as const) {
+    const path = `/history/sessions/${id}`;
+    const attempts = [
+      house.call(path, { as: who }),
+      house.call(path, { as: who, method: "PATCH", body: { title: "Yours" } }),
+      house.call(path, { as: who, method: "DELETE" }),
+      house.call(`${path}/messages`, { as: who }),
+      house.call("/history/messages", { as: who, body: { session_id: id, role: "user", content: "Hi" } }),
+      house.call("/chat", { as: who, body: { prompt: "Hi", session_id: id } }),
+      house.call("/chat/stream", { as: who, body: { prompt: "Hi", session_id: id } }),
+    ];
+    for (const attempt of attempts) {
+      const response = await attempt;
+      expect([response.status, await codeOf(response)]).toEqual([404, "not_found"]);
+    }
+  }
+  expect(await rowOf(session_id)).toMatchObject([{ title: "Mine" }]);
+  expect(await rowOf(imported)).toMatchObject([{ title: "Imported" }]);
+  expect(await tablesOf(imported)).toEqual([]);
 });

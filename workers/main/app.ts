@@ -15,8 +15,10 @@ import { chatRoutes, type ChatRoutesDeps } from "./routes/chat.ts";
 import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
 import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
+import { sessionRoutes, type SessionRoutesDeps } from "./routes/sessions.ts";
 
-export interface RoutesDeps extends ChatRoutesDeps, HealthRoutesDeps, HistoryRoutesDeps, McpRoutesDeps {}
+export interface RoutesDeps
+  extends ChatRoutesDeps, HealthRoutesDeps, HistoryRoutesDeps, McpRoutesDeps, SessionRoutesDeps {}
 
 export interface AppDeps extends RoutesDeps {
   authenticate: Authenticate;
@@ -25,7 +27,13 @@ export interface AppDeps extends RoutesDeps {
 
 /** Every route of the API. */
 export function allRoutes(deps: RoutesDeps): Route[] {
-  return [...healthRoutes(deps), ...chatRoutes(deps), ...historyRoutes(deps), ...mcpRoutes(deps)];
+  return [
+    ...healthRoutes(deps),
+    ...chatRoutes(deps),
+    ...sessionRoutes(deps),
+    ...historyRoutes(deps),
+    ...mcpRoutes(deps),
+  ];
 }
 
 /** Nothing of the API is for a shared cache. */

@@ -80,6 +80,8 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
     contextTokens: config.CONTEXT_TOKENS,
     keepAliveMs: config.KEEP_ALIVE_MS,
     turnLogMs: config.TURN_LOG_SECONDS * 1_000,
+    titleModel: config.TITLE_MODEL === undefined ? undefined : { llm: llmAgent(env), model: config.TITLE_MODEL },
+    restMs: config.SESSION_REST_DAYS * 86_400_000,
   };
 }
 
@@ -119,7 +121,7 @@ function makeHistory({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: 
   const missing = async () => fail("not_configured", "the history is not configured: DATABASE_URL");
   return {
     ...{ saveBatch: missing, readSession: missing, readMessages: missing, readWindow: missing },
-    ...{ eraseSession: missing, setAside: missing },
+    ...{ eraseSession: missing, countMessages: missing, setAside: missing },
     ...{ ping: missing, schemaVersion: missing, countDeadLetters: missing },
   };
 }

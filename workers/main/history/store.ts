@@ -3,10 +3,11 @@
  * HTTP round trip and one transaction. Refuses to touch a session of another user. No SQL, value or driver's word
  * leaves it: faults go to `onFault` as a kind and a code.
  */
-import { and, asc, desc, eq, getTableColumns, gt, inArray, isNotNull, lt, lte, max, sql } from "drizzle-orm";
+import { and, asc, desc, eq, getTableColumns, gt, gte, inArray, isNotNull, lt, lte, max, sql } from "drizzle-orm";
 import { alias } from "drizzle-orm/pg-core";
 import { fail, ok, type Result } from "../../../contracts/errors.ts";
 import type {
+  ErasedRows,
   HistoryBatch,
   HistoryStore,
   MessageQuery,
@@ -63,17 +64,14 @@ export function createHistoryStore(
       attempt(async () => toSession((await selectSession(db, sessionId, userId)).at(0))),
     readMessages: (query) => attempt(() => readPage(db, query)),
     readWindow: (query) => attempt(() => readWindow(db, query)),
-    eraseSession: (sessionId, userId) =>
-      attempt(async () => {
-        const own = db
-          .select({ id: chatSessions.id })
-          .from(chatSessions)
-          .where(and(eq(chatSessions.id, sessionId), eq(chatSessions.userId, userId)));
-        await db.batch([
-          db.delete(deadLetters).where(inArray(deadLetters.sessionId, own)),
-          db.delete(chatSessions).where(inArray(chatSessions.id, own)),
-        ]);
-      }),
+    eraseSession: (sessionId, userId) => attempt(() => eraseSession(db, sessionId, userId)),
+    countMessages: ({ sessionId, userId, from }) =>
+      attempt(() =>
+        db.$count(
+          messages,
+          and(eq(messages.sessionId, sessionId), eq(messages.userId, userId), gte(messages.seq, from)),
+        ),
+      ),
     setAside: (letter) =>
       attempt(async () => {
         await db.insert(deadLetters).values(letter).onConflictDoNothing();
@@ -122,6 +120,19 @@ async function writeBatch(db: Db, { session, messages: rows }: HistoryBatch): Pr
   ]);
   const found = new Set(stored.map(({ id }) => id));
   return { poison: false, inserted: inserted.length, conflicts: ids.filter((id) => !found.has(id)) };
+}
+
+async function eraseSession(db: Db, sessionId: string, userId: string): Promise<ErasedRows> {
+  const own = db
+    .select({ id: chatSessions.id })
+    .from(chatSessions)
+    .where(and(eq(chatSessions.id, sessionId), eq(chatSessions.userId, userId)));
+  const [letters, said, sessions] = await db.batch([
+    db.delete(deadLetters).where(inArray(deadLetters.sessionId, own)),
+    db.delete(messages).where(inArray(messages.sessionId, own)),
+    db.delete(chatSessions).where(inArray(chatSessions.id, own)),
+  ]);
+  return { sessions: sessions.rowCount, messages: said.rowCount, deadLetters: letters.rowCount };
 }
 
 function upsertSession(db: Db, session: SessionRow) {

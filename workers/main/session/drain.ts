@@ -2,8 +2,9 @@
  * Keeps a session's debts to Postgres: one drain at a time, tried again by the object's alarm, later each time.
  * Erasing goes the same way: marked first, so that no restart and no late drain can bring anything back.
  */
+import type { ErasedRows } from "../../../contracts/history.ts";
 import { drainOutbox, type OutboxDeps } from "./outbox.ts";
-import { markErased, type Session } from "./session.ts";
+import { isOwed, markErased, readSession, type Session } from "./session.ts";
 
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 60_000;
@@ -12,14 +13,22 @@ const ERASE_RETRY_MS = 10_000;
 export interface Drain {
   /** Pays what is owed, or sets the alarm for another try. Never throws. */
   run(): Promise<void>;
-  /** Removes the session here and in Postgres. False: Postgres is away, and the alarm tries again. */
-  erase(session: Session): Promise<boolean>;
+  /** Settles when no drain is under way. */
+  idle(): Promise<void>;
+  /** Removes the session here and in Postgres. undefined: Postgres is away, and the alarm tries again. */
+  erase(session: Session): Promise<ErasedRows | undefined>;
 }
 
-export function createDrain(
-  storage: DurableObjectStorage,
-  deps: Omit<OutboxDeps, "sql"> & { now: () => number; random: () => number },
-): Drain {
+export interface DrainDeps extends Omit<OutboxDeps, "sql"> {
+  now: () => number;
+  random: () => number;
+  /** The session's user is gone from Postgres, and so is to go the session. */
+  onOrphaned(): Promise<void>;
+}
+
+const NOTHING: ErasedRows = { sessions: 0, messages: 0, deadLetters: 0 };
+
+export function createDrain(storage: DurableObjectStorage, deps: DrainDeps): Drain {
   const { now, random, history } = deps;
   let draining: Promise<void> | undefined;
   let failures = 0;
@@ -30,35 +39,44 @@ export function createDrain(
     await storage.setAlarm(now() + backoffMs * (0.5 + random() / 2));
   }
 
-  async function drainOnce(): Promise<void> {
-    const outcome = await drainOutbox({ ...deps, sql: storage.sql }).catch(() => "waiting" as const);
-    if (outcome === "waiting") await retryLater();
-    else failures = 0;
+  function isPaid(): boolean {
+    const session = readSession(storage.sql);
+    return session === undefined || !isOwed(storage.sql, session);
   }
 
-  function run(): Promise<void> {
-    draining ??= drainOnce().finally(() => {
-      draining = undefined;
-    });
-    return draining;
+  async function drainAll(): Promise<void> {
+    let outcome;
+    do outcome = await drainOutbox({ ...deps, sql: storage.sql }).catch(() => "waiting" as const);
+    while (outcome === "drained" && !isPaid());
+    // In the same breath as the look at what is owed: whoever comes later starts another drain.
+    draining = undefined;
+    if (outcome === "waiting") return retryLater();
+    failures = 0;
+    if (outcome === "orphaned") await deps.onOrphaned();
   }
 
   return {
-    run,
+    run() {
+      draining ??= drainAll();
+      return draining;
+    },
+    idle: async () => draining,
     async erase(session) {
       markErased(storage.sql);
       // Before anything is awaited: a runtime that dies here comes back to it.
       void storage.setAlarm(now() + ERASE_RETRY_MS);
       await draining; // a batch on its way would arrive after the deletion
-      const removed = session.stored ? await history.eraseSession(session.id, session.userId) : { ok: true };
+      const removed = session.stored
+        ? await history.eraseSession(session.id, session.userId)
+        : ({ ok: true, value: NOTHING } as const);
       if (!removed.ok) {
         await retryLater();
-        return false;
+        return undefined;
       }
       // A batch that got no answer may still arrive: the alarm deletes once more before everything goes.
       if (failures === 0) await storage.deleteAll();
       failures = 0;
-      return true;
+      return removed.value;
     },
   };
 }

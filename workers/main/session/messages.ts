@@ -51,10 +51,16 @@ interface MessageRow extends Record<string, SqlStorageValue> {
 
 /** Appends a message and returns its `seq`. */
 export function appendMessage(sql: SqlStorage, message: Omit<Message, "seq">): number {
+  return insertMessage(sql, { ...message, seq: null });
+}
+
+/** Writes a message at its place; null: the next one. */
+export function insertMessage(sql: SqlStorage, message: Omit<Message, "seq"> & { seq: number | null }): number {
   const { seq } = sql
     .exec<{ seq: number }>(
-      `INSERT INTO messages (id, parent_seq, turn_id, role, content, status, tokens, details, created_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq`,
+      `INSERT INTO messages (seq, id, parent_seq, turn_id, role, content, status, tokens, details, created_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq`,
+      message.seq,
       message.id,
       message.parentSeq,
       message.turnId ?? "",
@@ -80,6 +86,10 @@ export function messagesAfter(sql: SqlStorage, seq: number, limit: number): Mess
 /** The place of the oldest message that is here; null before the first. */
 export function oldestSeq(sql: SqlStorage): number | null {
   return sql.exec<{ seq: number | null }>("SELECT min(seq) AS seq FROM messages").one().seq;
+}
+
+export function countMessages(sql: SqlStorage): number {
+  return sql.exec<{ count: number }>("SELECT count(*) AS count FROM messages").one().count;
 }
 
 /** Branches that start above place `seq`, newest first: as many rows as there are such branches. */
@@ -125,6 +135,12 @@ export function parentId(sql: SqlStorage, { parentSeq }: Pick<Message, "parentSe
   return child === undefined ? null : (toMessage(child).details.parent_id ?? null);
 }
 
+/** The oldest message of a role that is here. */
+export function firstOf(sql: SqlStorage, role: Message["role"]): Message | undefined {
+  const query = "SELECT * FROM messages WHERE role = ? ORDER BY seq LIMIT 1";
+  return sql.exec<MessageRow>(query, role).toArray().map(toMessage)[0];
+}
+
 /** By its id, which no index serves: newest first, since that is what people go back to. */
 export function findMessage(sql: SqlStorage, id: string): Message | undefined {
   return sql
@@ -134,7 +150,7 @@ export function findMessage(sql: SqlStorage, id: string): Message | undefined {
 }
 
 /** The path from message `seq` back to the first one, newest first, read as far as it is iterated. */
-export function* pathFrom(sql: SqlStorage, seq: number | null): Generator<Message> {
+function* pathFrom(sql: SqlStorage, seq: number | null): Generator<Message> {
   const rows = sql.exec<MessageRow>(
     `WITH RECURSIVE path AS (
        SELECT * FROM messages WHERE seq = ?
@@ -157,8 +173,8 @@ export interface WindowOptions {
 
 /**
  * What the model is shown: the newest messages of a branch that fit the budget beside the `upcoming` ones, oldest first, then those.
- * Reads one row more than it returns. It starts with a user's message, and a user's messages in a row are joined: a turn that
- * failed leaves a question without an answer, and some chat templates refuse that.
+ * Reads one row more than it returns. It starts with a user's message, and messages of one role in a row are joined: a
+ * turn that failed leaves a question without an answer, messages are saved in any order, and some chat templates refuse that.
  */
 export function contextWindow({ sql, leafSeq, upcoming, tokenBudget }: WindowOptions): ModelMessage[] {
   const newestFirst: ModelMessage[][] = [];
@@ -188,13 +204,18 @@ function joinRuns(messages: ModelMessage[]): ModelMessage[] {
   const joined: ModelMessage[] = [];
   for (const message of messages) {
     const previous = joined.at(-1);
-    if (message.role === "user" && previous?.role === "user") {
-      joined[joined.length - 1] = { role: "user", content: `${previous.content}\n\n${message.content}` };
+    if (previous !== undefined && isPlain(message) && isPlain(previous) && message.role === previous.role) {
+      joined[joined.length - 1] = { role: message.role, content: `${previous.content}\n\n${message.content}` };
     } else {
       joined.push(message);
     }
   }
   return joined;
+}
+
+/** What a person or a model simply said. */
+function isPlain(message: ModelMessage): message is { role: "user" | "assistant"; content: string } {
+  return message.role === "user" || (message.role === "assistant" && message.toolCalls === undefined);
 }
 
 function toMessage(row: MessageRow): Message {

@@ -8,20 +8,25 @@ import { AppError } from "../../../contracts/errors.ts";
 import type {
   AnswerApproval,
   ClaimKey,
+  DiscardSession,
+  EraseSession,
   InspectTurn,
-  ListMessages,
   SessionCommand,
   StartTurn,
   WatchTurn,
 } from "../../../contracts/session.ts";
 import { branchOf } from "./branches.ts";
 import { createDrain, type Drain } from "./drain.ts";
-import { claim, findClaim, forgetClaims } from "./idempotency.ts";
+import { createEraser, type Eraser, NOTHING } from "./erase.ts";
+import { createHold, type Hold } from "./hold.ts";
+import { claim, findClaim } from "./idempotency.ts";
 import { type SessionDeps, TurnKeeper } from "./keeper.ts";
 import type { LiveTurn } from "./live-turn.ts";
 import { openSavedLog, readFrames, type Viewable, viewLog } from "./log.ts";
 import { createPages, type Pages } from "./pages.ts";
+import { SessionRecords } from "./records.ts";
 import { errorResponse, eventStream, turnHeaders, turnReply, turnState } from "./responses.ts";
+import { createRest, type Rest } from "./rest.ts";
 import { createSession, readSession, requireOwner, type Session } from "./session.ts";
 import { createTables, hasTables, upgradeTables } from "./storage.ts";
 import { forgetLogs, newestTurn, nextTurnId, readTurn, toPlan, type TurnRow } from "./turns.ts";
@@ -37,7 +42,13 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
   readonly #drain: Drain;
   readonly #keeper: TurnKeeper;
   readonly #pages: Pages;
+  readonly #rest: Rest;
+  readonly #hold: Hold;
+  readonly #records: SessionRecords;
+  readonly #eraser: Eraser;
   #waiting = 0;
+  /** Commands that are being answered. */
+  #answering = 0;
   #opened = false;
 
   constructor(state: DurableObjectState, env: Env, deps: SessionDeps) {
@@ -45,13 +56,20 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     this.#deps = deps;
     this.#storage = state.storage;
     this.#sql = state.storage.sql;
-    this.#drain = createDrain(state.storage, deps);
+    const { storage } = state;
+    this.#drain = createDrain(storage, { ...deps, onOrphaned: async () => void (await this.#eraser.discard()) });
     this.#keeper = new TurnKeeper(state, deps, this.#drain);
     this.#pages = createPages(this.#sql, deps.history);
+    const isBusy = (): boolean => this.#answering > 0 || this.#keeper.live !== undefined;
+    this.#rest = createRest({ ...deps, storage, isBusy });
+    this.#hold = createHold({ ...deps, storage, onHeld: () => this.#rest.plan() });
+    this.#records = new SessionRecords({ ...deps, storage, drain: this.#drain, rest: this.#rest });
+    this.#eraser = createEraser({ ...deps, storage, keeper: this.#keeper, drain: this.#drain });
   }
 
   override async fetch(request: Request): Promise<Response> {
     const command = await request.json<SessionCommand>();
+    this.#answering += 1;
     try {
       this.#open();
       await this.#keeper.wake();
@@ -61,21 +79,23 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
       const name = error instanceof Error ? error.name : "unknown";
       this.#deps.log({ service: "session", request_id: command.requestId, route: command.kind, error: name });
       throw error;
+    } finally {
+      this.#answering -= 1;
     }
   }
 
-  /** Looks after a live turn, drains what is owed, ends what was not to be kept. Never throws. */
+  /** Looks after a live turn, drains what is owed, ends what was not to be kept, rests what is not used. Never throws. */
   override async alarm(): Promise<void> {
     this.#open();
     await this.#keeper.wake();
-    const session = hasTables(this.#sql) ? readSession(this.#sql) : undefined;
+    const session = readSession(this.#sql);
     if (this.#keeper.live !== undefined) {
       await this.#keeper.lookAfter(this.#keeper.live);
     } else if (session?.erased) {
       await this.#drain.erase(session);
     } else if (session?.stored) {
-      forgetClaims(this.#sql, this.#deps.now());
       await this.#drain.run();
+      await this.#rest.try();
     } else {
       await this.#expire();
     }
@@ -86,7 +106,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     this.#opened = true;
   }
 
-  #answer(command: SessionCommand): Promise<Response> | Response {
+  async #answer(command: SessionCommand): Promise<Response> {
     switch (command.kind) {
       case "start":
         return this.#start(command);
@@ -99,18 +119,40 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
       case "approve":
         return this.#approve(command);
       case "messages":
-        return this.#list(command);
+        return Response.json(await this.#pages.list(command, this.#ownedIfHeld(command) !== undefined));
+      case "create":
+        return this.#records.create(command);
+      case "view":
+        return this.#records.view(command, this.#ownedIfHeld(command));
+      case "change":
+        return this.#records.change(command, await this.#held(command));
+      case "append":
+        return this.#records.append(command, await this.#held(command));
       case "erase":
-        return this.#erase(this.#owned(command, true));
+        return this.#hold.alone(() => this.#erase(command));
+      case "discard":
+        return this.#hold.alone(() => this.#discard(command));
     }
   }
 
   /** The session of this object, for its owner alone. */
-  #owned({ userId, sessionId }: { userId: string; sessionId?: string }, toErase = false): Session {
-    const session = requireOwner(hasTables(this.#sql) ? readSession(this.#sql) : undefined, userId, toErase);
+  #owned({ userId, sessionId }: { userId: string; sessionId?: string }): Session {
+    const session = requireOwner(readSession(this.#sql), userId);
     if (sessionId !== undefined && session.id !== sessionId)
       throw new AppError("not_found", "there is no such session");
     return session;
+  }
+
+  /** The same; undefined when it may be in Postgres. */
+  #ownedIfHeld({ userId, sessionId }: { userId: string; sessionId: string }): Session | undefined {
+    const session = readSession(this.#sql);
+    return session?.id === sessionId ? requireOwner(session, userId) : undefined;
+  }
+
+  /** The same, fetched from Postgres where it rests. */
+  async #held(command: { userId: string; sessionId: string }): Promise<Session> {
+    if (readSession(this.#sql) === undefined) await this.#hold.fetch(command.sessionId, command.userId);
+    return this.#owned(command);
   }
 
   #turn(turnId: string): TurnRow {
@@ -120,7 +162,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
   }
 
   async #start(command: StartTurn): Promise<Response> {
-    if (!command.create) this.#owned(command);
+    if (!command.create) await this.#held(command);
     const tools = await this.#keeper.toolsFor(command);
     let waited = false;
     for (let live = this.#toWaitFor(command, waited); live !== undefined; live = this.#toWaitFor(command, waited)) {
@@ -245,21 +287,17 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     return Response.json(turnState(this.#turn(turnId), session.id, live.log.last), { status: 202 });
   }
 
-  /** What the object does not hold is read from Postgres, and not kept here. */
-  async #list(command: ListMessages): Promise<Response> {
-    const isHeld = hasTables(this.#sql) && readSession(this.#sql) !== undefined;
-    if (isHeld) this.#owned(command);
-    return Response.json(await this.#pages.list(command, isHeld));
+  #erase(command: EraseSession): Promise<Response> {
+    const session = readSession(this.#sql);
+    if (session?.id !== command.sessionId) return this.#eraser.eraseUnheld(command);
+    return this.#eraser.erase(requireOwner(session, command.userId, true));
   }
 
-  async #erase(session: Session): Promise<Response> {
-    const { live } = this.#keeper;
-    if (live !== undefined) {
-      this.#keeper.stop(live, "session_deleted");
-      await live.ended;
-    }
-    const erased = await this.#drain.erase(session);
-    return Response.json({ session_id: session.id, erased }, { status: erased ? 200 : 202 });
+  async #discard({ sessionId, userId }: DiscardSession): Promise<Response> {
+    const session = readSession(this.#sql);
+    if (session?.id !== sessionId) return Response.json(NOTHING);
+    requireOwner(session, userId, true);
+    return Response.json(await this.#eraser.discard());
   }
 
   #openEnded({ id, endedAtMs, plan }: TurnRow): Viewable {

@@ -7,6 +7,7 @@ import { readBranch } from "../../../contracts/branches.ts";
 import { AppError } from "../../../contracts/errors.ts";
 import type { HistoryStore, MessagePage, MessageRow, MessageView } from "../../../contracts/history.ts";
 import type { ListMessages } from "../../../contracts/session.ts";
+import { unreadable } from "./hold.ts";
 import {
   branchStarts,
   type Message,
@@ -28,7 +29,7 @@ export function createPages(sql: SqlStorage, history: HistoryStore): Pages {
     // What the object holds is read there.
     const before = floor === undefined ? query.before : Math.min(query.before ?? floor, floor);
     const read = await history.readMessages({ sessionId, userId, before, after, limit: limit + 1 });
-    if (!read.ok) throw new AppError(read.error.code, read.error.message, read.error);
+    if (!read.ok) throw unreadable(read.error);
     if (read.value === undefined) throw new AppError("not_found", "there is no such session");
     const { messages, starts, newestSeq: newest } = read.value;
     const end =
@@ -70,7 +71,13 @@ function pageOf({ sessionId, after }: ListMessages, messages: MessageView[], isM
   return { session_id: sessionId, messages, ...next };
 }
 
-export function viewMessage(sql: SqlStorage, message: Message, active: boolean): MessageView {
+/** A message as it stands on the branches now. */
+export function viewNow(sql: SqlStorage, message: Message): MessageView {
+  const branch = readBranch(newestSeq(sql) ?? 0, branchStarts(sql, message.seq));
+  return viewMessage(sql, message, branch.holds(message.seq));
+}
+
+function viewMessage(sql: SqlStorage, message: Message, active: boolean): MessageView {
   const { id, seq, turnId, role, content, status, tokens, createdAtMs } = message;
   return {
     ...{ id, seq, parent_id: parentId(sql, message), active, turn_id: turnId, role, content, status },
