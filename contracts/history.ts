@@ -4,7 +4,7 @@
  */
 import * as z from "zod";
 import type { BranchStart } from "./branches.ts";
-import { type CacheVerdict, ModelType, VisibleText } from "./chat.ts";
+import { type CacheVerdict, ModelName, ModelType, VisibleText } from "./chat.ts";
 import type { Result } from "./errors.ts";
 import { hasVisibleText } from "./text.ts";
 
@@ -105,6 +105,13 @@ export interface SessionWindow {
   messages: (MessageRow & { parentSeq: number | null })[];
 }
 
+export interface SessionRemains {
+  /** Its user is there. */
+  user: boolean;
+  session: boolean;
+  messages: number;
+}
+
 export interface ErasedRows {
   sessions: number;
   messages: number;
@@ -125,68 +132,76 @@ export interface HistoryStore {
   countDeadLetters(): Promise<Result<number>>;
   /** Removes a session of this user with its messages and dead letters; nothing to remove is fine. */
   eraseSession(sessionId: string, userId: string): Promise<Result<ErasedRows>>;
-  /** How many messages of the session are there from place `from` on. */
-  countMessages(query: { sessionId: string; userId: string; from: number }): Promise<Result<number>>;
+  /** What is left of a session there; `messages`: how many from place `from` on. */
+  inspectSession(query: { sessionId: string; userId: string; from: number }): Promise<Result<SessionRemains>>;
   /** The last applied migration; 0 before the first. */
   schemaVersion(): Promise<Result<number>>;
 }
 
-export const MessageView = z.strictObject({
-  id: z.uuidv7(),
-  /** Its place in the session. */
-  seq: z.int().min(1),
-  /** The message it answers or follows; two messages of one parent are branches. */
-  parent_id: z.uuidv7().nullable(),
-  /** On the branch that the next turn goes on from. */
-  active: z.boolean(),
-  /** null: it was saved without a turn. */
-  turn_id: z.uuidv7().nullable(),
-  role: z.enum(["user", "assistant"]),
-  content: z.string(),
-  status: z.enum(MESSAGE_STATUSES),
-  tokens_used: z.int().min(0),
-  created_at: z.iso.datetime(),
-});
+export const MessageView = z
+  .strictObject({
+    id: z.uuidv7(),
+    /** Its place in the session. */
+    seq: z.int().min(1),
+    /** The message it answers or follows; two messages of one parent are branches. */
+    parent_id: z.uuidv7().nullable(),
+    /** On the branch that the next turn goes on from. */
+    active: z.boolean(),
+    /** null: it was saved without a turn. */
+    turn_id: z.uuidv7().nullable(),
+    role: z.enum(["user", "assistant"]),
+    content: z.string(),
+    status: z.enum(MESSAGE_STATUSES),
+    tokens_used: z.int().min(0),
+    created_at: z.iso.datetime(),
+  })
+  .meta({ id: "Message" });
 export type MessageView = z.infer<typeof MessageView>;
 
 /** A page of a session's messages: newest first, or oldest first with `after`. It may be shorter than its limit before the last one. */
-export const MessagePage = z.strictObject({
-  session_id: z.uuidv7(),
-  messages: z.array(MessageView),
-  /** `before` of the next page; null on the last one, and oldest first. */
-  next_before: z.int().nullable(),
-  /** `after` of the next page; null on the last one, and newest first. */
-  next_after: z.int().nullable(),
-});
+export const MessagePage = z
+  .strictObject({
+    session_id: z.uuidv7(),
+    messages: z.array(MessageView),
+    /** `before` of the next page; null on the last one, and oldest first. */
+    next_before: z.int().nullable(),
+    /** `after` of the next page; null on the last one, and newest first. */
+    next_after: z.int().nullable(),
+  })
+  .meta({ id: "MessagePage" });
 export type MessagePage = z.infer<typeof MessagePage>;
 
 /** Can the history be reached, is its schema the one expected, and what could not be stored. */
-export const HistoryHealth = z.strictObject({
-  status: z.enum(["healthy", "degraded", "unhealthy"]),
-  latency_ms: z.number().nullable(),
-  schema: z.strictObject({ found: z.int().nullable(), expected: z.int() }),
-  /** Messages that Postgres can never take. */
-  dead_letters: z.int().nullable(),
-});
+export const HistoryHealth = z
+  .strictObject({
+    status: z.enum(["healthy", "degraded", "unhealthy"]),
+    latency_ms: z.number().nullable(),
+    schema: z.strictObject({ found: z.int().nullable(), expected: z.int() }),
+    /** Messages that Postgres can never take. */
+    dead_letters: z.int().nullable(),
+  })
+  .meta({ id: "HistoryHealth" });
 export type HistoryHealth = z.infer<typeof HistoryHealth>;
 
 /** A session as its routes show it. */
-export const SessionView = z.strictObject({
-  id: z.uuidv7(),
-  title: z.string(),
-  /** What it began with; null: an import did not say it. */
-  model_type: z.string().nullable(),
-  model_name: z.string().nullable(),
-  /** false: archived. */
-  is_active: z.boolean(),
-  created_at: z.iso.datetime(),
-  /** Its last change or message. */
-  updated_at: z.iso.datetime(),
-  /** Messages of all branches. */
-  message_count: z.int().min(0),
-  /** The turn that has not ended. */
-  turn: z.strictObject({ turn_id: z.uuidv7(), state: z.enum(["running", "waiting"]) }).nullable(),
-});
+export const SessionView = z
+  .strictObject({
+    id: z.uuidv7(),
+    title: z.string(),
+    /** What it began with; null: an import did not say it. */
+    model_type: z.string().nullable(),
+    model_name: z.string().nullable(),
+    /** false: archived. */
+    is_active: z.boolean(),
+    created_at: z.iso.datetime(),
+    /** Its last change or message. */
+    updated_at: z.iso.datetime(),
+    /** Messages of all branches. */
+    message_count: z.int().min(0),
+    /** The turn that has not ended. */
+    turn: z.strictObject({ turn_id: z.uuidv7(), state: z.enum(["running", "waiting"]) }).nullable(),
+  })
+  .meta({ id: "Session" });
 export type SessionView = z.infer<typeof SessionView>;
 
 const MAX_TITLE_CHARS = 200;
@@ -202,10 +217,7 @@ const Title = z
 export const SessionRequest = z.strictObject({
   /** Left out: made of what is said first. */
   title: Title.optional(),
-  model: z
-    .string()
-    .regex(/^[\w./:-]{1,128}$/)
-    .optional(),
+  model: ModelName.optional(),
   model_type: ModelType.optional(),
   /** One's own. */
   user_id: z.uuidv7().optional(),
@@ -225,15 +237,18 @@ export const MessageRequest = z.strictObject({
 const counts = <T extends string>(...names: T[]) =>
   z.strictObject(Object.fromEntries(names.map((name) => [name, z.int().min(0)])) as Record<T, z.ZodInt>); // one each
 
-/** A session that was deleted; `erased` false: Postgres is away, and what is there goes when it is back. */
-export const ErasedSession = z.strictObject({
-  session_id: z.uuidv7(),
-  erased: z.boolean(),
-  removed: z.strictObject({
-    object: counts("messages", "turns", "events", "checkpoints"),
-    /** null: Postgres is away. */
-    postgres: counts("sessions", "messages", "dead_letters").nullable(),
-    cache_entries: z.int().min(0),
-  }),
-});
+/** A session that was deleted; `erased` false: Postgres or the cache is away, and what is there goes when it is back. */
+export const ErasedSession = z
+  .strictObject({
+    session_id: z.uuidv7(),
+    erased: z.boolean(),
+    removed: z.strictObject({
+      object: counts("messages", "turns", "events", "checkpoints"),
+      /** null: Postgres is away. */
+      postgres: counts("sessions", "messages", "dead_letters").nullable(),
+      /** null: the cache is away. */
+      cache_entries: z.int().min(0).nullable(),
+    }),
+  })
+  .meta({ id: "ErasedSession" });
 export type ErasedSession = z.infer<typeof ErasedSession>;

@@ -2,8 +2,11 @@
  * What main asks of a session's object, as JSON over its fetch, so that a stream's bytes and its reader's leaving cross natively.
  * Pure types: both ends are ours and of one version.
  */
+import type { Credential } from "./accounts.ts";
 import type { Decision } from "./approvals.ts";
+import type { CachedRoute } from "./cache.ts";
 import type { ChatRequest, ModelType } from "./chat.ts";
+import type { Preferences, Scope } from "./users.ts";
 
 /** A chat request with everything decided: preferences and defaults are filled in. */
 export interface ResolvedChat {
@@ -36,15 +39,26 @@ export type Branch =
   | { kind: "regenerate"; messageId: string | undefined }
   | { kind: "edit"; messageId: string };
 
-export interface StartTurn extends Asker {
+/** May bring a session into its object that rests: its user's account is asked again before that. */
+interface Keeping extends Asker {
+  credential: Credential;
+}
+
+export interface StartTurn extends Keeping {
   kind: "start";
   sessionId: string;
   /** Make the session; otherwise it must be there. */
   create: boolean;
   /** How to answer: the events as they come, or one reply at the end. */
   view: "stream" | "json";
+  /** What its cache entries are said to come from. */
+  route: CachedRoute;
   branch: Branch;
-  chat: ResolvedChat;
+  request: ChatRequest;
+  /** What the credential must be good for. */
+  scope: Scope;
+  /** What main believes the user's preferences to be; the account's word counts. */
+  preferences: Preferences;
   idempotency?: Idempotency | undefined;
 }
 
@@ -59,6 +73,8 @@ export interface WatchTurn extends Asker {
   kind: "watch";
   turnId: string;
   after: number;
+  /** Asked about again while it watches. */
+  credential: Credential;
 }
 
 /** A turn's state; with `cancel` it is stopped first. */
@@ -89,8 +105,9 @@ export interface CreateSession extends Asker {
   kind: "create";
   sessionId: string;
   title: string | undefined;
-  modelType: ModelType;
-  modelName: string;
+  /** What it begins with; the rest is filled in. */
+  model: Pick<ChatRequest, "model" | "model_type">;
+  preferences: Preferences;
 }
 
 export interface ViewSession extends Asker {
@@ -99,7 +116,7 @@ export interface ViewSession extends Asker {
 }
 
 /** Renames a session, archives it or takes it back. */
-export interface ChangeSession extends Asker {
+export interface ChangeSession extends Keeping {
   kind: "change";
   sessionId: string;
   title?: string | undefined;
@@ -107,7 +124,7 @@ export interface ChangeSession extends Asker {
 }
 
 /** Saves a message without a turn. */
-export interface AppendMessage extends Asker {
+export interface AppendMessage extends Keeping {
   kind: "append";
   sessionId: string;
   /** Of the message, so that a command that comes twice saves one. */

@@ -4,6 +4,7 @@ import { ChatReply } from "../contracts/chat.ts";
 import { ErrorBody } from "../contracts/errors.ts";
 import { MessagePage, MessageView, SessionView } from "../contracts/history.ts";
 import { newId } from "../contracts/ids.ts";
+import { NO_PREFERENCES } from "../contracts/users.ts";
 import { type House, openHouse, type Tenant, untilRows } from "./house.ts";
 
 let house: House;
@@ -223,7 +224,7 @@ test("[SESS-4] a session is made without a turn, is in Postgres when the answer 
 
 test("[SESS-4] the same command twice makes one session", async () => {
   const sessionId = makeId();
-  const command = { kind: "create", sessionId, title: "Once", modelType: "openai", modelName: "demo" } as const;
+  const command = { kind: "create", sessionId, title: "Once", model: {}, preferences: NO_PREFERENCES } as const;
   const asker = { userId: as.id, requestId: makeId() };
   const first = await house.commandSession(sessionId, { ...command, ...asker });
   expect(await house.commandSession(sessionId, { ...command, ...asker })).toEqual(first);
@@ -367,7 +368,9 @@ test("[SESS-6] a message that is sent again under its key, or by main, is saved 
     expect([other.status, await codeOf(other)]).toEqual([422, "idempotency_mismatch"]);
   }
   const command = { kind: "append", sessionId: id, messageId: makeId(), role: "user", content: "By main" } as const;
-  const asker = { userId: as.id, requestId: makeId() };
+  // Of a session that is held nobody is asked.
+  const credential = { kind: "key", userId: as.id, keyId: "", hash: "" } as const;
+  const asker = { userId: as.id, requestId: makeId(), credential };
   const sent = await house.commandSession(id, { ...command, ...asker });
   expect(await house.commandSession(id, { ...command, ...asker })).toEqual(sent);
   expect(seqs(await pageOf(id))).toEqual([2, 1]);

@@ -44,12 +44,17 @@ const Settings = z.object({
   CACHE_LLM_TTL: positiveInt(3_600),
   CACHE_MCP_TTL: positiveInt(1_800),
   CACHE_INTENT_TTL: positiveInt(7_200),
+  CACHE_READ_TIMEOUT_MS: positiveInt(180),
   /** Which tools run at once, ask a person first, or are not offered: a JSON list of rules. */
   TOOL_POLICY: optional(z.string().transform(parseJson).pipe(z.array(PolicyRule).max(256))),
   LLM_STALL_TIMEOUT_MS: positiveInt(20_000),
   KEEP_ALIVE_MS: positiveInt(15_000),
   TURN_LOG_SECONDS: positiveInt(3_600),
   SESSION_REST_DAYS: withFallback(z.coerce.number().positive().max(3_650), 30),
+  /** How long an account's word on a credential holds. */
+  ACCOUNT_RECHECK_MS: positiveInt(4_000),
+  /** Whether anyone may sign up. */
+  SIGN_UP: withFallback(z.enum(["open", "closed"]), "open"),
 });
 
 export interface Config extends z.infer<typeof Settings> {
@@ -64,6 +69,7 @@ const NEEDED = ["SECRET_KEY", "DATABASE_URL", "UPSTASH_REDIS_REST_URL", "UPSTASH
 const CLOSED: Record<string, unknown> = {
   TOOL_POLICY: [{ tool: "*", action: "deny" }] satisfies PolicyRule[],
   CACHE_ENABLED: "false",
+  SIGN_UP: "closed",
 };
 
 export function readConfig(env: Record<string, unknown>): Config {

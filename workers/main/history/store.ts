@@ -3,9 +3,24 @@
  * HTTP round trip and one transaction. Refuses to touch a session of another user. No SQL, value or driver's word
  * leaves it: faults go to `onFault` as a kind and a code.
  */
-import { and, asc, desc, eq, getTableColumns, gt, gte, inArray, isNotNull, lt, lte, max, sql } from "drizzle-orm";
+import {
+  and,
+  asc,
+  count,
+  desc,
+  eq,
+  getTableColumns,
+  gt,
+  gte,
+  inArray,
+  isNotNull,
+  lt,
+  lte,
+  max,
+  sql,
+} from "drizzle-orm";
 import { alias } from "drizzle-orm/pg-core";
-import { fail, ok, type Result } from "../../../contracts/errors.ts";
+import { ok } from "../../../contracts/errors.ts";
 import type {
   ErasedRows,
   HistoryBatch,
@@ -13,41 +28,28 @@ import type {
   MessageQuery,
   MessageRow,
   SaveReport,
+  SessionRemains,
   SessionRow,
   SessionWindow,
   StoredPage,
   StoredSession,
   WindowQuery,
 } from "../../../contracts/history.ts";
-import { readDbFault, type Db, type DbFault } from "../../../db/open.ts";
-import { chatSessions, deadLetters, messages } from "../../../db/schema.ts";
+import { readDbFault, type Db } from "../../../db/open.ts";
+import { chatSessions, deadLetters, messages, users } from "../../../db/schema.ts";
+import { createAttempt, type OnFault, toFailure } from "./faults.ts";
 
 export interface HistoryStoreOptions {
   /** Milliseconds, for latencies. */
   now?: () => number;
-  /** For the log. */
-  onFault?: (fault: DbFault) => void;
+  onFault?: OnFault;
 }
 
 export function createHistoryStore(
   db: Db,
   { now = Date.now, onFault = () => undefined }: HistoryStoreOptions = {},
 ): HistoryStore {
-  const toFailure = (error: unknown): Result<never> => {
-    const fault = readDbFault(error);
-    onFault(fault);
-    return fault.kind === "timeout"
-      ? fail("db_timeout", "the database did not answer in time")
-      : fail("db_unavailable", "the database cannot be reached");
-  };
-
-  const attempt = async <T>(work: () => Promise<T>): Promise<Result<T>> => {
-    try {
-      return ok(await work());
-    } catch (error) {
-      return toFailure(error);
-    }
-  };
+  const attempt = createAttempt(onFault);
 
   return {
     async saveBatch(batch) {
@@ -55,7 +57,7 @@ export function createHistoryStore(
         return ok(await writeBatch(db, batch));
       } catch (error) {
         const fault = readDbFault(error);
-        if (fault.kind !== "values") return toFailure(error);
+        if (fault.kind !== "values") return toFailure(error, onFault);
         onFault(fault);
         return ok({ poison: true, reason: fault.reason });
       }
@@ -65,13 +67,7 @@ export function createHistoryStore(
     readMessages: (query) => attempt(() => readPage(db, query)),
     readWindow: (query) => attempt(() => readWindow(db, query)),
     eraseSession: (sessionId, userId) => attempt(() => eraseSession(db, sessionId, userId)),
-    countMessages: ({ sessionId, userId, from }) =>
-      attempt(() =>
-        db.$count(
-          messages,
-          and(eq(messages.sessionId, sessionId), eq(messages.userId, userId), gte(messages.seq, from)),
-        ),
-      ),
+    inspectSession: (query) => attempt(() => inspectSession(db, query)),
     setAside: (letter) =>
       attempt(async () => {
         await db.insert(deadLetters).values(letter).onConflictDoNothing();
@@ -166,6 +162,21 @@ function upsertSession(db: Db, session: SessionRow) {
 
 function toMessage({ id, userId }: SessionRow, { createdAtMs, ...row }: MessageRow): typeof messages.$inferInsert {
   return { ...row, sessionId: id, userId, createdAt: new Date(createdAtMs) };
+}
+
+async function inspectSession(
+  db: Db,
+  { sessionId, userId, from }: { sessionId: string; userId: string; from: number },
+): Promise<SessionRemains> {
+  const [user, session, said] = await db.batch([
+    db.select({ id: users.id }).from(users).where(eq(users.id, userId)),
+    selectSession(db, sessionId, userId),
+    db
+      .select({ count: count() })
+      .from(messages)
+      .where(and(eq(messages.sessionId, sessionId), eq(messages.userId, userId), gte(messages.seq, from))),
+  ]);
+  return { user: user.length > 0, session: session.length > 0, messages: said[0]?.count ?? 0 };
 }
 
 /** Roles that a session's object knows; an import may bring others. */

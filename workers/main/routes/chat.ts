@@ -8,7 +8,7 @@ import { ChatReply, ChatRequest, EditRequest, RegenerateRequest, TurnView } from
 import { AppError, type ErrorCode } from "../../../contracts/errors.ts";
 import { newId } from "../../../contracts/ids.ts";
 import { SessionPath, TurnPath } from "../../../contracts/params.ts";
-import type { Branch, Idempotency, ResolvedChat, SessionCommand, StartTurn } from "../../../contracts/session.ts";
+import type { Branch, Idempotency, SessionCommand, StartTurn } from "../../../contracts/session.ts";
 import { bytesOfKey, readIdempotency } from "../http/idempotency.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 
@@ -16,8 +16,6 @@ import { type Call, type Route, route } from "../http/route.ts";
 export type SendToSession = (sessionOrTurnId: string, command: SessionCommand) => Promise<Response>;
 
 export interface ChatRoutesDeps {
-  /** Fills in what a request leaves out. */
-  resolve(request: ChatRequest): ResolvedChat;
   send: SendToSession;
   newId: () => string;
   now: () => number;
@@ -37,35 +35,49 @@ const TURN_FAILS: ErrorCode[] = [
   ...(["interrupted", "upstream_timeout", "cache_miss"] as const),
 ];
 const JSON_TURN = { 200: ChatReply, 202: TurnView } as const;
+/** With `stream: true` the request asks for events. */
+const EITHER_TURN = { 200: [ChatReply, "text/event-stream"], 202: TurnView } as const;
 
 export function chatRoutes(deps: ChatRoutesDeps): Route[] {
   return [...startRoutes(deps), ...branchRoutes(deps), ...turnRoutes(deps)];
 }
 
 function startRoutes(deps: ChatRoutesDeps): Route[] {
-  const shared = { method: "POST", access: "user", body: ChatRequest, headers: KEY_HEADER, fails: TURN_FAILS } as const;
+  const shared = {
+    method: "POST",
+    access: "user",
+    checkedBy: "session",
+    body: ChatRequest,
+    headers: KEY_HEADER,
+    fails: TURN_FAILS,
+  } as const;
   return [
     route(
       { method: "GET", path: "/chat/health", summary: "Does main run", access: "user", answers: { 200: Health } },
       () => Response.json({ status: "healthy" }),
     ),
     route({ ...shared, path: "/chat", summary: "One turn, answered as JSON at its end", answers: JSON_TURN }, (call) =>
-      start(deps, call, { request: call.body, view: "json", branch: { kind: "end" }, body: call.body }),
+      start(deps, call, {
+        ...{ request: call.body, view: "json", route: "chat", branch: { kind: "end" }, body: call.body },
+      }),
     ),
     route(
       {
         ...{ ...shared, path: "/chat/stream", summary: "The same turn as server-sent events" },
         answers: { 200: "text/event-stream" },
       },
-      (call) => start(deps, call, { request: call.body, view: "stream", branch: { kind: "end" }, body: call.body }),
+      (call) =>
+        start(deps, call, {
+          ...{ request: call.body, view: "stream", route: "chat-stream", branch: { kind: "end" }, body: call.body },
+        }),
     ),
   ];
 }
 
 function branchRoutes(deps: ChatRoutesDeps): Route[] {
   const shared = {
-    ...({ method: "POST", access: "user", params: SessionPath } as const),
-    ...{ headers: KEY_HEADER, answers: JSON_TURN, fails: TURN_FAILS },
+    ...({ method: "POST", access: "user", checkedBy: "session", params: SessionPath } as const),
+    ...{ headers: KEY_HEADER, answers: EITHER_TURN, fails: TURN_FAILS },
   };
   return [
     route(
@@ -80,7 +92,7 @@ function branchRoutes(deps: ChatRoutesDeps): Route[] {
         const request = { ...options, cache, prompt: "again", session_id: call.params.session_id };
         const view = stream ? "stream" : "json";
         const branch = { kind: "regenerate", messageId } as const;
-        return start(deps, call, { request, branch, view, body: { messageId, options } });
+        return start(deps, call, { request, branch, view, route: branch.kind, body: { messageId, options } });
       },
     ),
     route(
@@ -93,7 +105,7 @@ function branchRoutes(deps: ChatRoutesDeps): Route[] {
         const request = { ...options, session_id: call.params.session_id };
         const view = stream ? "stream" : "json";
         const branch = { kind: "edit", messageId } as const;
-        return start(deps, call, { request, branch, view, body: { messageId, options } });
+        return start(deps, call, { request, branch, view, route: branch.kind, body: { messageId, options } });
       },
     ),
   ];
@@ -138,24 +150,27 @@ function turnRoutes({ send }: ChatRoutesDeps): Route[] {
         return send(turnId, { kind: "approve", turnId, decisions: call.body.decisions, ...asker(call) });
       },
     ),
-    route(
-      {
-        ...{ ...shared, method: "GET", path: "/chat/turns/{turn_id}/stream", answers: { 200: "text/event-stream" } },
-        ...{
-          query: z.strictObject({ after: z.string().optional() }),
-          fails: ["not_found", "turn_expired", "overloaded"],
-        },
-        headers: { "Last-Event-ID": "the number of the last event that was seen" },
-        summary: "Watch or resume a turn: the events after a number",
-      },
-      (call) => {
-        const { turn_id: turnId } = call.params;
-        const after = EventNumber.safeParse(call.raw.headers.get("last-event-id") ?? call.query.after ?? "0");
-        if (!after.success) throw new AppError("invalid_request", "Last-Event-ID and after must be an event's number");
-        return send(turnId, { kind: "watch", turnId, after: after.data, ...asker(call) });
-      },
-    ),
+    watchRoute(send),
   ];
+}
+
+function watchRoute(send: SendToSession): Route {
+  return route(
+    {
+      ...{ method: "GET", path: "/chat/turns/{turn_id}/stream", access: "user", answers: { 200: "text/event-stream" } },
+      ...{ params: TurnPath, query: z.strictObject({ after: z.string().optional() }) },
+      headers: { "Last-Event-ID": "the number of the last event that was seen" },
+      summary: "Watch or resume a turn: the events after a number",
+      fails: ["not_found", "turn_expired", "overloaded"],
+    },
+    (call) => {
+      const { turn_id: turnId } = call.params;
+      const after = EventNumber.safeParse(call.raw.headers.get("last-event-id") ?? call.query.after ?? "0");
+      if (!after.success) throw new AppError("invalid_request", "Last-Event-ID and after must be an event's number");
+      const { credential } = call.user;
+      return send(turnId, { kind: "watch", turnId, after: after.data, credential, ...asker(call) });
+    },
+  );
 }
 
 /** On whose behalf a session is asked. */
@@ -166,20 +181,21 @@ export function asker({ user, requestId }: Call): { userId: string; requestId: s
 interface Start {
   request: ChatRequest;
   view: StartTurn["view"];
+  route: StartTurn["route"];
   branch: Branch;
   /** What an idempotency key is bound to. */
   body: unknown;
 }
 
-async function start(deps: ChatRoutesDeps, call: Call, { request, view, branch, body }: Start): Promise<Response> {
+async function start(deps: ChatRoutesDeps, call: Call, { request, body, ...turn }: Start): Promise<Response> {
   const { userId, requestId } = asker(call);
   const own = request.session_id;
   const idempotency = await claimedKey(deps, call, { body, sessionId: own });
   const sessionId = own ?? newSessionId(deps, idempotency);
-  const chatToStart = deps.resolve(request);
+  const { credential, preferences } = call.user;
   return deps.send(sessionId, {
-    ...{ kind: "start", sessionId, create: own === undefined, view, branch, chat: chatToStart },
-    ...{ userId, requestId, idempotency },
+    ...{ kind: "start", sessionId, create: own === undefined, request, ...turn },
+    ...{ userId, requestId, idempotency, credential, preferences, scope: "chat" },
   });
 }
 

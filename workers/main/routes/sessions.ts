@@ -3,7 +3,6 @@
  * object; these routes say who asks for what.
  */
 import * as z from "zod";
-import type { ChatRequest } from "../../../contracts/chat.ts";
 import { AppError, type ErrorCode } from "../../../contracts/errors.ts";
 import {
   ErasedSession,
@@ -15,13 +14,10 @@ import {
   SessionView,
 } from "../../../contracts/history.ts";
 import { count, SessionPath } from "../../../contracts/params.ts";
-import type { ResolvedChat } from "../../../contracts/session.ts";
 import { type Route, route } from "../http/route.ts";
 import { asker, claimedKey, KEY_HEADER, type SendToSession } from "./chat.ts";
 
 export interface SessionRoutesDeps {
-  /** Fills in what a request leaves out. */
-  resolve(request: ChatRequest): ResolvedChat;
   send: SendToSession;
   newId: () => string;
   now: () => number;
@@ -48,7 +44,7 @@ export function sessionRoutes(deps: SessionRoutesDeps): Route[] {
   return [...recordRoutes(deps), ...messageRoutes(deps)];
 }
 
-function recordRoutes({ send, resolve, newId }: SessionRoutesDeps): Route[] {
+function recordRoutes({ send, newId }: SessionRoutesDeps): Route[] {
   return [
     route(
       {
@@ -59,10 +55,10 @@ function recordRoutes({ send, resolve, newId }: SessionRoutesDeps): Route[] {
       (call) => {
         const { title, user_id: owner, model, model_type } = call.body;
         if (owner !== undefined && owner !== call.user.id) throw new AppError("not_found", "there is no such user");
-        const chat = resolve({ prompt: "", model, model_type });
         const sessionId = newId();
-        const { model: modelName, modelType } = chat;
-        return send(sessionId, { kind: "create", sessionId, title, modelName, modelType, ...asker(call) });
+        const { preferences } = call.user;
+        const chosen = { title, model: { model, model_type }, preferences };
+        return send(sessionId, { kind: "create", sessionId, ...chosen, ...asker(call) });
       },
     ),
     route({ ...shared, method: "GET", path: PATH, summary: "A session", answers: { 200: SessionView } }, (call) => {
@@ -77,7 +73,8 @@ function recordRoutes({ send, resolve, newId }: SessionRoutesDeps): Route[] {
       (call) => {
         const { session_id: sessionId } = call.params;
         const { title, is_active: isActive } = call.body;
-        return send(sessionId, { kind: "change", sessionId, title, isActive, ...asker(call) });
+        const { credential } = call.user;
+        return send(sessionId, { kind: "change", sessionId, title, isActive, credential, ...asker(call) });
       },
     ),
     route(
@@ -114,7 +111,8 @@ function messageRoutes(deps: SessionRoutesDeps): Route[] {
       async (call) => {
         const { session_id: sessionId, role, content } = call.body;
         const idempotency = await claimedKey(deps, call, { body: call.body, sessionId });
-        const message = { messageId: deps.newId(), role, content, idempotency };
+        const { credential } = call.user;
+        const message = { messageId: deps.newId(), role, content, idempotency, credential };
         return deps.send(sessionId, { kind: "append", sessionId, ...message, ...asker(call) });
       },
     ),

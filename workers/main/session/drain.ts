@@ -3,6 +3,7 @@
  * Erasing goes the same way: marked first, so that no restart and no late drain can bring anything back.
  */
 import type { ErasedRows } from "../../../contracts/history.ts";
+import type { CacheAdmin } from "../cache/admin.ts";
 import { drainOutbox, type OutboxDeps } from "./outbox.ts";
 import { isOwed, markErased, readSession, type Session } from "./session.ts";
 
@@ -10,26 +11,33 @@ const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 60_000;
 const ERASE_RETRY_MS = 10_000;
 
+/** What was removed of a session outside its object; undefined: the store is away. */
+export interface Removed {
+  rows: ErasedRows | undefined;
+  cacheEntries: number | undefined;
+}
+
 export interface Drain {
   /** Pays what is owed, or sets the alarm for another try. Never throws. */
   run(): Promise<void>;
   /** Settles when no drain is under way. */
   idle(): Promise<void>;
-  /** Removes the session here and in Postgres. undefined: Postgres is away, and the alarm tries again. */
-  erase(session: Session): Promise<ErasedRows | undefined>;
+  /** Removes the session here, in Postgres and in the cache. If one of the two is away, the alarm tries again. */
+  erase(session: Session): Promise<Removed>;
 }
 
 export interface DrainDeps extends Omit<OutboxDeps, "sql"> {
   now: () => number;
   random: () => number;
+  purge: CacheAdmin["purge"];
   /** The session's user is gone from Postgres, and so is to go the session. */
   onOrphaned(): Promise<void>;
 }
 
-const NOTHING: ErasedRows = { sessions: 0, messages: 0, deadLetters: 0 };
+const NOTHING = { ok: true, value: { sessions: 0, messages: 0, deadLetters: 0 } } as const;
 
 export function createDrain(storage: DurableObjectStorage, deps: DrainDeps): Drain {
-  const { now, random, history } = deps;
+  const { now, random, history, purge } = deps;
   let draining: Promise<void> | undefined;
   let failures = 0;
 
@@ -66,17 +74,22 @@ export function createDrain(storage: DurableObjectStorage, deps: DrainDeps): Dra
       // Before anything is awaited: a runtime that dies here comes back to it.
       void storage.setAlarm(now() + ERASE_RETRY_MS);
       await draining; // a batch on its way would arrive after the deletion
-      const removed = session.stored
-        ? await history.eraseSession(session.id, session.userId)
-        : ({ ok: true, value: NOTHING } as const);
-      if (!removed.ok) {
+      const [erased, purged] = await Promise.all([
+        session.stored ? history.eraseSession(session.id, session.userId) : NOTHING,
+        purge({ session: session.id }, { userId: session.userId }),
+      ]);
+      const removed = {
+        rows: erased.ok ? erased.value : undefined,
+        cacheEntries: purged.ok ? purged.value.deletedCount : undefined,
+      };
+      if (!erased.ok || !purged.ok) {
         await retryLater();
-        return undefined;
+        return removed;
       }
       // A batch that got no answer may still arrive: the alarm deletes once more before everything goes.
       if (failures === 0) await storage.deleteAll();
       failures = 0;
-      return removed.value;
+      return removed;
     },
   };
 }

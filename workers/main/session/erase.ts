@@ -3,10 +3,11 @@
  * row, which hides it from then on and outlives the runtime. It refuses nobody: the caller has checked the owner.
  */
 import { AppError } from "../../../contracts/errors.ts";
-import type { ErasedRows, ErasedSession, HistoryStore } from "../../../contracts/history.ts";
+import type { ErasedSession, HistoryStore } from "../../../contracts/history.ts";
 import type { EraseSession, ObjectCounts } from "../../../contracts/session.ts";
 import { hasTables as hasCheckpoints } from "./checkpoints.ts";
-import type { Drain } from "./drain.ts";
+import type { CacheAdmin } from "../cache/admin.ts";
+import type { Drain, Removed } from "./drain.ts";
 import { unreadable } from "./hold.ts";
 import type { TurnKeeper } from "./keeper.ts";
 import { markErased, type Session } from "./session.ts";
@@ -16,8 +17,7 @@ export interface EraserDeps {
   history: HistoryStore;
   keeper: TurnKeeper;
   drain: Drain;
-  /** Deletes what the cache keeps of a session, counted; left out: there is no cache. */
-  purge?: ((tags: { session: string }) => Promise<number>) | undefined;
+  purge: CacheAdmin["purge"];
 }
 
 export interface Eraser {
@@ -28,8 +28,7 @@ export interface Eraser {
   discard(): Promise<ObjectCounts>;
 }
 
-/** Of a session that no object holds. */
-export const NOTHING: ObjectCounts = { messages: 0, turns: 0, events: 0, checkpoints: 0 };
+const NOTHING: ObjectCounts = { messages: 0, turns: 0, events: 0, checkpoints: 0 };
 
 export function createEraser({ storage, history, keeper, drain, purge }: EraserDeps): Eraser {
   const { sql } = storage;
@@ -43,21 +42,21 @@ export function createEraser({ storage, history, keeper, drain, purge }: EraserD
     await live.ended;
   }
 
-  const purged = async (session: string): Promise<number> => (await purge?.({ session })) ?? 0;
-
   return {
-    async erase({ id, ...session }) {
+    async erase(session) {
       await stop();
       const object = countRows(sql);
-      const [rows, cacheEntries] = await Promise.all([drain.erase({ id, ...session }), purged(id)]);
-      return toResponse(id, object, rows, cacheEntries);
+      return toResponse(session.id, object, await drain.erase(session));
     },
 
-    async eraseUnheld({ sessionId, userId }) {
+    async eraseUnheld({ sessionId, userId, requestId }) {
+      // First the cache: nobody would come back for it. Both tags: who asks may not be the session's owner.
+      const purged = await purge({ session: sessionId, user: userId }, { userId, requestId });
+      if (!purged.ok) throw new AppError(purged.error.code, purged.error.message, purged.error);
       const erased = await history.eraseSession(sessionId, userId);
       if (!erased.ok) throw unreadable(erased.error);
       if (erased.value.sessions === 0) throw new AppError("not_found", "there is no such session");
-      return toResponse(sessionId, NOTHING, erased.value, await purged(sessionId));
+      return toResponse(sessionId, NOTHING, { rows: erased.value, cacheEntries: purged.value.deletedCount });
     },
 
     async discard() {
@@ -79,17 +78,9 @@ function countRows(sql: SqlStorage): ObjectCounts {
   };
 }
 
-function toResponse(
-  session_id: string,
-  object: ObjectCounts,
-  rows: ErasedRows | undefined,
-  cache_entries: number,
-): Response {
+function toResponse(session_id: string, object: ObjectCounts, { rows, cacheEntries }: Removed): Response {
   const postgres = rows ? { sessions: rows.sessions, messages: rows.messages, dead_letters: rows.deadLetters } : null;
-  const erased: ErasedSession = {
-    session_id,
-    erased: rows !== undefined,
-    removed: { object, postgres, cache_entries },
-  };
-  return Response.json(erased, { status: erased.erased ? 200 : 202 });
+  const removed = { object, postgres, cache_entries: cacheEntries ?? null };
+  const erased = postgres !== null && removed.cache_entries !== null;
+  return Response.json({ session_id, erased, removed } satisfies ErasedSession, { status: erased ? 200 : 202 });
 }

@@ -7,8 +7,10 @@ import * as z from "zod";
 import { CacheVerdict, Usage } from "../../../contracts/chat.ts";
 import { AppError, type Failure } from "../../../contracts/errors.ts";
 import type { HistoryStore, SessionWindow } from "../../../contracts/history.ts";
+import type { StartTurn } from "../../../contracts/session.ts";
+import type { Accounts } from "../accounts/client.ts";
 import { insertMessage, type Message, type MessageDetails } from "./messages.ts";
-import { holdSession, readSession } from "./session.ts";
+import { heldSession, insertSession, readSession } from "./session.ts";
 import { createTables } from "./storage.ts";
 
 /** What an object holds of an old session at most: far more than a model is shown. */
@@ -16,9 +18,11 @@ const MAX_MESSAGES = 1_000;
 const MAX_BYTES = 4_000_000;
 const RETRY_AFTER_SECONDS = 2;
 
+export type KeepingCommand = Pick<StartTurn, "sessionId" | "userId" | "credential">;
+
 export interface Hold {
   /** When it is done the object holds a session, this one or the one it had. */
-  fetch(sessionId: string, userId: string): Promise<void>;
+  fetch(command: KeepingCommand): Promise<void>;
   /** Runs `work` while nothing is fetched. */
   alone<T>(work: () => Promise<T>): Promise<T>;
 }
@@ -26,12 +30,13 @@ export interface Hold {
 export interface HoldDeps {
   storage: DurableObjectStorage;
   history: HistoryStore;
+  accounts: Pick<Accounts, "check">;
   now: () => number;
   /** Called when a session has been fetched. */
   onHeld(): Promise<void>;
 }
 
-export function createHold({ storage, history, now, onHeld }: HoldDeps): Hold {
+export function createHold({ storage, history, accounts, now, onHeld }: HoldDeps): Hold {
   const { sql } = storage;
   let last: Promise<unknown> = Promise.resolve();
 
@@ -41,17 +46,20 @@ export function createHold({ storage, history, now, onHeld }: HoldDeps): Hold {
     return turn;
   }
 
-  async function fetchNow(sessionId: string, userId: string): Promise<void> {
+  async function fetchNow({ sessionId, userId, credential }: KeepingCommand): Promise<void> {
     if (readSession(sql) !== undefined) return;
     const read = await history.readWindow({ sessionId, userId, messages: MAX_MESSAGES, bytes: MAX_BYTES });
     if (!read.ok) throw unreadable(read.error);
     if (read.value === undefined) throw new AppError("not_found", "there is no such session");
+    // Asked last, and anew: of a user who is being erased nothing is brought back behind the erasure.
+    const standing = await accounts.check(credential, { fresh: true });
+    if (!standing.ok) throw new AppError(standing.error.code, standing.error.message, standing.error);
     // One that was made here meanwhile stays.
     if (readSession(sql) === undefined) write(storage, read.value, now());
     await onHeld();
   }
 
-  return { alone, fetch: (sessionId, userId) => alone(() => fetchNow(sessionId, userId)) };
+  return { alone, fetch: (command) => alone(() => fetchNow(command)) };
 }
 
 /** Without a database there is no session but those that objects hold. */
@@ -64,7 +72,7 @@ function write(storage: DurableObjectStorage, { session, messages }: SessionWind
   const { sql } = storage;
   storage.transactionSync(() => {
     createTables(sql);
-    holdSession(sql, session, nowMs);
+    insertSession(sql, heldSession(session, nowMs));
     for (const message of toMessages(messages)) insertMessage(sql, message);
   });
 }

@@ -36,7 +36,7 @@ export interface LiveTurn {
 export interface EndedTurn {
   outcome: StoredOutcome;
   /** What the cache may be given now. */
-  entries: TurnResult["entries"];
+  keep: TurnResult["keep"];
 }
 
 export interface LiveTurnHost {
@@ -60,13 +60,21 @@ export interface NewTurn {
   alsoWrite(): void;
 }
 
-/** Starts a turn. When it returns, the cache has been asked and the user's message is written. */
-export function startTurn(host: LiveTurnHost, turn: NewTurn): LiveTurn {
-  const { storage, turns, now } = host;
+/** A turn of which nothing is written yet; the cache has been asked. */
+export interface PreparedTurn {
+  turn: NewTurn;
+  begun: BegunTurn;
+}
+
+/** Asks the cache before anything is written: a write holds back later requests until it is durable, so the two overlap. */
+export function prepareTurn(host: LiveTurnHost, turn: NewTurn): PreparedTurn {
   const context = contextOf(host, turn.leafSeq, turn.said);
-  const request = toTurnRequest(host, turn.id, turn.plan, context);
-  // Before the write below: a write holds back later requests until it is durable, so the cache read and it overlap.
-  const begun = turns.begin(request);
+  return { turn, begun: host.turns.begin(toTurnRequest(host, turn.id, turn.plan, context)) };
+}
+
+/** Starts a turn. When it returns, the user's message is written. */
+export function startTurn(host: LiveTurnHost, { turn, begun }: PreparedTurn): LiveTurn {
+  const { storage, now } = host;
   const startedAtMs = now();
   const plan = storage.transactionSync(() => {
     const parentSeq = writeSaid(host, turn);
@@ -94,7 +102,7 @@ function run(host: LiveTurnHost, turn: StartedTurn, log: TurnLog, begun: BegunTu
   };
   const ended = begun.run(log, approver, abort.signal).then((result) => ({
     outcome: finish(host, turn, log, result),
-    entries: result.entries,
+    keep: result.keep,
   }));
   const { id, startedAtMs } = turn;
   return { id, requestId: turn.plan.requestId, startedAtMs, log, verdict: begun.verdict, ended, abort, gate };
@@ -107,13 +115,13 @@ function contextOf({ storage, contextTokens }: LiveTurnHost, leafSeq: number | n
 function toTurnRequest(
   { session, tools }: LiveTurnHost,
   turnId: string,
-  { messageId, requestId, chat, firstTurn }: Omit<TurnPlan, "parentSeq">,
+  { messageId, requestId, route = "chat", chat, firstTurn }: Omit<TurnPlan, "parentSeq">,
   context: ModelMessage[],
 ): Omit<TurnRequest, "askFirst"> {
   const { request, model, modelType, temperature, maxTokens } = chat;
   const mode = request.cache?.mode ?? "default";
   return {
-    ...{ turnId, messageId, requestId, model, modelType, temperature, maxTokens, context, firstTurn },
+    ...{ turnId, messageId, requestId, route, model, modelType, temperature, maxTokens, context, firstTurn },
     sessionId: session.id,
     userId: session.userId,
     responseFormat: request.response_format,

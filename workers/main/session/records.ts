@@ -8,11 +8,20 @@ import type { HistoryStore, SessionView, StoredSession } from "../../../contract
 import type { AppendMessage, ChangeSession, CreateSession, ViewSession } from "../../../contracts/session.ts";
 import type { Drain } from "./drain.ts";
 import { unreadable } from "./hold.ts";
+import type { SessionDeps } from "./keeper.ts";
 import { claim, findClaim } from "./idempotency.ts";
 import { appendMessage, findMessage, type Message, messagesBefore, newestSeq } from "./messages.ts";
 import { viewNow } from "./pages.ts";
 import type { Rest } from "./rest.ts";
-import { changeSession, createEmptySession, readSession, requireOwner, type Session, updatedAtMs } from "./session.ts";
+import {
+  changeSession,
+  insertSession,
+  newEmptySession,
+  readSession,
+  requireOwner,
+  type Session,
+  updatedAtMs,
+} from "./session.ts";
 import { createTables } from "./storage.ts";
 import { titleByWords } from "./titling.ts";
 import { openTurn } from "./turns.ts";
@@ -27,6 +36,7 @@ export interface RecordsDeps {
   history: HistoryStore;
   drain: Drain;
   rest: Rest;
+  resolve: SessionDeps["resolve"];
   now: () => number;
 }
 
@@ -39,12 +49,13 @@ export class SessionRecords {
     this.#sql = deps.storage.sql;
   }
 
-  async create({ sessionId: id, ...command }: CreateSession): Promise<Response> {
+  async create({ sessionId: id, userId, title, model, preferences }: CreateSession): Promise<Response> {
     createTables(this.#sql);
-    const { userId, title, modelType, modelName } = command;
     // The same command may come twice.
     if (readSession(this.#sql) === undefined) {
-      createEmptySession(this.#sql, { id, userId, title, modelType, modelName, createdAtMs: this.#deps.now() });
+      const chat = this.#deps.resolve({ ...model, prompt: "" }, preferences);
+      const session = newEmptySession({ id, userId, chat, createdAtMs: this.#deps.now() }, title);
+      insertSession(this.#sql, session);
     }
     return Response.json(await this.#paid(userId), { status: 201 });
   }

@@ -24,9 +24,11 @@ export interface RestDeps {
   now: () => number;
   restMs: number;
   isBusy(): boolean;
+  /** The session's user is gone from Postgres, and so is to go the session. */
+  onOrphaned(): Promise<void>;
 }
 
-export function createRest({ storage, history, now, restMs, isBusy }: RestDeps): Rest {
+export function createRest({ storage, history, now, restMs, isBusy, onOrphaned }: RestDeps): Rest {
   const { sql } = storage;
 
   function restsAtMs(session: Session): number {
@@ -41,14 +43,16 @@ export function createRest({ storage, history, now, restMs, isBusy }: RestDeps):
     return restsAtMs(session) <= now() && !isOwed(sql, session) ? session : undefined;
   }
 
-  /** A message that Postgres could not take is in the object alone: such a session never rests. */
-  async function isComplete({ id: sessionId, userId }: Session): Promise<boolean> {
+  /**
+   * A message that Postgres could not take is in the object alone: such a session never rests. One whose user is gone from there was
+   * left over by an erasure.
+   */
+  async function inspect({ id: sessionId, userId }: Session): Promise<"complete" | "orphaned" | "unsafe"> {
     const from = oldestSeq(sql) ?? 1;
-    const [session, count] = await Promise.all([
-      history.readSession(sessionId, userId),
-      history.countMessages({ sessionId, userId, from }),
-    ]);
-    return session.ok && session.value !== undefined && count.ok && count.value === countMessages(sql);
+    const found = await history.inspectSession({ sessionId, userId, from });
+    if (!found.ok) return "unsafe";
+    if (!found.value.user) return "orphaned";
+    return found.value.session && found.value.messages === countMessages(sql) ? "complete" : "unsafe";
   }
 
   async function plan(): Promise<void> {
@@ -66,9 +70,11 @@ export function createRest({ storage, history, now, restMs, isBusy }: RestDeps):
       if (readSession(sql) === undefined) return;
       forgetClaims(sql, now());
       const session = tired();
+      const verdict = session === undefined ? "unsafe" : await inspect(session);
       // Looked at once more: somebody may have come while Postgres was asked.
-      if (session !== undefined && (await isComplete(session)) && tired() !== undefined) await storage.deleteAll();
-      else await plan();
+      if (verdict === "unsafe" || tired() === undefined) await plan();
+      else if (verdict === "orphaned") await onOrphaned();
+      else await storage.deleteAll();
     },
   };
 }

@@ -2,7 +2,7 @@
  * The session row of an object: who owns it and what Postgres is to know of it. One row, written when the session is made or changed
  * and when the outbox moves on.
  */
-import { type ModelType, requestMessages } from "../../../contracts/chat.ts";
+import { requestMessages } from "../../../contracts/chat.ts";
 import { AppError } from "../../../contracts/errors.ts";
 import type { StoredSession } from "../../../contracts/history.ts";
 import type { ResolvedChat } from "../../../contracts/session.ts";
@@ -61,7 +61,7 @@ export function readSession(sql: SqlStorage): Session | undefined {
   );
 }
 
-function insertSession(sql: SqlStorage, session: Session): Session {
+export function insertSession(sql: SqlStorage, session: Session): void {
   const { id, userId, title, titleBy, modelType, modelName, stored, isActive, createdAtMs } = session;
   sql.exec(
     `INSERT INTO session (id, user_id, title, title_by, model_type, model_name, stored, is_active, created_at,
@@ -70,7 +70,6 @@ function insertSession(sql: SqlStorage, session: Session): Session {
     ...[id, userId, title, titleBy, modelType ?? "", modelName ?? "", stored ? 1 : 0, isActive ? 1 : 0, createdAtMs],
     ...[session.changedAtMs, session.drainedChangeMs, session.drainedSeq, session.heldAtMs],
   );
-  return session;
 }
 
 export interface NewSession {
@@ -81,45 +80,36 @@ export interface NewSession {
   createdAtMs: number;
 }
 
-/** A session that begins with a turn. */
-export function createSession(sql: SqlStorage, { id, userId, chat, createdAtMs }: NewSession): Session {
-  return insertSession(sql, {
-    ...{ id, userId, createdAtMs, modelType: chat.modelType, modelName: chat.model, ...BLANK },
-    title: titleOf(requestMessages(chat.request)[0]?.content ?? ""),
-    stored: chat.request.store ?? true,
-  });
-}
-
-export interface EmptySession {
-  id: string;
-  userId: string;
-  title: string | undefined;
-  modelType: ModelType;
-  modelName: string;
-  createdAtMs: number;
-}
-
-/** A session without a turn: Postgres is to know of it at once. */
-export function createEmptySession(sql: SqlStorage, { title, ...session }: EmptySession): Session {
-  return insertSession(sql, {
-    ...{ ...BLANK, ...session, title: title ?? "", stored: true, changedAtMs: session.createdAtMs },
-    titleBy: title === undefined ? "words" : "user",
-  });
-}
-
-/** A session that Postgres has. Who gave its title is not known, so it stays. */
-export function holdSession(sql: SqlStorage, stored: StoredSession, heldAtMs: number): Session {
-  const { newestSeq: drainedSeq, updatedAtMs: changedAtMs, title, ...session } = stored;
-  return insertSession(sql, {
-    ...{ ...BLANK, ...session, title, stored: true, heldAtMs, drainedSeq },
-    ...{ changedAtMs, drainedChangeMs: changedAtMs, titleBy: title === "" ? "words" : "user" },
-  });
-}
-
 const BLANK: Omit<Session, "id" | "userId" | "title" | "modelType" | "modelName" | "stored" | "createdAtMs"> = {
   ...{ titleBy: "words", isActive: true, changedAtMs: 0, drainedChangeMs: 0 },
   ...{ drainedSeq: 0, heldAtMs: 0, erased: false },
 };
+
+/** A session that begins with a turn, before it is written. */
+export function newSession({ id, userId, chat, createdAtMs }: NewSession): Session {
+  return {
+    ...{ id, userId, createdAtMs, modelType: chat.modelType, modelName: chat.model, ...BLANK },
+    title: titleOf(requestMessages(chat.request)[0]?.content ?? ""),
+    stored: chat.request.store ?? true,
+  };
+}
+
+/** A session without a turn: Postgres is to know of it at once. */
+export function newEmptySession(session: NewSession, title: string | undefined): Session {
+  return {
+    ...newSession(session),
+    ...{ title: title ?? "", titleBy: title === undefined ? "words" : "user", changedAtMs: session.createdAtMs },
+  };
+}
+
+/** A session as Postgres has it. Who gave its title is not known, so it stays. */
+export function heldSession(stored: StoredSession, heldAtMs: number): Session {
+  const { newestSeq: drainedSeq, updatedAtMs: changedAtMs, title, ...session } = stored;
+  return {
+    ...{ ...BLANK, ...session, title, stored: true, heldAtMs, drainedSeq },
+    ...{ changedAtMs, drainedChangeMs: changedAtMs, titleBy: title === "" ? "words" : "user" },
+  };
+}
 
 export interface SessionChange {
   title?: string | undefined;
