@@ -114,6 +114,8 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
     contextTokens: config.CONTEXT_TOKENS,
     keepAliveMs: config.KEEP_ALIVE_MS,
     turnLogMs: config.TURN_LOG_SECONDS * 1_000,
+    titleModel: config.TITLE_MODEL === undefined ? undefined : { llm: llmAgent(env), model: config.TITLE_MODEL },
+    restMs: config.SESSION_REST_DAYS * 86_400_000,
   };
 }
 

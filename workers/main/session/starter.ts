@@ -165,14 +165,14 @@ export class TurnStarter {
   }
 
   #requireNoSession(): void {
-    if (hasTables(this.#sql) && readSession(this.#sql) !== undefined) {
+    if (readSession(this.#sql) !== undefined) {
       throw new AppError("conflict", "this Idempotency-Key made a session before: use a new key");
     }
   }
 }
 
 function requireSession(sql: SqlStorage, { userId, sessionId }: StartTurn): Session {
-  const session = requireOwner(hasTables(sql) ? readSession(sql) : undefined, userId);
+  const session = requireOwner(readSession(sql), userId);
   if (session.id !== sessionId) throw new AppError("not_found", "there is no such session");
   return session;
 }
