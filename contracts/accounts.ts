@@ -54,6 +54,15 @@ export interface AccountRecord {
   keys: { id: string; hash: string; scopes: Scope[]; expiresAtMs: number }[];
 }
 
+export interface NewUser {
+  id: string;
+  username: string;
+  email: string;
+  passwordHash: string;
+  /** Left out: user. */
+  role?: Role;
+}
+
 export interface UserChange {
   username?: string | undefined;
   email?: string | undefined;
@@ -72,7 +81,7 @@ export interface ErasedCounts {
 /** Users in Postgres. Fails with `db_unavailable` or `db_timeout`; undefined: there is no such user. */
 export interface UserStore {
   /** Fails with `conflict` when the name or the address is taken, in any letter case. */
-  create(user: { id: string; username: string; email: string; passwordHash: string }): Promise<Result<UserRow>>;
+  create(user: NewUser): Promise<Result<UserRow>>;
   read(userId: string): Promise<Result<UserRow | undefined>>;
   findForLogin(
     name: { username: string } | { email: string },

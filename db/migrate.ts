@@ -187,7 +187,7 @@ async function check(states: MigrationState[], print: (line: string) => void, fo
 }
 
 /** Both addresses come from one place: a local DATABASE_HTTP_URL never redirects another database's migration. */
-async function findAddress(url: string | undefined): Promise<MigrationAddress | undefined> {
+export async function findAddress(url: string | undefined): Promise<MigrationAddress | undefined> {
   if (url) return { databaseUrl: url };
   const fromEnvironment = readAddress(process.env);
   if (fromEnvironment !== undefined) return fromEnvironment;

@@ -63,6 +63,7 @@ export async function makeUserWithKey(
     lifetimeSeconds: KEY_LIFETIME_SECONDS,
   };
   const { key, hash } = await issueApiKey(input, secretKey);
+  await sql`delete from api_keys where user_id = ${id} and name = 'local'`;
   const expiresAt = new Date((nowSeconds + KEY_LIFETIME_SECONDS) * 1_000).toISOString();
   await sql`
     insert into api_keys (id, user_id, name, hash, scopes, expires_at)

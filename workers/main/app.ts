@@ -15,6 +15,7 @@ import { serveRoutes } from "./http/serve.ts";
 import { archiveRoutes, type ArchiveRoutesDeps } from "./routes/archive.ts";
 import { authRoutes, type AuthRoutesDeps } from "./routes/auth.ts";
 import { chatRoutes, type ChatRoutesDeps } from "./routes/chat.ts";
+import { docsRoutes, type DocsRoutesDeps } from "./routes/docs.ts";
 import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
 import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
@@ -24,9 +25,10 @@ import { usersRoutes, type UsersRoutesDeps } from "./routes/users.ts";
 export interface RoutesDeps
   extends
     ArchiveRoutesDeps,
-    TransferRoutesDeps,
     AuthRoutesDeps,
     ChatRoutesDeps,
+    DocsRoutesDeps,
+    TransferRoutesDeps,
     HealthRoutesDeps,
     HistoryRoutesDeps,
     McpRoutesDeps,
@@ -39,7 +41,7 @@ export interface AppDeps extends RoutesDeps {
 
 /** Every route of the API. */
 export function allRoutes(deps: RoutesDeps): Route[] {
-  return [
+  const routes = [
     healthRoutes,
     authRoutes,
     usersRoutes,
@@ -48,7 +50,8 @@ export function allRoutes(deps: RoutesDeps): Route[] {
     archiveRoutes,
     transferRoutes,
     mcpRoutes,
-  ].flatMap((routes) => routes(deps));
+  ].flatMap((make) => make(deps));
+  return [...routes, ...docsRoutes(deps, routes)];
 }
 
 /** Nothing of the API is for a shared cache. */

@@ -17,7 +17,9 @@ import { type Accounts, createAccounts } from "./accounts/client.ts";
 import type { AppDeps } from "./app.ts";
 import { type ChatDefaults, resolveChat } from "./chat/resolve.ts";
 import { createTurnRunner } from "./chat/turn.ts";
-import { createCache } from "./cache/cache.ts";
+import { createCacheAdmin } from "./cache/admin.ts";
+import { withBreaker } from "./cache/breaker.ts";
+import { type Cache, createCache } from "./cache/cache.ts";
 import { createRedisStore, type RedisStore } from "./cache/redis.ts";
 import { type Config, readConfig } from "./env.ts";
 import { createArchive } from "./history/archive.ts";
@@ -39,6 +41,7 @@ export interface Env {
   LLM_AGENT: Fetcher;
   MCP: Fetcher;
   SESSIONS: DurableObjectNamespace;
+  ASSETS: Fetcher;
   ACCOUNTS: DurableObjectNamespace;
   LIMITERS: DurableObjectNamespace;
 }
@@ -70,6 +73,7 @@ export function makeAppDeps(env: Env): AppDeps {
     limitRequest: createRequestLimit(findLimiter),
     send: createSessionClient(env.SESSIONS),
     forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
+    readAsset: (path) => env.ASSETS.fetch(new URL(path, "https://assets.internal")),
     historyHealth: () => historyHealth(makeHistory(config)),
     ...makeArchive(config),
     cursors: createCursors(config.SECRET_KEY),
@@ -81,9 +85,8 @@ export function makeAppDeps(env: Env): AppDeps {
 /** What a session's object needs. */
 export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDeps {
   const config = readConfig({ ...env });
-  const { CACHE_LLM_TTL: llm, CACHE_INTENT_TTL: intent, CACHE_MCP_TTL: mcp } = config;
-  const redis = config.CACHE_ENABLED === "true" ? makeRedis(config) : undefined;
-  const cache = createCache({ redis, ttlSeconds: { llm, intent, mcp }, now, random: Math.random });
+  const redis = makeRedis(config);
+  const cache = makeCache(config, redis);
   const tools = createMcpToolServer({
     fetch: (url, init) => env.MCP.fetch(url, init),
     now,
@@ -101,6 +104,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
     accounts: makeAccounts(env, config),
     resolve: (request, preferences) => resolveChat(request, preferences, defaultsOf(config)),
     recheckMs: config.ACCOUNT_RECHECK_MS,
+    purge: createCacheAdmin({ redis, log }).purge,
     newId: makeId,
     random: Math.random,
     history: makeHistory(config),
@@ -115,6 +119,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
 export function makeAccountDeps(env: Env): AccountDeps {
   const config = readConfig({ ...env });
   const send = createSessionClient(env.SESSIONS);
+  const { purge } = createCacheAdmin({ redis: makeRedis(config), log });
   return {
     ...{ now, log, newId: makeId, users: makeUsers(config), loginMs: REFRESH_SECONDS * 1_000 },
     async discardSession(sessionId, userId) {
@@ -122,7 +127,10 @@ export function makeAccountDeps(env: Env): AccountDeps {
       if (response.status === 404) return ok(false);
       return response.ok ? ok(true) : fail("overloaded", "a session could not be emptied");
     },
-    purgeUser: () => Promise.resolve(ok(0)),
+    async purgeUser(userId) {
+      const purged = await purge({ user: userId }, { userId });
+      return purged.ok ? ok(purged.value.deletedCount) : purged;
+    },
   };
 }
 
@@ -160,8 +168,15 @@ function llmAgent(env: Env): LlmAgent {
   return env.LLM_AGENT as unknown as LlmAgent;
 }
 
-function makeRedis({ UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token }: Config): RedisStore | undefined {
-  return url !== undefined && token !== undefined ? createRedisStore({ url, token }) : undefined;
+function makeRedis(config: Config): RedisStore | undefined {
+  const { UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token, CACHE_READ_TIMEOUT_MS: readTimeoutMs } = config;
+  return url !== undefined && token !== undefined ? createRedisStore({ url, token, readTimeoutMs }) : undefined;
+}
+
+function makeCache(config: Config, redis: RedisStore | undefined): Cache {
+  const { CACHE_LLM_TTL: llm, CACHE_INTENT_TTL: intent, CACHE_MCP_TTL: mcp } = config;
+  const store = config.CACHE_ENABLED === "true" && redis ? withBreaker(redis, { now }) : undefined;
+  return createCache({ redis: store, ttlSeconds: { llm, intent, mcp }, now, random: Math.random });
 }
 
 function makeUsers({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): UserStore {

@@ -47,7 +47,7 @@ export interface AccountDeps extends ErasureDeps {
 const TOUCH_EVERY_MS = 3_600_000;
 /** An unknown key that is well signed may be newer than the copy: Postgres is asked, this often at most. */
 const LOOK_AGAIN_MS = 5_000;
-const RETRY_MS = 10_000;
+const RETRY_MS = 2_000;
 
 const refused = () => fail("unauthorized", "a valid bearer credential is needed");
 
@@ -153,29 +153,29 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
     return ok(!key.revoked);
   }
 
+  /** Begun for good when it answers; what a store that is away holds up goes on later. */
   async erase(userId: string): Promise<Result<ErasureReport>> {
     createTables(this.#sql);
     markErasing(this.#sql, userId);
     // Before anything is awaited: a runtime that dies here comes back to it.
     void this.#storage.setAlarm(this.#deps.now() + RETRY_MS);
-    return this.#erase(userId);
+    return ok(await this.#erase(userId));
   }
 
   /** Goes on with what is owed: an erasure, keys that Postgres is to forget. Never throws. */
   override async alarm(): Promise<void> {
     if (!hasTables(this.#sql)) return;
     const userId = String(this.#sql.exec("SELECT user_id FROM account").toArray()[0]?.["user_id"] ?? "");
-    const isPaid = isErasing(this.#sql) ? (await this.#erase(userId)).ok : await this.#forgetKeys(userId);
-    if (!isPaid) await this.#storage.setAlarm(this.#deps.now() + RETRY_MS);
+    if (isErasing(this.#sql)) await this.#erase(userId);
+    else if (!(await this.#forgetKeys(userId))) await this.#storage.setAlarm(this.#deps.now() + RETRY_MS);
   }
 
-  async #erase(userId: string): Promise<Result<ErasureReport>> {
+  async #erase(userId: string): Promise<ErasureReport> {
     const outcome = await continueErasure(this.#sql, userId, this.#deps);
-    if (!outcome.ok) return outcome;
     const report = readReport(this.#sql);
     if (report.finished) await this.#storage.deleteAll();
-    else await this.#storage.setAlarm(this.#deps.now());
-    return ok(report);
+    else await this.#storage.setAlarm(this.#deps.now() + (outcome.ok ? 0 : RETRY_MS));
+    return report;
   }
 
   #forgetKeys(userId: string): Promise<boolean> {

@@ -33,9 +33,9 @@ export function createUserStore(db: Db, onFault: OnFault = () => undefined): Use
   };
 
   return {
-    create: ({ id, username, email, passwordHash }) =>
+    create: (user) =>
       unlessTaken(async () => {
-        const [row] = await db.insert(users).values({ id, username, email, passwordHash }).returning();
+        const [row] = await db.insert(users).values(user).returning();
         if (row === undefined) throw new Error("an insert returns its row");
         return toUser(row);
       }),

@@ -8,7 +8,15 @@ import type { Scope } from "../../../contracts/users.ts";
 import type { User } from "./auth.ts";
 
 /** What a reply's body is: JSON of a schema, nothing, or text of another media type. */
-export type Answer = z.ZodType | "empty" | "text/event-stream" | "text/markdown" | "application/x-ndjson" | "text/html";
+export type Answer = z.ZodType | "empty" | TextType;
+export type TextType =
+  | "text/event-stream"
+  | "application/x-ndjson"
+  | "text/markdown"
+  | "text/html"
+  | "text/plain"
+  | "text/css"
+  | "text/javascript";
 
 export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> {
   method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -17,6 +25,8 @@ export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z
   summary: string;
   /** More than the summary, in Markdown. */
   description?: string;
+  /** Its section in the document; left out: the path's first segment. */
+  tag?: string;
   /** `open`: anyone. `user`: whoever has a valid credential. `admin`: the role as well. */
   access: "open" | "user" | "admin";
   /** What an API key must be made for; left out: what the path begins with. */

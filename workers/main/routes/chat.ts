@@ -35,6 +35,8 @@ const TURN_FAILS: ErrorCode[] = [
   ...(["interrupted", "upstream_timeout", "cache_miss"] as const),
 ];
 const JSON_TURN = { 200: ChatReply, 202: TurnView } as const;
+/** With `stream: true` the request asks for events. */
+const EITHER_TURN = { 200: [ChatReply, "text/event-stream"], 202: TurnView } as const;
 
 export function chatRoutes(deps: ChatRoutesDeps): Route[] {
   return [...startRoutes(deps), ...branchRoutes(deps), ...turnRoutes(deps)];
@@ -55,14 +57,19 @@ function startRoutes(deps: ChatRoutesDeps): Route[] {
       () => Response.json({ status: "healthy" }),
     ),
     route({ ...shared, path: "/chat", summary: "One turn, answered as JSON at its end", answers: JSON_TURN }, (call) =>
-      start(deps, call, { request: call.body, view: "json", branch: { kind: "end" }, body: call.body }),
+      start(deps, call, {
+        ...{ request: call.body, view: "json", route: "chat", branch: { kind: "end" }, body: call.body },
+      }),
     ),
     route(
       {
         ...{ ...shared, path: "/chat/stream", summary: "The same turn as server-sent events" },
         answers: { 200: "text/event-stream" },
       },
-      (call) => start(deps, call, { request: call.body, view: "stream", branch: { kind: "end" }, body: call.body }),
+      (call) =>
+        start(deps, call, {
+          ...{ request: call.body, view: "stream", route: "chat-stream", branch: { kind: "end" }, body: call.body },
+        }),
     ),
   ];
 }
@@ -70,7 +77,7 @@ function startRoutes(deps: ChatRoutesDeps): Route[] {
 function branchRoutes(deps: ChatRoutesDeps): Route[] {
   const shared = {
     ...({ method: "POST", access: "user", checkedBy: "session", params: SessionPath } as const),
-    ...{ headers: KEY_HEADER, answers: JSON_TURN, fails: TURN_FAILS },
+    ...{ headers: KEY_HEADER, answers: EITHER_TURN, fails: TURN_FAILS },
   };
   return [
     route(
@@ -85,7 +92,7 @@ function branchRoutes(deps: ChatRoutesDeps): Route[] {
         const request = { ...options, cache, prompt: "again", session_id: call.params.session_id };
         const view = stream ? "stream" : "json";
         const branch = { kind: "regenerate", messageId } as const;
-        return start(deps, call, { request, branch, view, body: { messageId, options } });
+        return start(deps, call, { request, branch, view, route: branch.kind, body: { messageId, options } });
       },
     ),
     route(
@@ -98,7 +105,7 @@ function branchRoutes(deps: ChatRoutesDeps): Route[] {
         const request = { ...options, session_id: call.params.session_id };
         const view = stream ? "stream" : "json";
         const branch = { kind: "edit", messageId } as const;
-        return start(deps, call, { request, branch, view, body: { messageId, options } });
+        return start(deps, call, { request, branch, view, route: branch.kind, body: { messageId, options } });
       },
     ),
   ];
@@ -174,12 +181,13 @@ export function asker({ user, requestId }: Call): { userId: string; requestId: s
 interface Start {
   request: ChatRequest;
   view: StartTurn["view"];
+  route: StartTurn["route"];
   branch: Branch;
   /** What an idempotency key is bound to. */
   body: unknown;
 }
 
-async function start(deps: ChatRoutesDeps, call: Call, { request, view, branch, body }: Start): Promise<Response> {
+async function start(deps: ChatRoutesDeps, call: Call, { request, body, ...turn }: Start): Promise<Response> {
   const { userId, requestId } = asker(call);
   const key = call.raw.headers.get("idempotency-key") ?? undefined;
   const idempotency = readIdempotency({ userId, route: new URL(call.raw.url).pathname, key, body });
@@ -188,7 +196,7 @@ async function start(deps: ChatRoutesDeps, call: Call, { request, view, branch, 
   const sessionId = own ?? newSessionId(deps, idempotency);
   const { credential, preferences } = call.user;
   return deps.send(sessionId, {
-    ...{ kind: "start", sessionId, create: own === undefined, view, branch, request },
+    ...{ kind: "start", sessionId, create: own === undefined, request, ...turn },
     ...{ userId, requestId, idempotency, credential, preferences, scope: "chat" },
   });
 }

@@ -71,8 +71,7 @@ function userRoutes(deps: UsersRoutesDeps): Route[] {
       },
       async ({ params, user, requestId }) => {
         const userId = params.user_id;
-        const known = orThrow(await deps.users.read(userId));
-        if (known === undefined) throw noSuchUser();
+        if (userId !== user.id && orThrow(await deps.users.read(userId)) === undefined) throw noSuchUser();
         deps.accounts.forget(userId);
         const report = orThrow(await deps.accounts.ask(userId, (account) => account.erase(userId)));
         deps.accounts.forget(userId);

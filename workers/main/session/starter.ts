@@ -94,7 +94,7 @@ export class TurnStarter {
   }
 
   #prepare(command: StartTurn, tools: ToolList | undefined, preferences: Preferences) {
-    const { create, idempotency, requestId, userId } = command;
+    const { create, idempotency, requestId, route, userId } = command;
     const chat = this.#deps.resolve(command.request, preferences);
     const nowMs = this.#deps.now();
     if (create) this.#requireNoSession();
@@ -106,7 +106,7 @@ export class TurnStarter {
     const id = create ? newTurnId(nowMs, session.id) : nextTurnId(this.#sql, session.id, nowMs);
     const prepared = this.#keeper.prepare(session, tools, {
       id,
-      plan: toPlan({ chat, branch, messageId: this.#deps.newId(), requestId }),
+      plan: toPlan({ chat, branch, messageId: this.#deps.newId(), requestId, route }),
       ...branch,
       alsoWrite: () => {
         forgetLogs(this.#sql, this.#deps.now() - this.#deps.turnLogMs);
