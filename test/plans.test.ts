@@ -3,19 +3,19 @@
  * there. No plan reads a large table from end to end, and the last page of a list costs what the first one does.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { UserStore } from "../../../contracts/accounts.ts";
-import type { Archive, Importer, MessageSearch, Page, Position } from "../../../contracts/archive.ts";
-import { ok, type Result } from "../../../contracts/errors.ts";
-import type { HistoryStore, MessageRow } from "../../../contracts/history.ts";
-import { NO_PREFERENCES } from "../../../contracts/users.ts";
-import { migrate } from "../../../db/migrate.ts";
-import { openDb, openSql, type Sql } from "../../../db/open.ts";
-import { DATABASE_URL, NEON_BACKENDS } from "../../../dev/stand-ins/neon/backends.ts";
-import type { StandIn } from "../../../dev/stand-ins/serve.ts";
-import { createArchive } from "./archive.ts";
-import { createImporter } from "./importer.ts";
-import { createHistoryStore } from "./store.ts";
-import { createUserStore } from "./users.ts";
+import type { UserStore } from "../contracts/accounts.ts";
+import type { Archive, Importer, MessageSearch, Page, Position } from "../contracts/archive.ts";
+import { ok, type Result } from "../contracts/errors.ts";
+import type { HistoryStore, MessageRow } from "../contracts/history.ts";
+import { NO_PREFERENCES } from "../contracts/users.ts";
+import { migrate } from "../db/migrate.ts";
+import { openDb, openSql, type Sql } from "../db/open.ts";
+import { DATABASE_URL, NEON_BACKENDS } from "../dev/stand-ins/neon/backends.ts";
+import type { StandIn } from "../dev/stand-ins/serve.ts";
+import { createArchive } from "../workers/main/history/archive.ts";
+import { createImporter } from "../workers/main/history/importer.ts";
+import { createHistoryStore } from "../workers/main/history/store.ts";
+import { createUserStore } from "../workers/main/history/users.ts";
 
 const MESSAGES = 100_000;
 const SESSIONS = 20_000;
@@ -111,9 +111,8 @@ describe.each(NEON_BACKENDS)("$name", ({ name, isMissing, open }) => {
     async function explain(options: string): Promise<Plan[]> {
       const plans: Plan[] = [];
       for (const { query, params } of statements()) {
-        const [row] = await sql.query(`explain (${options}, format json) ${query}`, params);
-        const [explained] = row?.["QUERY PLAN"] as [{ Plan: Plan }];
-        plans.push(explained.Plan);
+        const rows = await sql.query(`explain (${options}, format json) ${query}`, params);
+        for (const row of rows) plans.push(...(row["QUERY PLAN"] as { Plan: Plan }[]).map(({ Plan: plan }) => plan));
       }
       return plans;
     }
