@@ -597,6 +597,22 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "API: POST /history/import",
     text: "An import takes whole sessions, again adds nothing, and never touches another user's.",
   },
+  "HIST-8": {
+    source: "API: indexes for every query",
+    text: "No statement of a store reads messages or sessions from end to end, at 100,000 messages.",
+  },
+  "HIST-9": {
+    source: "API: cursor pages",
+    text: "The last page of a list costs at most 1.25 times what the first one does: queries, rows read and buffers.",
+  },
+  "HIST-10": {
+    source: "API: POST /history/import",
+    text: "An export of ours is taken back with its branches; a line that does not fit refuses the file and is named.",
+  },
+  "HIST-11": {
+    source: "API: POST /history/import",
+    text: "Of a ChatGPT export the path to the current message is taken; what cannot be is left out and counted.",
+  },
   B13: {
     source: "faults",
     text: "Long URLs, very many, nested and repeated query names are refused.",

@@ -49,10 +49,10 @@ function readBody(raw: Request, { body }: Route): Promise<unknown> {
 }
 
 function readQuery(url: string): Record<string, string> {
-  const values: Record<string, string> = {};
-  for (const [name, value] of new URL(url).searchParams) {
-    if (Object.hasOwn(values, name)) throw new AppError("invalid_request", "a query's names may come once only");
-    values[name] = value;
+  const pairs = [...new URL(url).searchParams];
+  if (new Set(pairs.map(([name]) => name)).size < pairs.length) {
+    throw new AppError("invalid_request", "a query's names may come once only");
   }
-  return values;
+  // Not by assignment: a name like __proto__ must be a member, to be refused.
+  return Object.fromEntries(pairs);
 }

@@ -3,6 +3,7 @@
  * object; these routes say who asks for what.
  */
 import * as z from "zod";
+import type { Accounts } from "../accounts/client.ts";
 import { AppError, type ErrorCode } from "../../../contracts/errors.ts";
 import {
   ErasedSession,
@@ -19,6 +20,7 @@ import { asker, claimedKey, KEY_HEADER, type SendToSession } from "./chat.ts";
 
 export interface SessionRoutesDeps {
   send: SendToSession;
+  accounts: Accounts;
   newId: () => string;
   now: () => number;
 }
