@@ -80,7 +80,9 @@ test("every route of README.md is there, with its method", async () => {
       as,
       method,
     });
-    expect(await response.text(), `${method} ${path}`).not.toMatch(/no such route|"code":"(method_not_allowed|internal)"/);
+    expect(await response.text(), `${method} ${path}`).not.toMatch(
+      /no such route|"code":"(method_not_allowed|internal)"/,
+    );
   }
 });
 

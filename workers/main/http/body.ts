@@ -16,7 +16,8 @@ export async function readJson<T extends z.ZodType>(
   maxBytes = MAX_BODY_BYTES,
 ): Promise<z.infer<T>> {
   checkMediaType(request);
-  const value = decode(await readBytes(request, maxBytes));
+  const tooLarge = new AppError("payload_too_large", `the body may have ${maxBytes} bytes at most`);
+  const value = decode(await readBytes(request, maxBytes, tooLarge));
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new AppError("invalid_json", "the body must be a JSON object");
   }
@@ -26,8 +27,9 @@ export async function readJson<T extends z.ZodType>(
 /** For a route that takes no body: an empty one is none. */
 export async function refuseBody(request: Request): Promise<undefined> {
   if (request.body === null) return;
-  const bytes = await readBytes(request, MAX_BODY_BYTES);
-  if (bytes.byteLength > 0) throw new AppError("invalid_request", "this route takes no body");
+  const refusal = new AppError("invalid_request", "this route takes no body");
+  const bytes = await readBytes(request, MAX_BODY_BYTES, refusal);
+  if (bytes.byteLength > 0) throw refusal;
 }
 
 function checkMediaType(request: Request): void {
@@ -40,8 +42,7 @@ function checkMediaType(request: Request): void {
   }
 }
 
-async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
-  const tooLarge = new AppError("payload_too_large", `the body may have ${maxBytes} bytes at most`);
+async function readBytes(request: Request, maxBytes: number, tooLarge: AppError): Promise<Uint8Array> {
   const drainedBytes = maxBytes * DRAINED_TIMES;
   if (Number(request.headers.get("content-length")) > drainedBytes) throw tooLarge;
   const chunks: Uint8Array[] = [];
