@@ -1,12 +1,29 @@
 /**
- * What the three cache layers hold. Pure; every stored envelope is checked by these schemas when it is read, and one that does
- * not fit is a miss.
+ * What the three cache layers hold, and by what entries are found. Pure; every stored envelope is checked by these schemas when
+ * it is read, and one that does not fit is a miss.
  */
 import * as z from "zod";
-import { Usage } from "./chat.ts";
+import { ModelName, ToolName, Usage } from "./chat.ts";
 
 export const LAYERS = ["llm", "intent", "mcp"] as const;
 export type Layer = (typeof LAYERS)[number];
+
+/** The routes whose turns write to the cache: one that starts a turn names itself here, and can be purged by its name. */
+const CACHED_ROUTES = ["chat", "chat-stream", "regenerate", "edit"] as const;
+export const CachedRoute = z.enum(CACHED_ROUTES);
+export type CachedRoute = z.infer<typeof CachedRoute>;
+
+/** Entries that carry all of these; without any, every entry. */
+export const CacheFilter = z.strictObject({
+  layer: z.enum(LAYERS).optional(),
+  /** What made it. */
+  route: CachedRoute.optional(),
+  user: z.uuidv7().optional(),
+  session: z.uuidv7().optional(),
+  model: ModelName.optional(),
+  tool: ToolName.optional(),
+});
+export type CacheFilter = z.infer<typeof CacheFilter>;
 
 const Arguments = z.record(z.string(), z.unknown());
 const Outcome = z.strictObject({ ok: z.literal(true), content: z.string() });

@@ -3,6 +3,7 @@
  * Pure. Unknown fields are refused; role "system" is not a client's to send.
  */
 import * as z from "zod";
+import { hasVisibleText } from "./text.ts";
 
 /** Longest text of one message, in UTF-16 code units. */
 const MAX_TEXT_CHARS = 100_000;
@@ -13,7 +14,7 @@ const VisibleText = z
   .string()
   .max(MAX_TEXT_CHARS)
   .refine((text) => !text.includes("\u0000"), "must not contain NUL")
-  .refine((text) => /[^\p{White_Space}\p{Cf}\p{Cc}]/u.test(text), "must contain visible text");
+  .refine(hasVisibleText, "must contain visible text");
 
 export const ModelType = z.enum(["openai", "vllm"]);
 export type ModelType = z.infer<typeof ModelType>;
@@ -42,20 +43,14 @@ const ResponseFormat = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("json_object") }),
 ]);
 
-const ToolChoice = z.union([
-  z.enum(["auto", "none"]),
-  z
-    .array(z.string().regex(/^[\w.-]{1,64}$/))
-    .min(1)
-    .max(64),
-]);
+export const ToolName = z.string().regex(/^[\w.-]{1,64}$/);
+export const ModelName = z.string().regex(/^[\w./:-]{1,128}$/);
+
+const ToolChoice = z.union([z.enum(["auto", "none"]), z.array(ToolName).min(1).max(64)]);
 
 /** How an answer is to be made. */
 const answerOptions = {
-  model: z
-    .string()
-    .regex(/^[\w./:-]{1,128}$/)
-    .optional(),
+  model: ModelName.optional(),
   model_type: ModelType.optional(),
   temperature: z.number().min(0).max(2).optional(),
   max_tokens: z.int().min(1).max(128_000).optional(),

@@ -4,6 +4,7 @@
  */
 import type { Credential } from "./accounts.ts";
 import type { Decision } from "./approvals.ts";
+import type { CachedRoute } from "./cache.ts";
 import type { ChatRequest, ModelType } from "./chat.ts";
 import type { Preferences, Scope } from "./users.ts";
 
@@ -45,6 +46,8 @@ export interface StartTurn extends Asker {
   create: boolean;
   /** How to answer: the events as they come, or one reply at the end. */
   view: "stream" | "json";
+  /** What its cache entries are said to come from. */
+  route: CachedRoute;
   branch: Branch;
   request: ChatRequest;
   /** Whether it still holds, and for this scope, is asked before anything is written. */
@@ -84,11 +87,12 @@ export interface AnswerApproval extends Asker {
   decisions: Decision[];
 }
 
-/** Messages of the session, newest first, from below place `before`. */
+/** Messages of the session: newest first, from below place `before`; or oldest first, from above place `after`. */
 export interface ListMessages extends Asker {
   kind: "messages";
   sessionId: string;
-  before: number | undefined;
+  before?: number | undefined;
+  after?: number | undefined;
   limit: number;
 }
 

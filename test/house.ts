@@ -14,8 +14,10 @@ export async function openHouse(options: Omit<HouseOptions, "bundles" | "onReply
   const failOn = (found: readonly string[]): void => {
     if (found.length > 0) throw new Error(`not as the API's document says:\n${found.join("\n")}`);
   };
+  // Patient: that Redis answers in time is no matter of how busy this machine is.
+  const settings = { CACHE_READ_TIMEOUT_MS: "5000", ...options.settings };
   const house = await openFromBundles({
-    ...options,
+    ...{ ...options, settings },
     bundles: inject("bundles"),
     async onReply(exchange) {
       const mismatch = await findMismatch(exchange);

@@ -493,6 +493,30 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "API: DELETE /history/users/{user_id}",
     text: "An erasure that a store holds up goes on when the store is back.",
   },
+  B59: {
+    source: "bad input",
+    text: "A purge that is repeated or meets reads and writes is right each time.",
+  },
+  "CACHE-1": {
+    source: "docs/storage.md: Redis",
+    text: "Entries are counted and purged by layer, route, user, session, model and tool, exactly, in one round trip; others stay.",
+  },
+  "CACHE-2": {
+    source: "docs/storage.md: Redis",
+    text: "A value that does not fit its envelope is a miss and is deleted.",
+  },
+  "CACHE-3": {
+    source: "docs/storage.md: Redis",
+    text: "A purge leaves an audit line; one that Redis did not answer is a failure.",
+  },
+  "CACHE-4": {
+    source: "API: DELETE /history/sessions/{session_id}",
+    text: "A session that is deleted takes its cache entries with it, also when Redis is away at first.",
+  },
+  F29: {
+    source: "faults",
+    text: "What was generated before a purge, or while it ran, is not served after it.",
+  },
   "API-1": {
     source: "API: /openapi.json",
     text: "Every route that the router serves is documented, and every documented one is served; the document names no host.",
@@ -517,6 +541,82 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "security",
     text: "Nothing is served that the API's document does not name.",
   },
+  F28: {
+    source: "faults",
+    text: "Redis that is full, or refuses a command, is passed by.",
+  },
+  "HIST-1": {
+    source: "API: GET /history/users/{user_id}/sessions",
+    text: "A user's sessions come newest first, archived ones when asked for, and nobody else's.",
+  },
+  "HIST-2": {
+    source: "API: cursor pages",
+    text: "Paging sees every row that was there exactly once, whatever comes and goes meanwhile.",
+  },
+  "HIST-3": {
+    source: "API: GET /history/search",
+    text: "The search finds words, phrases, either and without, in one's own messages alone, with filters, newest first.",
+  },
+  "HIST-4": {
+    source: "API: GET /history/search",
+    text: "Snippets are pieces of text that say which of them match; what a message holds is never taken for a mark.",
+  },
+  "HIST-5": {
+    source: "API: GET /history/users/{user_id}/stats",
+    text: "Statistics add up what was used and, apart from it, what the cache saved, in one request to Postgres.",
+  },
+  "HIST-6": {
+    source: "laws: expected failures are values",
+    text: "Trouble of Postgres is told by a code, without a word of the query; long work is given up by the database.",
+  },
+  "HIST-7": {
+    source: "API: POST /history/import",
+    text: "An import takes whole sessions, again adds nothing, and never touches another user's.",
+  },
+  B13: {
+    source: "faults",
+    text: "Long URLs, very many, nested and repeated query names are refused.",
+  },
+  B22: {
+    source: "faults",
+    text: "Text of any kind is found and shown as it is.",
+  },
+  B35: {
+    source: "faults",
+    text: "Query names and orders that a list does not have are refused.",
+  },
+  B36: {
+    source: "faults",
+    text: "Limits out of range and cursors that are none, or another list's, are refused.",
+  },
+  B37: {
+    source: "faults",
+    text: "Dates that are none, and ranges that are reversed, are refused.",
+  },
+  B38: {
+    source: "faults",
+    text: "Another user's session or user looks like a missing one on every route.",
+  },
+  "AUTHZ-1": {
+    source: "AGENTS.md: Check the owner of an id",
+    text: "Every route has a row that says what each kind of caller gets, and each gets it; ids in bodies count as ids in paths.",
+  },
+  "AUTHZ-2": {
+    source: "README: how a turn runs",
+    text: "A credential that was taken back has no effect on a session, and its owner is told no more than that.",
+  },
+  S1: {
+    source: "security",
+    text: "Whoever may not use an object cannot tell it from a missing one, on any route.",
+  },
+  S5: {
+    source: "security",
+    text: "What is an admin's alone needs the role and a credential that may act with it.",
+  },
+  B52: {
+    source: "bad input",
+    text: "A user who calls what is an admin's is refused.",
+  },
   B1: {
     source: "bad input",
     text: "An empty or missing body is refused as invalid_json.",
@@ -536,10 +636,6 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   B10: {
     source: "bad input",
     text: "An Accept header that asks for something else is not looked at.",
-  },
-  B13: {
-    source: "bad input",
-    text: "A URL without end is refused, and so are names in a query that are unknown or come twice.",
   },
   B32: {
     source: "bad input",

@@ -180,6 +180,51 @@ describe.each([
       expect(await redis.exists("k")).toBe(0);
     });
 
+    it.each([
+      ["return 1 + 2 * 3 - 8 / 4 % 3", 5],
+      ["return {1, 'two', {3}, nil, 5}", [1, "two", [3]]],
+      ["return -2.7", -2],
+      ["return nil", null],
+      ["return false", null],
+      ["return true", 1],
+      ["return (not nil and 'a' or 'b') .. #'xyz' .. #{7, 8}", "a32"],
+      ["return redis.call('GET', 'absent') == false", 1],
+      ["return tonumber(redis.call('GET', 'absent') or '7') + 1", 8],
+      ["redis.call('SET', KEYS[1], ARGV[1]) return redis.call('GET', KEYS[1])", "value"],
+      ["local t = {} for i, v in ipairs({4, 5, 6}) do t[i] = v * 2 end return t", [8, 10, 12]],
+      ["local n = 0 for i = 2, 5 do n = n + i end return n", 14],
+      [
+        "local function f(a, b) if a < b then return 'less' elseif a == b then return 'same' else return 'more' end end return {f(1, 2), f(2, 2), f(3, 2)}",
+        ["less", "same", "more"],
+      ],
+      ["local t = cjson.decode(ARGV[2]) return {t.a[2], t['b'].c, #t.none}", ["y", "z", 0]],
+      ["local a = 1 if true then local a = 2 a = 3 end -- a comment\n return a", 1],
+      ["return redis.call('ZADD', 'z', 1.5, 'm') + redis.call('ZSCORE', 'z', 'm')", 2],
+    ])("runs a script: %s", async (script, reply) => {
+      const args = ["value", '{"a":["x","y"],"b":{"c":"z"},"none":[]}'];
+      expect(await redis.eval(script, ["key"], args)).toEqual(reply);
+    });
+
+    it.each([
+      ["return undefined_name", /^ERR /],
+      ["x = 1", /^ERR /],
+      ["local t = {} return t.a.b", /^ERR /],
+      ["return 1 +", /^ERR /],
+      ["return nil .. 'x'", /^ERR /],
+      ["return redis.call('HGET', KEYS[1], 'f')", /^WRONGTYPE /],
+      ["return redis.call('nonsense')", /^ERR /],
+    ])("ends a script that fails, with what ran before it done: %s", async (script, error) => {
+      await redis.set("key", "text");
+      expect(await run("EVAL", `redis.call('INCR', 'n') ${script}`, 1, "key")).toMatch(error);
+      expect(await redis.get("n")).toBe(script.endsWith("+") ? null : "1");
+    });
+
+    it("counts a script as one command", async () => {
+      const { commands } = standIn.stats();
+      await redis.eval("for i = 1, 9 do redis.call('INCR', 'n') end return 1", [], []);
+      expect(standIn.stats()["commands"]).toBe(Number(commands) + 1);
+    });
+
     it("refuses what is no command, with Redis's words and status 400", async () => {
       expect((await post(standIn, "/", ["get"])).status).toBe(400);
       expect(await run("get")).toBe("ERR wrong number of arguments for 'get' command");

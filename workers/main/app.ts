@@ -14,19 +14,23 @@ import { logRequests } from "./http/request-log.ts";
 import type { Route } from "./http/route.ts";
 import { serveRoutes } from "./http/serve.ts";
 import { refuseLongUris } from "./http/uri.ts";
+import { archiveRoutes, type ArchiveRoutesDeps } from "./routes/archive.ts";
 import { authRoutes, type AuthRoutesDeps } from "./routes/auth.ts";
 import { chatRoutes, type ChatRoutesDeps } from "./routes/chat.ts";
 import { docsRoutes, type DocsRoutesDeps } from "./routes/docs.ts";
 import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
 import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
+import { transferRoutes, type TransferRoutesDeps } from "./routes/transfer.ts";
 import { usersRoutes, type UsersRoutesDeps } from "./routes/users.ts";
 
 export interface RoutesDeps
   extends
+    ArchiveRoutesDeps,
     AuthRoutesDeps,
     ChatRoutesDeps,
     DocsRoutesDeps,
+    TransferRoutesDeps,
     HealthRoutesDeps,
     HistoryRoutesDeps,
     McpRoutesDeps,
@@ -41,9 +45,16 @@ export interface AppDeps extends RoutesDeps {
 
 /** Every route of the API. */
 export function allRoutes(deps: RoutesDeps): Route[] {
-  const routes = [healthRoutes, authRoutes, usersRoutes, chatRoutes, historyRoutes, mcpRoutes].flatMap((make) =>
-    make(deps),
-  );
+  const routes = [
+    healthRoutes,
+    authRoutes,
+    usersRoutes,
+    chatRoutes,
+    historyRoutes,
+    archiveRoutes,
+    transferRoutes,
+    mcpRoutes,
+  ].flatMap((make) => make(deps));
   return [...routes, ...docsRoutes(deps, routes)];
 }
 

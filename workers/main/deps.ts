@@ -5,6 +5,7 @@
 import { openDb } from "../../db/open.ts";
 import { SCHEMA_VERSION } from "../../db/schema.ts";
 import type { Account, UserStore } from "../../contracts/accounts.ts";
+import type { Archive, Importer } from "../../contracts/archive.ts";
 import { fail, ok } from "../../contracts/errors.ts";
 import type { HistoryHealth, HistoryStore } from "../../contracts/history.ts";
 import { newId } from "../../contracts/ids.ts";
@@ -16,12 +17,18 @@ import { type Accounts, createAccounts } from "./accounts/client.ts";
 import type { AppDeps } from "./app.ts";
 import { type ChatDefaults, resolveChat } from "./chat/resolve.ts";
 import { createTurnRunner } from "./chat/turn.ts";
-import { createCache } from "./cache/cache.ts";
+import { createCacheAdmin } from "./cache/admin.ts";
+import { withBreaker } from "./cache/breaker.ts";
+import { type Cache, createCache } from "./cache/cache.ts";
 import { createRedisStore, type RedisStore } from "./cache/redis.ts";
 import { type Config, readConfig } from "./env.ts";
+import { createArchive } from "./history/archive.ts";
+import type { OnFault } from "./history/faults.ts";
+import { createImporter } from "./history/importer.ts";
 import { createHistoryStore } from "./history/store.ts";
 import { createUserStore } from "./history/users.ts";
 import { createAuthenticator } from "./http/auth.ts";
+import { createCursors } from "./http/cursor.ts";
 import { REFRESH_SECONDS } from "./http/credentials.ts";
 import { createRequestLimit } from "./http/limits.ts";
 import type { Probe, Status } from "./routes/health.ts";
@@ -40,12 +47,17 @@ export interface Env {
 }
 
 const DB_TIMEOUT_MS = 5_000;
+/** What Postgres may work on a search or on statistics: its refusal still arrives. */
+const DB_WORK_MS = 4_500;
+/** A batch of an import is large, and nobody waits for a token. */
+const IMPORT_TIMEOUT_MS = 30_000;
 const FALLBACK_MODEL = "gpt-4o-mini";
 
 export const now = (): number => Date.now();
 const makeId = (): string => newId(now(), (length) => crypto.getRandomValues(new Uint8Array(length)));
 
 const log: Log = (line) => console.log(JSON.stringify(line));
+const logFault: OnFault = ({ kind, reason }) => log({ service: "main", route: "postgres", error: kind, code: reason });
 
 /** What the public routes need. */
 export function makeAppDeps(env: Env): AppDeps {
@@ -64,7 +76,11 @@ export function makeAppDeps(env: Env): AppDeps {
     forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
     readAsset: (path) => env.ASSETS.fetch(new URL(path, "https://assets.internal")),
     historyHealth: () => historyHealth(makeHistory(config)),
+    archive: makeArchive(config),
+    importer: makeImporter(config),
+    cursors: createCursors(config.SECRET_KEY),
     problems: config.problems,
+    expectedSchema: SCHEMA_VERSION,
     probes: makeProbes(env, config),
   };
 }
@@ -72,9 +88,8 @@ export function makeAppDeps(env: Env): AppDeps {
 /** What a session's object needs. */
 export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDeps {
   const config = readConfig({ ...env });
-  const { CACHE_LLM_TTL: llm, CACHE_INTENT_TTL: intent, CACHE_MCP_TTL: mcp } = config;
-  const redis = config.CACHE_ENABLED === "true" ? makeRedis(config) : undefined;
-  const cache = createCache({ redis, ttlSeconds: { llm, intent, mcp }, now, random: Math.random });
+  const redis = makeRedis(config);
+  const cache = makeCache(config, redis);
   const tools = createMcpToolServer({
     fetch: (url, init) => env.MCP.fetch(url, init),
     now,
@@ -92,6 +107,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
     accounts: makeAccounts(env, config),
     resolve: (request, preferences) => resolveChat(request, preferences, defaultsOf(config)),
     recheckMs: config.ACCOUNT_RECHECK_MS,
+    purge: createCacheAdmin({ redis, log }).purge,
     newId: makeId,
     random: Math.random,
     history: makeHistory(config),
@@ -106,6 +122,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
 export function makeAccountDeps(env: Env): AccountDeps {
   const config = readConfig({ ...env });
   const send = createSessionClient(env.SESSIONS);
+  const { purge } = createCacheAdmin({ redis: makeRedis(config), log });
   return {
     ...{ now, log, newId: makeId, users: makeUsers(config), loginMs: REFRESH_SECONDS * 1_000 },
     async discardSession(sessionId, userId) {
@@ -113,7 +130,10 @@ export function makeAccountDeps(env: Env): AccountDeps {
       if (response.status === 404) return ok(false);
       return response.ok ? ok(true) : fail("overloaded", "a session could not be emptied");
     },
-    purgeUser: () => Promise.resolve(ok(0)),
+    async purgeUser(userId) {
+      const purged = await purge({ user: userId }, { userId });
+      return purged.ok ? ok(purged.value.deletedCount) : purged;
+    },
   };
 }
 
@@ -151,38 +171,49 @@ function llmAgent(env: Env): LlmAgent {
   return env.LLM_AGENT as unknown as LlmAgent;
 }
 
-function makeRedis({ UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token }: Config): RedisStore | undefined {
-  return url !== undefined && token !== undefined ? createRedisStore({ url, token }) : undefined;
+function makeRedis(config: Config): RedisStore | undefined {
+  const { UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token, CACHE_READ_TIMEOUT_MS: readTimeoutMs } = config;
+  return url !== undefined && token !== undefined ? createRedisStore({ url, token, readTimeoutMs }) : undefined;
 }
 
-function makeUsers({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): UserStore {
-  if (databaseUrl !== undefined) {
-    const db = openDb({ databaseUrl, httpUrl, timeoutMs: DB_TIMEOUT_MS });
-    return createUserStore(db, ({ kind, reason }) =>
-      log({ service: "main", route: "postgres", error: kind, code: reason }),
-    );
-  }
-  const missing = async () => fail("not_configured", "users are not configured: DATABASE_URL");
-  return {
-    ...{ create: missing, read: missing, findForLogin: missing, readPasswordHash: missing, update: missing },
-    ...{ loadAccount: missing, putPreferences: missing, addKey: missing, listKeys: missing, removeKey: missing },
-    ...{ touchKey: missing, sessionIds: missing, erase: missing },
-  };
+function makeCache(config: Config, redis: RedisStore | undefined): Cache {
+  const { CACHE_LLM_TTL: llm, CACHE_INTENT_TTL: intent, CACHE_MCP_TTL: mcp } = config;
+  const store = config.CACHE_ENABLED === "true" && redis ? withBreaker(redis, { now }) : undefined;
+  return createCache({ redis: store, ttlSeconds: { llm, intent, mcp }, now, random: Math.random });
 }
 
-function makeHistory({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): HistoryStore {
-  if (databaseUrl !== undefined) {
-    const db = openDb({ databaseUrl, httpUrl, timeoutMs: DB_TIMEOUT_MS });
-    return createHistoryStore(db, {
-      now,
-      onFault: ({ kind, reason }) => log({ service: "main", route: "postgres", error: kind, code: reason }),
-    });
-  }
-  const missing = async () => fail("not_configured", "the history is not configured: DATABASE_URL");
-  return {
-    ...{ saveBatch: missing, eraseSession: missing, setAside: missing },
-    ...{ ping: missing, schemaVersion: missing, countDeadLetters: missing },
-  };
+function openStores({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config) {
+  if (databaseUrl === undefined) return undefined;
+  return (timeoutMs: number) => openDb({ databaseUrl, httpUrl, timeoutMs });
+}
+
+function makeUsers(config: Config): UserStore {
+  const open = openStores(config);
+  return open ? createUserStore(open(DB_TIMEOUT_MS), logFault) : (unconfigured("users") as UserStore);
+}
+
+function makeHistory(config: Config): HistoryStore {
+  const open = openStores(config);
+  return open
+    ? createHistoryStore(open(DB_TIMEOUT_MS), { now, onFault: logFault })
+    : (unconfigured("the history") as HistoryStore);
+}
+
+function makeArchive(config: Config): Archive {
+  const open = openStores(config);
+  const options = { onFault: logFault, workTimeoutMs: DB_WORK_MS };
+  return open ? createArchive(open(DB_TIMEOUT_MS), options) : (unconfigured("the history") as Archive);
+}
+
+function makeImporter(config: Config): Importer {
+  const open = openStores(config);
+  return open ? createImporter(open(IMPORT_TIMEOUT_MS), logFault) : (unconfigured("the history") as Importer);
+}
+
+/** In place of a store whose members all are functions that give a Result: each answers that DATABASE_URL is missing. */
+function unconfigured(what: string): object {
+  const answer = () => Promise.resolve(fail("not_configured", `not configured: ${what} (DATABASE_URL)`));
+  return new Proxy({}, { get: () => answer });
 }
 
 async function historyHealth(history: HistoryStore): Promise<HistoryHealth> {
@@ -221,7 +252,6 @@ function makeProbes(env: Env, config: Config): Probe[] {
         return (await tools.list(context(requestId))) === undefined ? "unhealthy" : "healthy";
       },
     },
-    { name: "postgres", essential: false, check: async () => fromResult(await makeHistory(config).ping()) },
     {
       name: "redis",
       essential: false,

@@ -43,6 +43,7 @@ const Settings = z.object({
   CACHE_LLM_TTL: positiveInt(3_600),
   CACHE_MCP_TTL: positiveInt(1_800),
   CACHE_INTENT_TTL: positiveInt(7_200),
+  CACHE_READ_TIMEOUT_MS: positiveInt(180),
   /** Which tools run at once, ask a person first, or are not offered: a JSON list of rules. */
   TOOL_POLICY: optional(z.string().transform(parseJson).pipe(z.array(PolicyRule).max(256))),
   /** Pages that may call the API from a browser, besides our own. */

@@ -25,6 +25,7 @@ const GROWING = new Set([
   "SADD",
   "ZADD",
   "ZINCRBY",
+  "EVAL",
 ]);
 
 /** True when the fault has answered, or never will, and no command may run. */
@@ -59,6 +60,7 @@ export function withCommandFaults(backend: RedisBackend, mode: string): RedisBac
     if (mode === "oom" && GROWING.has(name))
       return { error: "OOM command not allowed when used memory > 'maxmemory'." };
     if (mode === "huge" && name === "GET") return { result: "x".repeat(HUGE_BYTES) };
+    if (mode === "huge" && name === "MGET") return { result: command.slice(1).map(() => "x".repeat(HUGE_BYTES)) };
     return undefined;
   };
   return {

@@ -39,9 +39,7 @@ export const SORTED_SET_COMMANDS: CommandTable = {
       return removeMembers(
         keys,
         key,
-        ordered(keys, key)
-          .filter(([, score]) => inside(score))
-          .map(([member]) => member),
+        [...(keys.sortedSet(key) ?? [])].filter(([, score]) => inside(score)).map(([member]) => member),
       );
     },
   },

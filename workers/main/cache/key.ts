@@ -8,6 +8,13 @@ import type { Layer } from "../../../contracts/cache.ts";
 /** Who may read an entry: everyone of the deployment, or one user. */
 export type Scope = { shared: true } | { userId: string };
 
+/** Of a tag: its entries' keys by the millisecond in which they end. */
+export const INDEX = "basechat:tag:";
+/** How many purges there were. */
+export const PURGE_COUNT = "basechat:purges";
+/** Tags by the number of their last purge. */
+export const PURGED = "basechat:purged";
+
 /** `parts` is JSON data; undefined members do not count. */
 export function cacheKey(layer: Layer, scope: Scope, parts: Record<string, unknown>): string {
   const owner = "shared" in scope ? "shared" : `user:${scope.userId}`;

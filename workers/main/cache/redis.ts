@@ -5,24 +5,24 @@
 import { Redis } from "@upstash/redis";
 import { fail, ok, type Result } from "../../../contracts/errors.ts";
 
-const READ_TIMEOUT_MS = 250;
 const WRITE_TIMEOUT_MS = 2_000;
-
-export interface RedisEntry {
-  key: string;
-  value: string;
-  ttlSeconds: number;
-}
 
 export interface RedisStore {
   /** One round trip, one command. */
   getMany(keys: string[]): Promise<Result<(string | null)[]>>;
-  /** One round trip, a command an entry. */
-  setMany(entries: RedisEntry[]): Promise<Result<void>>;
+  /** One round trip, one command: a Lua script that answers with a number, or with numbers and texts in lists. */
+  run(script: string, args: string[], timeoutMs?: number): Promise<Result<unknown>>;
   ping(): Promise<Result<void>>;
 }
 
-export function createRedisStore(options: { url: string; token: string }): RedisStore {
+export interface RedisOptions {
+  url: string;
+  token: string;
+  /** A turn waits for a read. */
+  readTimeoutMs: number;
+}
+
+export function createRedisStore(options: RedisOptions): RedisStore {
   const client = (timeoutMs: number): Redis =>
     new Redis({
       url: options.url,
@@ -31,13 +31,14 @@ export function createRedisStore(options: { url: string; token: string }): Redis
       retry: { retries: 0 },
       readYourWrites: false,
       automaticDeserialization: false,
+      // What is stored is JSON text: nothing in it needs another coding on the wire.
+      responseEncoding: false,
       enableAutoPipelining: false,
       enableTelemetry: false,
       // A function: a signal made once would fire at its own time, and a fired one resolves to an invented value.
       signal: () => AbortSignal.timeout(timeoutMs),
     });
-  const reader = client(READ_TIMEOUT_MS);
-  const writer = client(WRITE_TIMEOUT_MS);
+  const reader = client(options.readTimeoutMs);
 
   return {
     getMany: (keys) =>
@@ -47,12 +48,11 @@ export function createRedisStore(options: { url: string; token: string }): Redis
         if (!Array.isArray(values) || values.length !== keys.length) throw new Error("not a list of the asked length");
         return values.map((value: unknown) => (typeof value === "string" ? value : null));
       }),
-    setMany: (entries) =>
+    run: (script, args, timeoutMs = WRITE_TIMEOUT_MS) =>
       attempt(async () => {
-        const pipeline = writer.pipeline();
-        for (const entry of entries) pipeline.set(entry.key, entry.value, { ex: entry.ttlSeconds });
-        const replies = await pipeline.exec<unknown[]>();
-        if (!replies.every((reply) => reply === "OK")) throw new Error("a command failed");
+        const reply: unknown = await client(timeoutMs).eval(script, [], args);
+        if (typeof reply !== "number" && !Array.isArray(reply)) throw new Error("not what a script answers with");
+        return reply;
       }),
     ping: () =>
       attempt(async () => {

@@ -6,6 +6,8 @@ import { isCacheable } from "../../../contracts/tools.ts";
 import type { Cache, CacheEntry, CacheRead, Slot } from "../cache/cache.ts";
 import type { Layer } from "../../../contracts/cache.ts";
 import type { Scope } from "../cache/key.ts";
+import type { Origin } from "../cache/tags.ts";
+import { toolsOf } from "../../../contracts/rounds.ts";
 import { PROMPT_VERSION } from "./prompt.ts";
 import type { RequestedCall } from "./tool-round.ts";
 import type { TurnDeps, TurnOutcome, TurnRequest } from "./turn.ts";
@@ -19,6 +21,8 @@ export interface TurnSlots {
 export interface Found {
   answer: CacheRead<"llm">;
   intent: CacheRead<"intent">;
+  /** How many purges there had been; undefined when nothing may be kept. */
+  since: number | undefined;
 }
 
 export function turnSlots(cache: Cache, request: TurnRequest): TurnSlots {
@@ -41,9 +45,14 @@ export function turnSlots(cache: Cache, request: TurnRequest): TurnSlots {
 export async function lookUp(cache: Cache, slots: TurnSlots, request: TurnRequest): Promise<Found> {
   const { resumed } = request;
   const begun = resumed && (resumed.rounds.length > 0 || resumed.open || resumed.approval);
-  if (!request.cache.read || begun) return { answer: { verdict: "bypass" }, intent: { verdict: "bypass" } };
-  const [answer, intent] = await cache.read([slots.answer, slots.intent] as const);
-  return { answer, intent };
+  if (!request.cache.read || begun) {
+    // What is purged while the turn runs must not be written back, so the count is needed also where no entry is.
+    const { since } = request.cache.write ? await cache.read([]) : { since: undefined };
+    return { answer: { verdict: "bypass" }, intent: { verdict: "bypass" }, since };
+  }
+  const { reads, since } = await cache.read([slots.answer, slots.intent] as const);
+  const [answer, intent] = reads;
+  return { answer, intent, since };
 }
 
 /** Where a tool's result lives; undefined for a call whose result may not be kept. */
@@ -63,10 +72,12 @@ export function entriesOf(
 ): CacheEntry<Layer>[] {
   if (!request.cache.write) return [];
   const ttlSeconds = request.cache.ttlSeconds;
+  const origin = (models: string[], tools: string[]) => originOf(request, models, tools);
   const entries: CacheEntry<Layer>[] = reusable.toolEntries.map((entry) => ({ ...entry, ttlSeconds }));
   if (reusable.intent.length > 0) {
     const calls = reusable.intent.map(({ name, arguments: args }) => ({ name, arguments: args }));
-    entries.push({ slot: slots.intent, ttlSeconds, value: { calls } });
+    const tools = calls.map(({ name }) => name);
+    entries.push({ slot: slots.intent, ttlSeconds, value: { calls }, origin: origin([request.model], tools) });
   }
   if (outcome.ok && outcome.finishReason === "stop" && outcome.content !== "" && reusable.answer) {
     const { content, usage, model, provider } = outcome;
@@ -75,9 +86,17 @@ export function entriesOf(
       calls: round.calls.map(({ name, arguments: args }) => ({ name, arguments: args })),
       results: round.results.map((result) => ({ ok: true as const, content: result.content })),
     }));
-    entries.push({ slot: slots.answer, ttlSeconds, value: { content, rounds, usage, model, provider } });
+    const value = { content, rounds, usage, model, provider };
+    const tools = toolsOf(outcome.rounds);
+    entries.push({ slot: slots.answer, ttlSeconds, value, origin: origin([request.model, model], tools) });
   }
   return entries;
+}
+
+/** Where the entries of a turn come from. */
+export function originOf(request: TurnRequest, models: string[], tools: string[]): Origin {
+  const { userId, sessionId, route } = request;
+  return { userId, sessionId, route, models, tools };
 }
 
 /** What the steps of a turn found fit to be used again. */

@@ -25,6 +25,7 @@ function runWith(content: string): TurnRun {
         messageId: "m",
         userId: "u",
         requestId: "r",
+        route: "chat",
         model: "demo",
         modelType: "openai",
       },

@@ -7,7 +7,7 @@ import type { CacheEntry, CacheRead } from "../cache/cache.ts";
 import type { MalformedToolCall } from "../../../contracts/dialects.ts";
 import { isCacheable, type ToolCall, type ToolOutcome } from "../../../contracts/tools.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
-import { toolSlot } from "./reuse.ts";
+import { originOf, toolSlot } from "./reuse.ts";
 import type { TurnRequest, TurnRun } from "./turn.ts";
 
 export const MAX_CALLS_A_ROUND = 16;
@@ -60,7 +60,8 @@ export async function runToolRound(run: TurnRun, input: RoundInput): Promise<Rou
     const outcome = hasRoom(whole.content) ? whole : LEFT_OUT;
     const slot = toolSlot(call, request, deps);
     if (slot !== undefined && outcome.ok && !cached.has(call.id)) {
-      entries.push({ slot, value: { ok: true, content: outcome.content } });
+      const value = { ok: true as const, content: outcome.content };
+      entries.push({ slot, value, origin: originOf(request, [], [call.name]) });
     }
     emit.append({
       event: "tool_result",
@@ -126,7 +127,7 @@ async function readCached(
     return slot && (fromCache || metered) && request.cache.read ? [{ call, slot }] : [];
   });
   if (asked.length === 0) return new Map();
-  const reads: CacheRead<"mcp">[] = await deps.cache.read(asked.map(({ slot }) => slot));
+  const { reads }: { reads: CacheRead<"mcp">[] } = await deps.cache.read(asked.map(({ slot }) => slot));
   return new Map(
     asked.flatMap(({ call }, at) => {
       const read = reads[at];

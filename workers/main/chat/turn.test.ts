@@ -15,6 +15,7 @@ const REQUEST: Omit<TurnRequest, "askFirst"> = {
   messageId: "01a208da-e979-7048-8025-8d0d150d1078",
   userId: "01a208da-e900-7048-8025-8d0d150d1078",
   requestId: "r",
+  route: "chat",
   model: "demo",
   modelType: "openai",
   temperature: undefined,
@@ -49,7 +50,7 @@ async function run(llm: LlmAgent): Promise<{ result: TurnResult; events: string[
 
 test("[F35] a model service that throws ends the turn as upstream_error, and nothing is cached", async () => {
   const { result } = await run({ ...LLM, stream: () => Promise.reject(new Error("secret of the binding")) });
-  expect(result).toMatchObject({ outcome: { ok: false, failure: { code: "upstream_error" } }, entries: [] });
+  expect(result).toMatchObject({ outcome: { ok: false, failure: { code: "upstream_error" } }, keep: { entries: [] } });
   expect(JSON.stringify(result)).not.toContain("secret");
 });
 

@@ -9,9 +9,8 @@ import type { ChatEvent } from "../../../contracts/events.ts";
 import type { LlmAgent, ModelMessage } from "../../../contracts/llm.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { ToolCall, ToolList, ToolOutcome, ToolServer } from "../../../contracts/tools.ts";
-import type { Cache } from "../cache/cache.ts";
-import type { CacheValue, Layer } from "../../../contracts/cache.ts";
-import type { CacheEntry } from "../cache/cache.ts";
+import type { Cache, TurnWrite } from "../cache/cache.ts";
+import type { CachedRoute, CacheValue } from "../../../contracts/cache.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
 import { type GraphThread, runGraph, runWaitingGraph } from "./graph.ts";
 import { applyPolicy } from "./policy.ts";
@@ -26,6 +25,7 @@ export interface TurnRequest {
   messageId: string;
   userId: string;
   requestId: string;
+  route: CachedRoute;
   model: string;
   modelType: ModelType;
   temperature: number | undefined;
@@ -111,8 +111,8 @@ export type TurnOutcome =
 
 export interface TurnResult {
   outcome: TurnOutcome;
-  /** To be written to the cache once the turn is stored. */
-  entries: CacheEntry<Layer>[];
+  /** For the cache, once the turn is stored. */
+  keep: TurnWrite;
 }
 
 /** A turn whose cache read is under way. */
@@ -158,7 +158,10 @@ async function runTurn(run: TurnRun, slots: TurnSlots, found: Found): Promise<Tu
   if (request.resumed?.verdict === undefined) {
     emit.append({ event: "meta", data: { turn_id, session_id, message_id, model, provider, cache: verdict } });
   }
-  if (found.answer.verdict === "hit") return { outcome: replay(found.answer.value, deps, emit), entries: [] };
+  const { since } = found;
+  if (found.answer.verdict === "hit") {
+    return { outcome: replay(found.answer.value, deps, emit), keep: { since, entries: [] } };
+  }
   const steps = new TurnSteps(run, found);
   try {
     if (request.cache.onlyIfCached) throw new AppError("cache_miss", "no cached answer to this request");
@@ -166,9 +169,10 @@ async function runTurn(run: TurnRun, slots: TurnSlots, found: Found): Promise<Tu
     const { finishReason } = steps.progress;
     if (finishReason === undefined) throw new AppError("upstream_truncated", "the model's answer was cut off");
     const outcome = { ...base(steps.progress, verdict), ok: true, finishReason } as const;
-    return { outcome, entries: entriesOf(outcome, request, slots, steps.progress.reusable) };
+    return { outcome, keep: { since, entries: entriesOf(outcome, request, slots, steps.progress.reusable) } };
   } catch (error) {
-    return { outcome: { ...base(steps.progress, verdict), ok: false, failure: failureOf(error, run) }, entries: [] };
+    const outcome = { ...base(steps.progress, verdict), ok: false, failure: failureOf(error, run) } as const;
+    return { outcome, keep: { since, entries: [] } };
   }
 }
 

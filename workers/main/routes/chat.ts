@@ -9,6 +9,7 @@ import { AppError, type ErrorCode } from "../../../contracts/errors.ts";
 import { newId } from "../../../contracts/ids.ts";
 import { SessionPath, TurnPath } from "../../../contracts/params.ts";
 import type { Branch, Idempotency, SessionCommand, StartTurn } from "../../../contracts/session.ts";
+import type { Accounts } from "../accounts/client.ts";
 import { bytesOfKey, readIdempotency } from "../http/idempotency.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 
@@ -17,6 +18,7 @@ export type SendToSession = (sessionOrTurnId: string, command: SessionCommand) =
 
 export interface ChatRoutesDeps {
   send: SendToSession;
+  accounts: Accounts;
   newId: () => string;
   now: () => number;
 }
@@ -57,14 +59,19 @@ function startRoutes(deps: ChatRoutesDeps): Route[] {
       () => Response.json({ status: "healthy" }),
     ),
     route({ ...shared, path: "/chat", summary: "One turn, answered as JSON at its end", answers: JSON_TURN }, (call) =>
-      start(deps, call, { request: call.body, view: "json", branch: { kind: "end" }, body: call.body }),
+      start(deps, call, {
+        ...{ request: call.body, view: "json", route: "chat", branch: { kind: "end" }, body: call.body },
+      }),
     ),
     route(
       {
         ...{ ...shared, path: "/chat/stream", summary: "The same turn as server-sent events" },
         answers: { 200: "text/event-stream" },
       },
-      (call) => start(deps, call, { request: call.body, view: "stream", branch: { kind: "end" }, body: call.body }),
+      (call) =>
+        start(deps, call, {
+          ...{ request: call.body, view: "stream", route: "chat-stream", branch: { kind: "end" }, body: call.body },
+        }),
     ),
   ];
 }
@@ -87,7 +94,7 @@ function branchRoutes(deps: ChatRoutesDeps): Route[] {
         const request = { ...options, cache, prompt: "again", session_id: call.params.session_id };
         const view = stream ? "stream" : "json";
         const branch = { kind: "regenerate", messageId } as const;
-        return start(deps, call, { request, branch, view, body: { messageId, options } });
+        return start(deps, call, { request, branch, view, route: branch.kind, body: { messageId, options } });
       },
     ),
     route(
@@ -100,7 +107,7 @@ function branchRoutes(deps: ChatRoutesDeps): Route[] {
         const request = { ...options, session_id: call.params.session_id };
         const view = stream ? "stream" : "json";
         const branch = { kind: "edit", messageId } as const;
-        return start(deps, call, { request, branch, view, body: { messageId, options } });
+        return start(deps, call, { request, branch, view, route: branch.kind, body: { messageId, options } });
       },
     ),
   ];
@@ -176,12 +183,13 @@ export function asker({ user, requestId }: Call): { userId: string; requestId: s
 interface Start {
   request: ChatRequest;
   view: StartTurn["view"];
+  route: StartTurn["route"];
   branch: Branch;
   /** What an idempotency key is bound to. */
   body: unknown;
 }
 
-async function start(deps: ChatRoutesDeps, call: Call, { request, view, branch, body }: Start): Promise<Response> {
+async function start(deps: ChatRoutesDeps, call: Call, { request, body, ...turn }: Start): Promise<Response> {
   const { userId, requestId } = asker(call);
   const key = call.raw.headers.get("idempotency-key") ?? undefined;
   const idempotency = readIdempotency({ userId, route: new URL(call.raw.url).pathname, key, body });
@@ -190,7 +198,7 @@ async function start(deps: ChatRoutesDeps, call: Call, { request, view, branch, 
   const sessionId = own ?? newSessionId(deps, idempotency);
   const { credential, preferences } = call.user;
   return deps.send(sessionId, {
-    ...{ kind: "start", sessionId, create: own === undefined, view, branch, request },
+    ...{ kind: "start", sessionId, create: own === undefined, request, ...turn },
     ...{ userId, requestId, idempotency, credential, preferences, scope: "chat" },
   });
 }
@@ -198,7 +206,12 @@ async function start(deps: ChatRoutesDeps, call: Call, { request, view, branch, 
 /** A key that comes with a session is claimed at the object that it leads to without one: it means one request everywhere. */
 async function claimKey(deps: ChatRoutesDeps, call: Call, idempotency: Idempotency): Promise<void> {
   const keyHolder = newSessionId(deps, idempotency);
-  const claimed = await deps.send(keyHolder, { kind: "claim", idempotency, ...asker(call) });
+  // At once, for the time's sake; whoever is refused is not told what the key has come with.
+  const [claimed, standing] = await Promise.all([
+    deps.send(keyHolder, { kind: "claim", idempotency, ...asker(call) }),
+    deps.accounts.check(call.user.credential),
+  ]);
+  if (!standing.ok) throw new AppError(standing.error.code, standing.error.message, standing.error);
   if (claimed.status === 422) {
     throw new AppError("idempotency_mismatch", "this Idempotency-Key came with another body before");
   }

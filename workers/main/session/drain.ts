@@ -2,6 +2,7 @@
  * Keeps a session's debts to Postgres: one drain at a time, tried again by the object's alarm, later each time.
  * Erasing goes the same way: marked first, so that no restart and no late drain can bring anything back.
  */
+import type { CacheAdmin } from "../cache/admin.ts";
 import { drainOutbox, type OutboxDeps } from "./outbox.ts";
 import { markErased, type Session } from "./session.ts";
 
@@ -12,15 +13,15 @@ const ERASE_RETRY_MS = 10_000;
 export interface Drain {
   /** Pays what is owed, or sets the alarm for another try. Never throws. */
   run(): Promise<void>;
-  /** Removes the session here and in Postgres. False: Postgres is away, and the alarm tries again. */
+  /** Removes the session here, in Postgres and in the cache. False: one of the two is away, and the alarm tries again. */
   erase(session: Session): Promise<boolean>;
 }
 
 export function createDrain(
   storage: DurableObjectStorage,
-  deps: Omit<OutboxDeps, "sql"> & { now: () => number; random: () => number },
+  deps: Omit<OutboxDeps, "sql"> & { now: () => number; random: () => number; purge: CacheAdmin["purge"] },
 ): Drain {
-  const { now, random, history } = deps;
+  const { now, random, history, purge } = deps;
   let draining: Promise<void> | undefined;
   let failures = 0;
 
@@ -50,8 +51,11 @@ export function createDrain(
       // Before anything is awaited: a runtime that dies here comes back to it.
       void storage.setAlarm(now() + ERASE_RETRY_MS);
       await draining; // a batch on its way would arrive after the deletion
-      const removed = session.stored ? await history.eraseSession(session.id, session.userId) : { ok: true };
-      if (!removed.ok) {
+      const [removed, purged] = await Promise.all([
+        session.stored ? history.eraseSession(session.id, session.userId) : { ok: true },
+        purge({ session: session.id }, { userId: session.userId }),
+      ]);
+      if (!removed.ok || !purged.ok) {
         await retryLater();
         return false;
       }

@@ -10,6 +10,7 @@ import type { AnswerOptions, ResolvedChat } from "../../../contracts/session.ts"
 import type { ToolList, ToolServer } from "../../../contracts/tools.ts";
 import type { Preferences } from "../../../contracts/users.ts";
 import type { Accounts } from "../accounts/client.ts";
+import type { CacheAdmin } from "../cache/admin.ts";
 import type { Cache } from "../cache/cache.ts";
 import type { StopReason, TurnRunner } from "../chat/turn.ts";
 import { deleteCheckpoints, hasTables as hasCheckpoints } from "./checkpoints.ts";
@@ -31,6 +32,7 @@ export interface SessionDeps {
   turns: TurnRunner;
   tools: ToolServer;
   cache: Pick<Cache, "write">;
+  purge: CacheAdmin["purge"];
   history: HistoryStore;
   prices: ModelPrices;
   log: Log;
@@ -145,11 +147,11 @@ export class TurnKeeper {
   }
 
   async #seeThrough(live: LiveTurn, session: Session): Promise<void> {
-    const { outcome, entries } = await live.ended;
+    const { outcome, keep } = await live.ended;
     this.#live = undefined;
     this.#deps.log(turnLine(live, outcome, this.#deps.now()));
     await Promise.all([
-      entries.length > 0 && this.#deps.cache.write(entries),
+      this.#deps.cache.write(keep),
       session.stored ? this.#drain.run() : this.#state.storage.setAlarm(this.#deps.now() + this.#deps.turnLogMs),
     ]);
   }

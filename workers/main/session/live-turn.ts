@@ -36,7 +36,7 @@ export interface LiveTurn {
 export interface EndedTurn {
   outcome: StoredOutcome;
   /** What the cache may be given now. */
-  entries: TurnResult["entries"];
+  keep: TurnResult["keep"];
 }
 
 export interface LiveTurnHost {
@@ -102,7 +102,7 @@ function run(host: LiveTurnHost, turn: StartedTurn, log: TurnLog, begun: BegunTu
   };
   const ended = begun.run(log, approver, abort.signal).then((result) => ({
     outcome: finish(host, turn, log, result),
-    entries: result.entries,
+    keep: result.keep,
   }));
   const { id, startedAtMs } = turn;
   return { id, requestId: turn.plan.requestId, startedAtMs, log, verdict: begun.verdict, ended, abort, gate };
@@ -115,13 +115,13 @@ function contextOf({ storage, contextTokens }: LiveTurnHost, leafSeq: number | n
 function toTurnRequest(
   { session, tools }: LiveTurnHost,
   turnId: string,
-  { messageId, requestId, chat, firstTurn }: Omit<TurnPlan, "parentSeq">,
+  { messageId, requestId, route = "chat", chat, firstTurn }: Omit<TurnPlan, "parentSeq">,
   context: ModelMessage[],
 ): Omit<TurnRequest, "askFirst"> {
   const { request, model, modelType, temperature, maxTokens } = chat;
   const mode = request.cache?.mode ?? "default";
   return {
-    ...{ turnId, messageId, requestId, model, modelType, temperature, maxTokens, context, firstTurn },
+    ...{ turnId, messageId, requestId, route, model, modelType, temperature, maxTokens, context, firstTurn },
     sessionId: session.id,
     userId: session.userId,
     responseFormat: request.response_format,

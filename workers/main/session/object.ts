@@ -3,6 +3,7 @@
  * State: SQLite (storage.ts) and the live turn (keeper.ts). It refuses anyone but the session's owner, as if there were no session.
  */
 import { DurableObject } from "cloudflare:workers";
+import type { Standing } from "../../../contracts/accounts.ts";
 import { AppError } from "../../../contracts/errors.ts";
 import type {
   AnswerApproval,
@@ -78,7 +79,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
   #answer(command: SessionCommand): Promise<Response> | Response {
     switch (command.kind) {
       case "start":
-        return this.#start(command);
+        return this.#starter.guard(command, (admitted) => this.#start(command, admitted));
       case "claim":
         return this.#claim(command);
       case "watch":
@@ -108,9 +109,9 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     return turn;
   }
 
-  async #start(command: StartTurn): Promise<Response> {
+  async #start(command: StartTurn, admitted: Promise<Standing>): Promise<Response> {
     if (!command.create) this.#owned(command);
-    const { turnId, replayed } = await this.#starter.start(command);
+    const { turnId, replayed } = await this.#starter.start(command, admitted);
     return this.#respond(turnId, command, replayed);
   }
 

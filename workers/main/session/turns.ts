@@ -3,6 +3,7 @@
  * is durable until the answer is; a row that says so in an object that has just started belongs to a turn that was cut.
  */
 import type { Approval } from "../../../contracts/approvals.ts";
+import type { CachedRoute } from "../../../contracts/cache.ts";
 import type { CacheVerdict, FinishReason, Usage } from "../../../contracts/chat.ts";
 import type { Failure } from "../../../contracts/errors.ts";
 import { newTurnId } from "../../../contracts/ids.ts";
@@ -14,6 +15,8 @@ export interface TurnPlan {
   /** Of the answer to come. */
   messageId: string;
   requestId: string;
+  /** Left out by an earlier version of this code. */
+  route?: CachedRoute;
   chat: AnswerOptions;
   /** The message that is answered. */
   parentSeq: number;
@@ -58,9 +61,10 @@ export interface NewPlan {
   branch: BranchPoint;
   messageId: string;
   requestId: string;
+  route: CachedRoute;
 }
 
-export function toPlan({ chat, branch, messageId, requestId }: NewPlan): Omit<TurnPlan, "parentSeq"> {
+export function toPlan({ chat, branch, messageId, requestId, route }: NewPlan): Omit<TurnPlan, "parentSeq"> {
   const { tools, response_format, cache } = chat.request;
   const request = {
     ...(tools !== undefined && { tools }),
@@ -68,7 +72,7 @@ export function toPlan({ chat, branch, messageId, requestId }: NewPlan): Omit<Tu
     ...(cache !== undefined && { cache }),
   };
   const firstTurn = branch.leafSeq === null && branch.said.length === 1;
-  return { messageId, requestId, chat: { ...chat, request }, firstTurn };
+  return { messageId, requestId, route, chat: { ...chat, request }, firstTurn };
 }
 
 /** A turn's id is its time: no two turns of a session share a millisecond. */

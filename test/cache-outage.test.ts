@@ -1,0 +1,72 @@
+/** Redis in trouble, seen from the API: the answer is right and says that the cache was passed by; nobody waits for long or twice. */
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { ChatReply } from "../contracts/chat.ts";
+import { type House, openHouse, type Tenant } from "./house.ts";
+
+let house: House;
+let as: Tenant;
+beforeAll(async () => {
+  house = await openHouse({ settings: { CACHE_READ_TIMEOUT_MS: "180" } });
+  as = await house.newTenant();
+});
+afterAll(() => house.close());
+afterEach(() => house.redis.control({ mode: "up" }));
+
+let asked = 0;
+const unique = (): string => `Is anybody there ${"again ".repeat((asked += 1))}`.trim();
+
+async function ask(prompt: string): Promise<{ verdict: string | null; response: string }> {
+  const response = await house.call("/chat", { as, body: { prompt } });
+  expect(response.status).toBe(200);
+  return { verdict: response.headers.get("x-cache"), response: ChatReply.parse(await response.json()).response };
+}
+
+/** Asks until Redis is read again: a turn that finds it back does not wait for it. */
+async function untilRead(): Promise<string | null> {
+  for (;;) {
+    const { verdict } = await ask(unique());
+    if (verdict !== "BYPASS") return verdict;
+  }
+}
+
+test.each(["refuse", "500", "401", "blackhole", "slow", "max_requests"])(
+  "[F26] [F28] Redis %s: thirty chats are answered, and not each of them waits for it",
+  async (mode) => {
+    await untilRead();
+    await house.redis.until(({ in_flight }) => in_flight === 0);
+    const before = house.redis.stats().calls;
+    house.redis.control({ mode });
+    const prompts = Array.from({ length: 30 }, unique);
+    for (const prompt of prompts) {
+      const { verdict, response } = await ask(prompt);
+      expect([verdict, response.includes(prompt.slice(0, 40))]).toEqual(["BYPASS", true]);
+    }
+    // Two reads, and besides them no more than a ping a second.
+    expect(house.redis.stats().calls - before).toBeLessThanOrEqual(20);
+    house.redis.control({ mode: "up" });
+    expect(await untilRead()).toBe("MISS");
+    // Nothing of the outage was kept.
+    for (const prompt of prompts.slice(0, 3)) expect((await ask(prompt)).verdict).not.toBe("HIT");
+  },
+);
+
+test("[F28] a full Redis is read and not written: every chat is answered, and what was there is still a hit", async () => {
+  await untilRead();
+  const kept = unique();
+  await ask(kept);
+  await house.redis.until(({ in_flight }) => in_flight === 0);
+  house.redis.control({ mode: "oom" });
+  for (let turn = 0; turn < 3; turn += 1) expect((await ask(unique())).verdict).toBe("MISS");
+  expect((await ask(kept)).verdict).toBe("HIT");
+});
+
+test("[F28] a Redis that answers with ten megabytes is no hit, and the chat is answered", async () => {
+  await untilRead();
+  const prompt = unique();
+  await ask(prompt);
+  await house.redis.until(({ in_flight }) => in_flight === 0);
+  house.redis.control({ mode: "huge" });
+  const { verdict, response } = await ask(prompt);
+  expect(verdict).not.toBe("HIT");
+  expect(response).toContain("You asked");
+});

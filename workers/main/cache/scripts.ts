@@ -1,0 +1,85 @@
+/**
+ * What the cache does in Redis as one step each, as Lua: keep a turn's entries, and purge by tags. State lives in Redis;
+ * docs/storage.md names every key. No script looks for keys: it goes from a tag's index to its entries.
+ */
+import { INDEX, PURGE_COUNT, PURGED } from "./key.ts";
+
+/** So many purges are remembered by tag: a turn that has lived through more of them keeps nothing. */
+const REMEMBERED = 10_000;
+
+/** Takes an entry out of Redis with everything that tells of it. */
+const REMOVE = `
+local function remove(key)
+  local about = redis.call('GET', key .. ':about')
+  if about then
+    for _, tag in ipairs(cjson.decode(about).tags) do redis.call('ZREM', '${INDEX}' .. tag, key) end
+  end
+  redis.call('DEL', key, key .. ':about')
+end
+`;
+
+/**
+ * ARGV: the plan as JSON, then the envelope of each of its entries. Gives how many were kept: an entry is left out when one of
+ * its tags was purged after the turn began. Expired members leave an index when it is written to.
+ */
+export const KEEP = `
+local plan = cjson.decode(ARGV[1])
+${REMOVE}
+local function is_fresh(tags)
+  local count = tonumber(redis.call('GET', '${PURGE_COUNT}') or '0')
+  if plan.since == count then return true end
+  if plan.since > count or count - plan.since > ${REMEMBERED} then return false end
+  for _, tag in ipairs(tags) do
+    local purged = redis.call('ZSCORE', '${PURGED}', tag)
+    if purged and tonumber(purged) > plan.since then return false end
+  end
+  return true
+end
+
+local kept = 0
+for at, entry in ipairs(plan.entries) do
+  if is_fresh(entry.tags) then
+    remove(entry.key)
+    redis.call('SET', entry.key, ARGV[at + 1], 'PX', entry.ttl_ms)
+    redis.call('SET', entry.key .. ':about', entry.about, 'PX', entry.ttl_ms)
+    for _, tag in ipairs(entry.tags) do
+      local index = '${INDEX}' .. tag
+      redis.call('ZREMRANGEBYSCORE', index, '-inf', plan.now_ms)
+      redis.call('ZADD', index, plan.now_ms + entry.ttl_ms, entry.key)
+      if redis.call('PTTL', index) < entry.ttl_ms then redis.call('PEXPIRE', index, entry.ttl_ms) end
+    end
+    kept = kept + 1
+  end
+end
+return kept
+`;
+
+/** ARGV: keys of entries. */
+export const REMOVE_ENTRIES = `
+${REMOVE}
+for _, key in ipairs(ARGV) do remove(key) end
+return #ARGV
+`;
+
+/** ARGV: tags as JSON, the one with the fewest entries first; then '1' to only count. Gives how many entries carry all of them. */
+export const PURGE = `
+local tags = cjson.decode(ARGV[1])
+local dry = ARGV[2] == '1'
+${REMOVE}
+if not dry then
+  redis.call('ZADD', '${PURGED}', redis.call('INCR', '${PURGE_COUNT}'), tags[1])
+  redis.call('ZREMRANGEBYRANK', '${PURGED}', 0, -${REMEMBERED + 1})
+end
+local found = 0
+for _, key in ipairs(redis.call('ZRANGE', '${INDEX}' .. tags[1], 0, -1)) do
+  local matches = redis.call('EXISTS', key) == 1
+  for at = 2, #tags do
+    if not redis.call('ZSCORE', '${INDEX}' .. tags[at], key) then matches = false end
+  end
+  if matches then
+    found = found + 1
+    if not dry then remove(key) end
+  end
+end
+return found
+`;
