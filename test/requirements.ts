@@ -19,7 +19,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   B8: {
     source: "bad input",
-    text: "A body over the limit or compressed is refused.",
+    text: "A body over the limit or compressed is refused, whatever its length is said to be; what comes after it is no part of it.",
   },
   B9: {
     source: "bad input",
@@ -27,11 +27,11 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   B11: {
     source: "bad input",
-    text: "A method that a route does not have is answered with 405 and Allow.",
+    text: "A method that a path does not have is answered with 405 and Allow, on every path.",
   },
   B12: {
     source: "bad input",
-    text: "A path near a route is not that route.",
+    text: "A path near a route is not that route, and never another one.",
   },
   B16: {
     source: "bad input",
@@ -656,5 +656,41 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   B52: {
     source: "bad input",
     text: "A user who calls what is an admin's is refused.",
+  },
+  B1: {
+    source: "bad input",
+    text: "An empty or missing body is refused as invalid_json.",
+  },
+  B4: {
+    source: "bad input",
+    text: "A body that is no UTF-8 is refused.",
+  },
+  B5: {
+    source: "bad input",
+    text: "A byte order mark before a body changes nothing, on any route.",
+  },
+  B7: {
+    source: "bad input",
+    text: "A body that is nested deep, or has a million items, is refused as any other that does not fit.",
+  },
+  B10: {
+    source: "bad input",
+    text: "An Accept header that asks for something else is not looked at.",
+  },
+  B32: {
+    source: "bad input",
+    text: "A prompt of megabytes is refused before it is looked at.",
+  },
+  B54: {
+    source: "bad input",
+    text: "Pages of other origins get nothing, whatever their credential.",
+  },
+  B55: {
+    source: "bad input",
+    text: "A preflight lets listed pages in and no others; replies are never for everyone, and never with credentials.",
+  },
+  B84: {
+    source: "bad input",
+    text: "Upgrades, Expect, HTTP/1.0 and pipelined requests are answered, never with a 5xx.",
   },
 };

@@ -71,6 +71,7 @@ export function makeAppDeps(env: Env): AppDeps {
     users: makeUsers(config),
     isSignUpOpen: config.SIGN_UP === "open",
     limitRequest: createRequestLimit(findLimiter),
+    corsOrigins: config.CORS_ORIGINS,
     send: createSessionClient(env.SESSIONS),
     forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
     readAsset: (path) => env.ASSETS.fetch(new URL(path, "https://assets.internal")),

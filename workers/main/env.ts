@@ -5,6 +5,7 @@
 import * as z from "zod";
 import { PolicyRule } from "../../contracts/approvals.ts";
 import { ModelType } from "../../contracts/chat.ts";
+import { OriginList } from "../../contracts/origins.ts";
 import { ModelPrices } from "../../contracts/prices.ts";
 
 /** An empty line of .dev.vars counts as missing. */
@@ -47,6 +48,8 @@ const Settings = z.object({
   CACHE_READ_TIMEOUT_MS: positiveInt(180),
   /** Which tools run at once, ask a person first, or are not offered: a JSON list of rules. */
   TOOL_POLICY: optional(z.string().transform(parseJson).pipe(z.array(PolicyRule).max(256))),
+  /** Pages that may call the API from a browser, besides our own. */
+  CORS_ORIGINS: withFallback(OriginList, []),
   LLM_STALL_TIMEOUT_MS: positiveInt(20_000),
   KEEP_ALIVE_MS: positiveInt(15_000),
   TURN_LOG_SECONDS: positiveInt(3_600),
