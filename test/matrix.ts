@@ -106,10 +106,19 @@ export const MATRIX: Readonly<Record<string, Row>> = {
   },
 
   "GET /history/health": { gets: everyone() },
+  "GET /history/users/{user_id}/sessions": { gets: ownerAlone() },
+  "GET /history/users/{user_id}/stats": { gets: ownerAlone() },
+  "GET /history/search": {
+    gets: ownerAlone(),
+    path: ({ session_id }) => `/history/search?q=hello&session_id=${session_id}`,
+  },
+  "POST /history/import": { gets: everyone(), body: () => "\n", headers: { "content-type": "application/x-ndjson" } },
   "GET /history/sessions/{session_id}/messages": { gets: ownerAlone() },
   "DELETE /history/sessions/{session_id}": { gets: ownerAlone(), spends: "session" },
 
   "POST /mcp": { gets: everyone(), body: () => ping, headers: PROTOCOL },
-  "GET /mcp": { gets: everyone(405) },
-  "DELETE /mcp": { gets: everyone(405) },
+
+  "GET /openapi.json": { gets: everyone() },
+  "GET /docs": { gets: everyone() },
+  "GET /docs/{file}": { gets: everyone(), path: () => "/docs/start.js" },
 };
