@@ -381,6 +381,30 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "faults",
     text: "What is owed to Postgres is paid after many failed tries, also by an object that nobody asks for.",
   },
+  "SESS-1": {
+    source: "API: GET /history/sessions/{session_id}/messages",
+    text: "Messages are read in both directions, at the same cost at any place of a long session, with the branch they belong to.",
+  },
+  "SESS-2": {
+    source: "API: GET /history/sessions/{session_id}/messages",
+    text: "A session that no object holds is read from Postgres, by its owner alone; its object stays empty.",
+  },
+  "SESS-3": {
+    source: "docs/storage.md",
+    text: "An object that was made when its tables had fewer columns is read and goes on.",
+  },
+  "SESS-4": {
+    source: "API: POST /history/sessions",
+    text: "A session is made without a turn, once, and is in Postgres when the answer comes.",
+  },
+  "SESS-5": {
+    source: "API: PATCH /history/sessions/{session_id}",
+    text: "A session is renamed and archived; the change reaches Postgres whatever breaks, and nothing late takes it back.",
+  },
+  "SESS-6": {
+    source: "API: POST /history/messages",
+    text: "A message is saved without a turn, once, and never while a turn runs.",
+  },
   F25: {
     source: "faults",
     text: "A migration that fails half-way, runs twice, races or is rolled back leaves one of the known schemas, with its journal.",
@@ -612,5 +636,25 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   B38: {
     source: "faults",
     text: "Another user's session or user looks like a missing one on every route.",
+  },
+  "AUTHZ-1": {
+    source: "AGENTS.md: Check the owner of an id",
+    text: "Every route has a row that says what each kind of caller gets, and each gets it; ids in bodies count as ids in paths.",
+  },
+  "AUTHZ-2": {
+    source: "README: how a turn runs",
+    text: "A credential that was taken back has no effect on a session, and its owner is told no more than that.",
+  },
+  S1: {
+    source: "security",
+    text: "Whoever may not use an object cannot tell it from a missing one, on any route.",
+  },
+  S5: {
+    source: "security",
+    text: "What is an admin's alone needs the role and a credential that may act with it.",
+  },
+  B52: {
+    source: "bad input",
+    text: "A user who calls what is an admin's is refused.",
   },
 };

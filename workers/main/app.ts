@@ -19,6 +19,7 @@ import { docsRoutes, type DocsRoutesDeps } from "./routes/docs.ts";
 import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
 import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
+import { sessionRoutes, type SessionRoutesDeps } from "./routes/sessions.ts";
 import { transferRoutes, type TransferRoutesDeps } from "./routes/transfer.ts";
 import { usersRoutes, type UsersRoutesDeps } from "./routes/users.ts";
 
@@ -32,6 +33,7 @@ export interface RoutesDeps
     HealthRoutesDeps,
     HistoryRoutesDeps,
     McpRoutesDeps,
+    SessionRoutesDeps,
     UsersRoutesDeps {}
 
 export interface AppDeps extends RoutesDeps {
@@ -46,6 +48,7 @@ export function allRoutes(deps: RoutesDeps): Route[] {
     authRoutes,
     usersRoutes,
     chatRoutes,
+    sessionRoutes,
     historyRoutes,
     archiveRoutes,
     transferRoutes,

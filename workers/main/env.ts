@@ -33,6 +33,8 @@ const Settings = z.object({
   UPSTASH_REDIS_REST_TOKEN: optional(z.string().min(1)),
   LLM_TYPE: optional(ModelType),
   DEFAULT_MODEL: optional(z.string().min(1)),
+  /** Asked for the titles of sessions; left out: nobody is. */
+  TITLE_MODEL: optional(z.string().min(1)),
   TEMPERATURE: optional(z.coerce.number().min(0).max(2)),
   MAX_TOKENS: optional(z.coerce.number().int().min(1)),
   CONTEXT_TOKENS: positiveInt(8_000),
@@ -48,6 +50,7 @@ const Settings = z.object({
   LLM_STALL_TIMEOUT_MS: positiveInt(20_000),
   KEEP_ALIVE_MS: positiveInt(15_000),
   TURN_LOG_SECONDS: positiveInt(3_600),
+  SESSION_REST_DAYS: withFallback(z.coerce.number().positive().max(3_650), 30),
   /** How long an account's word on a credential holds. */
   ACCOUNT_RECHECK_MS: positiveInt(4_000),
   /** Whether anyone may sign up. */
