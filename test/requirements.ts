@@ -621,4 +621,24 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "faults",
     text: "Another user's session or user looks like a missing one on every route.",
   },
+  "AUTHZ-1": {
+    source: "AGENTS.md: Check the owner of an id",
+    text: "Every route has a row that says what each kind of caller gets, and each gets it; ids in bodies count as ids in paths.",
+  },
+  "AUTHZ-2": {
+    source: "README: how a turn runs",
+    text: "A credential that was taken back has no effect on a session, and its owner is told no more than that.",
+  },
+  S1: {
+    source: "security",
+    text: "Whoever may not use an object cannot tell it from a missing one, on any route.",
+  },
+  S5: {
+    source: "security",
+    text: "What is an admin's alone needs the role and a credential that may act with it.",
+  },
+  B52: {
+    source: "bad input",
+    text: "A user who calls what is an admin's is refused.",
+  },
 };

@@ -75,9 +75,11 @@ export function makeAppDeps(env: Env): AppDeps {
     forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
     readAsset: (path) => env.ASSETS.fetch(new URL(path, "https://assets.internal")),
     historyHealth: () => historyHealth(makeHistory(config)),
-    ...makeArchive(config),
+    archive: makeArchive(config),
+    importer: makeImporter(config),
     cursors: createCursors(config.SECRET_KEY),
     problems: config.problems,
+    expectedSchema: SCHEMA_VERSION,
     probes: makeProbes(env, config),
   };
 }
@@ -125,7 +127,7 @@ export function makeAccountDeps(env: Env): AccountDeps {
   return {
     ...{ now, log, newId: makeId, users: makeUsers(config), loginMs: REFRESH_SECONDS * 1_000 },
     async discardSession(sessionId, userId) {
-      const response = await send(sessionId, { kind: "erase", sessionId, userId, requestId: "erasure" });
+      const response = await send(sessionId, { kind: "discard", sessionId, userId, requestId: "erasure" });
       if (response.status === 404) return ok(false);
       return response.ok ? ok(true) : fail("overloaded", "a session could not be emptied");
     },
@@ -181,48 +183,38 @@ function makeCache(config: Config, redis: RedisStore | undefined): Cache {
   return createCache({ redis: store, ttlSeconds: { llm, intent, mcp }, now, random: Math.random });
 }
 
-function makeUsers({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): UserStore {
-  if (databaseUrl !== undefined) {
-    const db = openDb({ databaseUrl, httpUrl, timeoutMs: DB_TIMEOUT_MS });
-    return createUserStore(db, logFault);
-  }
-  const missing = async () => fail("not_configured", "users are not configured: DATABASE_URL");
-  return {
-    ...{ create: missing, read: missing, findForLogin: missing, readPasswordHash: missing, update: missing },
-    ...{ loadAccount: missing, putPreferences: missing, addKey: missing, listKeys: missing, removeKey: missing },
-    ...{ touchKey: missing, sessionIds: missing, erase: missing },
-  };
+function openStores({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config) {
+  if (databaseUrl === undefined) return undefined;
+  return (timeoutMs: number) => openDb({ databaseUrl, httpUrl, timeoutMs });
 }
 
-function makeHistory({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): HistoryStore {
-  if (databaseUrl !== undefined) {
-    const db = openDb({ databaseUrl, httpUrl, timeoutMs: DB_TIMEOUT_MS });
-    return createHistoryStore(db, { now, onFault: logFault });
-  }
-  const missing = async () => fail("not_configured", "the history is not configured: DATABASE_URL");
-  return {
-    ...{ saveBatch: missing, readSession: missing, readMessages: missing, readWindow: missing },
-    ...{ eraseSession: missing, inspectSession: missing, setAside: missing },
-    ...{ ping: missing, schemaVersion: missing, countDeadLetters: missing },
-  };
+function makeUsers(config: Config): UserStore {
+  const open = openStores(config);
+  return open ? createUserStore(open(DB_TIMEOUT_MS), logFault) : (unconfigured("users") as UserStore);
 }
 
-function makeArchive({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): {
-  archive: Archive;
-  importer: Importer;
-} {
-  if (databaseUrl === undefined) {
-    const missing = async () => fail("not_configured", "the history is not configured: DATABASE_URL");
-    return {
-      archive: { listSessions: missing, search: missing, readStats: missing },
-      importer: { add: missing },
-    };
-  }
-  const open = (timeoutMs: number) => openDb({ databaseUrl, httpUrl, timeoutMs });
-  return {
-    archive: createArchive(open(DB_TIMEOUT_MS), { onFault: logFault, workTimeoutMs: DB_WORK_MS }),
-    importer: createImporter(open(IMPORT_TIMEOUT_MS), logFault),
-  };
+function makeHistory(config: Config): HistoryStore {
+  const open = openStores(config);
+  return open
+    ? createHistoryStore(open(DB_TIMEOUT_MS), { now, onFault: logFault })
+    : (unconfigured("the history") as HistoryStore);
+}
+
+function makeArchive(config: Config): Archive {
+  const open = openStores(config);
+  const options = { onFault: logFault, workTimeoutMs: DB_WORK_MS };
+  return open ? createArchive(open(DB_TIMEOUT_MS), options) : (unconfigured("the history") as Archive);
+}
+
+function makeImporter(config: Config): Importer {
+  const open = openStores(config);
+  return open ? createImporter(open(IMPORT_TIMEOUT_MS), logFault) : (unconfigured("the history") as Importer);
+}
+
+/** In place of a store whose members all are functions that give a Result: each answers that DATABASE_URL is missing. */
+function unconfigured(what: string): object {
+  const answer = () => Promise.resolve(fail("not_configured", `not configured: ${what} (DATABASE_URL)`));
+  return new Proxy({}, { get: () => answer });
 }
 
 async function historyHealth(history: HistoryStore): Promise<HistoryHealth> {
@@ -261,7 +253,6 @@ function makeProbes(env: Env, config: Config): Probe[] {
         return (await tools.list(context(requestId))) === undefined ? "unhealthy" : "healthy";
       },
     },
-    { name: "postgres", essential: false, check: async () => fromResult(await makeHistory(config).ping()) },
     {
       name: "redis",
       essential: false,

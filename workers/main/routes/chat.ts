@@ -9,6 +9,7 @@ import { AppError, type ErrorCode } from "../../../contracts/errors.ts";
 import { newId } from "../../../contracts/ids.ts";
 import { SessionPath, TurnPath } from "../../../contracts/params.ts";
 import type { Branch, Idempotency, SessionCommand, StartTurn } from "../../../contracts/session.ts";
+import type { Accounts } from "../accounts/client.ts";
 import { bytesOfKey, readIdempotency } from "../http/idempotency.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 
@@ -17,6 +18,7 @@ export type SendToSession = (sessionOrTurnId: string, command: SessionCommand) =
 
 export interface ChatRoutesDeps {
   send: SendToSession;
+  accounts: Accounts;
   newId: () => string;
   now: () => number;
 }
@@ -206,7 +208,7 @@ interface Keyed {
   sessionId: string | undefined;
 }
 
-type KeyDeps = Pick<ChatRoutesDeps, "send" | "newId" | "now">;
+type KeyDeps = Pick<ChatRoutesDeps, "send" | "accounts" | "newId" | "now">;
 
 /** The request's idempotency key, if it has one, claimed wherever it could meet itself. */
 export async function claimedKey(
@@ -224,7 +226,12 @@ export async function claimedKey(
 /** A key that comes with a session is claimed at the object that it leads to without one: it means one request everywhere. */
 async function claimKey(deps: KeyDeps, call: Call, idempotency: Idempotency): Promise<void> {
   const keyHolder = newSessionId(deps, idempotency);
-  const claimed = await deps.send(keyHolder, { kind: "claim", idempotency, ...asker(call) });
+  // At once, for the time's sake; whoever is refused is not told what the key has come with.
+  const [claimed, standing] = await Promise.all([
+    deps.send(keyHolder, { kind: "claim", idempotency, ...asker(call) }),
+    deps.accounts.check(call.user.credential),
+  ]);
+  if (!standing.ok) throw new AppError(standing.error.code, standing.error.message, standing.error);
   if (claimed.status === 422) {
     throw new AppError("idempotency_mismatch", "this Idempotency-Key came with another body before");
   }

@@ -3,9 +3,11 @@
  * State: SQLite (storage.ts) and the live turn (keeper.ts). It refuses anyone but the session's owner, as if there were no session.
  */
 import { DurableObject } from "cloudflare:workers";
+import type { Standing } from "../../../contracts/accounts.ts";
 import { AppError } from "../../../contracts/errors.ts";
 import type {
   AnswerApproval,
+  AppendMessage,
   ClaimKey,
   DiscardSession,
   EraseSession,
@@ -110,7 +112,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
   async #answer(command: SessionCommand): Promise<Response> {
     switch (command.kind) {
       case "start":
-        return this.#start(command);
+        return this.#starter.guard(command, (admitted) => this.#start(command, admitted));
       case "claim":
         return this.#claim(command);
       case "watch":
@@ -128,7 +130,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
       case "change":
         return this.#records.change(command, await this.#held(command));
       case "append":
-        return this.#records.append(command, await this.#held(command));
+        return this.#append(command);
       case "erase":
         return this.#hold.alone(() => this.#erase(command));
       case "discard":
@@ -162,9 +164,9 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     return turn;
   }
 
-  async #start(command: StartTurn): Promise<Response> {
+  async #start(command: StartTurn, admitted: Promise<Standing>): Promise<Response> {
     if (!command.create) await this.#held(command);
-    const { turnId, replayed } = await this.#starter.start(command);
+    const { turnId, replayed } = await this.#starter.start(command, admitted);
     return this.#respond(turnId, command, replayed);
   }
 
@@ -236,6 +238,13 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     live.gate.answer(decisions);
     void this.#keeper.lookAfter(live);
     return Response.json(turnState(this.#turn(turnId), session.id, live.log.last), { status: 202 });
+  }
+
+  async #append(command: AppendMessage): Promise<Response> {
+    await this.#held(command);
+    // A turn that is about to be written has its place already.
+    await this.#starter.settled();
+    return this.#records.append(command, this.#owned(command));
   }
 
   #erase(command: EraseSession): Promise<Response> {
