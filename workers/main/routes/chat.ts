@@ -208,7 +208,7 @@ interface Keyed {
   sessionId: string | undefined;
 }
 
-type KeyDeps = Pick<ChatRoutesDeps, "send" | "newId" | "now">;
+type KeyDeps = Pick<ChatRoutesDeps, "send" | "accounts" | "newId" | "now">;
 
 /** The request's idempotency key, if it has one, claimed wherever it could meet itself. */
 export async function claimedKey(

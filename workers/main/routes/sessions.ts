@@ -14,11 +14,13 @@ import {
   SessionView,
 } from "../../../contracts/history.ts";
 import { count, SessionPath } from "../../../contracts/params.ts";
+import type { Accounts } from "../accounts/client.ts";
 import { type Route, route } from "../http/route.ts";
 import { asker, claimedKey, KEY_HEADER, type SendToSession } from "./chat.ts";
 
 export interface SessionRoutesDeps {
   send: SendToSession;
+  accounts: Accounts;
   newId: () => string;
   now: () => number;
 }
