@@ -128,7 +128,7 @@ export function makeAccountDeps(env: Env): AccountDeps {
   return {
     ...{ now, log, newId: makeId, users: makeUsers(config), loginMs: REFRESH_SECONDS * 1_000 },
     async discardSession(sessionId, userId) {
-      const response = await send(sessionId, { kind: "erase", sessionId, userId, requestId: "erasure" });
+      const response = await send(sessionId, { kind: "discard", sessionId, userId, requestId: "erasure" });
       if (response.status === 404) return ok(false);
       return response.ok ? ok(true) : fail("overloaded", "a session could not be emptied");
     },

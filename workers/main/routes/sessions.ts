@@ -15,6 +15,7 @@ import {
   SessionView,
 } from "../../../contracts/history.ts";
 import { count, SessionPath } from "../../../contracts/params.ts";
+import type { Accounts } from "../accounts/client.ts";
 import { type Route, route } from "../http/route.ts";
 import { asker, claimedKey, KEY_HEADER, type SendToSession } from "./chat.ts";
 
