@@ -50,5 +50,52 @@ export const CACHE_VALUE = {
 
 export type CacheValue<L extends Layer> = z.infer<(typeof CACHE_VALUE)[L]>;
 
+/** What making a value took, and using it again saves. */
+export const Saves = z.strictObject({
+  /** Of the model; of a tool for a tool's result. */
+  calls: z.int().min(0),
+  ms: z.int().min(0),
+  /** None for a tool's result. */
+  tokens: z.strictObject({ model: z.string(), prompt: z.int().min(0), completion: z.int().min(0) }).nullable(),
+});
+export type Saves = z.infer<typeof Saves>;
+
 /** An entry as it is stored: it names the key it was written under, so that a misplaced value is seen. */
-export const Envelope = z.strictObject({ key: z.string(), created_at_ms: z.int(), value: z.unknown() });
+export const Envelope = z.strictObject({ key: z.string(), created_at_ms: z.int(), saves: Saves, value: z.unknown() });
+
+const Count = z.int().min(0);
+const Saved = z.strictObject({
+  /** Of the model; of tools in the layer of tools' results. */
+  calls: Count,
+  ms: Count,
+  prompt_tokens: Count,
+  completion_tokens: Count,
+  /** At today's prices, of the models that have one; null: none of them has. */
+  cost_usd: z.number().min(0).nullable(),
+});
+
+export const CacheCounts = z.strictObject({
+  hits: Count,
+  misses: Count,
+  /** Look-ups that were not to be, or could not be. */
+  bypasses: Count,
+  /** Of these, those that Redis did not answer. */
+  outages: Count,
+  /** Of all that looked and got an answer; null: nobody did. */
+  hit_rate: z.number().min(0).max(1).nullable(),
+  /** Entries written. */
+  kept: Count,
+  saved: Saved,
+});
+export type CacheCounts = z.infer<typeof CacheCounts>;
+
+const byLayer = <T extends z.ZodType>(schema: T) => z.strictObject({ llm: schema, intent: schema, mcp: schema });
+
+/** Figures of all Workers together. */
+export const CacheStats = z.strictObject({
+  /** Since the beginning, and what is there now. */
+  layers: byLayer(CacheCounts.extend({ entries: Count, bytes: Count })),
+  /** The newest first; UTC. */
+  days: z.array(z.strictObject({ day: z.iso.date(), layers: byLayer(CacheCounts) })),
+});
+export type CacheStats = z.infer<typeof CacheStats>;

@@ -405,4 +405,24 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "faults",
     text: "What was generated before a purge, or while it ran, is not served after it.",
   },
+  "CACHE-5": {
+    source: "API: the cache field, Cache-Control",
+    text: "A request says what may be read and written; the reply says whether it was a hit, how old, and why not.",
+  },
+  "CACHE-6": {
+    source: "docs/storage.md: Redis",
+    text: "Two requests share a cache key exactly when they mean the same.",
+  },
+  "CACHE-7": {
+    source: "docs/storage.md: Redis",
+    text: "Hits, misses, bypasses, outages, entries, bytes and what was saved are counted for all Workers together, exactly.",
+  },
+  "CACHE-8": {
+    source: "docs/storage.md: Redis",
+    text: "Only complete answers are kept: nothing cut, refused, stopped, failed or too large.",
+  },
+  F28: {
+    source: "faults",
+    text: "A Redis that is full, over its limit or answers nonsense is passed by and counted.",
+  },
 };

@@ -68,13 +68,14 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
   const turns = createTurnRunner({
     ...{ cache, tools, now, log, llm: llmAgent(env) },
     newCallId: () => `call_${makeId()}`,
+    sharesAnswers: config.CACHE_SCOPE === "shared",
     policy: config.TOOL_POLICY ?? [],
     saver: () => new SqliteSaver(state.storage.sql, Math.random),
     stallTimeoutMs: config.LLM_STALL_TIMEOUT_MS,
   });
   return {
     ...{ turns, cache, tools, now, log },
-    purge: createCacheAdmin({ redis, log }).purge,
+    purge: createCacheAdmin({ redis, prices: config.MODEL_PRICES ?? {}, now, log }).purge,
     newId: makeId,
     random: Math.random,
     history: makeHistory(config),

@@ -1,16 +1,24 @@
 /**
- * The cache as its keeper sees it: purging by tags. State lives in Redis. What could not be done is a failure, never a pretended
- * success; without Redis there is nothing to purge.
+ * The cache as its keeper sees it: purging by tags, figures of all Workers. State lives in Redis. What could not be done is a
+ * failure, never a pretended success; without Redis there is nothing to purge.
  */
-import type { CacheFilter } from "../../../contracts/cache.ts";
+import * as z from "zod";
+import { type CacheFilter, type CacheStats, type Layer, LAYERS } from "../../../contracts/cache.ts";
 import { fail, ok, type Result } from "../../../contracts/errors.ts";
 import type { Log } from "../../../contracts/log.ts";
+import type { ModelPrices } from "../../../contracts/prices.ts";
+import { readCounts } from "./counts.ts";
 import type { RedisStore } from "./redis.ts";
-import { PURGE } from "./scripts.ts";
+import { PURGE, READ_STATS } from "./scripts.ts";
 import { tagsOfFilter } from "./tags.ts";
 
 /** A script runs to its end also when nobody waits any more, so a purge without an answer may have happened: it can be repeated. */
 const ADMIN_TIMEOUT_MS = 10_000;
+
+const DAY_MS = 86_400_000;
+
+/** What READ_STATS answers with; what a hash holds is read by readCounts. */
+const Reply = z.tuple([z.array(z.array(z.number())), z.array(z.unknown()), z.array(z.array(z.unknown()))]);
 
 export interface Purged {
   /** Entries that carried all the tags and are gone, or would be. */
@@ -32,9 +40,18 @@ export interface CacheAdmin {
    * any more, and what began before it is not kept.
    */
   purge(filter: CacheFilter, options: PurgeOptions): Promise<Result<Purged>>;
+  /** One round trip. Of so many days, today's first. */
+  stats(days: number): Promise<Result<CacheStats>>;
 }
 
-export function createCacheAdmin({ redis, log }: { redis: RedisStore | undefined; log: Log }): CacheAdmin {
+export interface CacheAdminOptions {
+  redis: RedisStore | undefined;
+  prices: ModelPrices;
+  now: () => number;
+  log: Log;
+}
+
+export function createCacheAdmin({ redis, prices, now, log }: CacheAdminOptions): CacheAdmin {
   return {
     async purge(filter, { requestId, userId, dryRun = false }) {
       if (redis === undefined) return ok({ deletedCount: 0 });
@@ -54,5 +71,29 @@ export function createCacheAdmin({ redis, log }: { redis: RedisStore | undefined
         ? fail("upstream_error", "the cache could not be purged: try again")
         : ok({ deletedCount: count });
     },
+
+    async stats(days) {
+      if (redis === undefined) return fail("not_configured", "the cache is not configured: UPSTASH_REDIS_REST_URL");
+      const asked = range(days).map((ago) => new Date(now() - ago * DAY_MS).toISOString().slice(0, 10));
+      const reply = await redis.run(READ_STATS, [JSON.stringify({ layers: LAYERS, days: asked })], ADMIN_TIMEOUT_MS);
+      if (!reply.ok) return fail("upstream_error", "the cache store did not answer");
+      const [sizes, total, daily] = Reply.parse(reply.value);
+      const counts = (hash: unknown) => byLayer((layer) => readCounts(hash, layer, prices));
+      return ok({
+        layers: byLayer((layer, at) => {
+          const [entries = 0, bytes = 0] = sizes[at] ?? [];
+          return { ...readCounts(total, layer, prices), entries, bytes };
+        }),
+        days: asked.map((day, at) => ({ day, layers: counts(daily[at]) })),
+      });
+    },
   };
+}
+
+function byLayer<T>(of: (layer: Layer, at: number) => T): Record<Layer, T> {
+  return Object.fromEntries(LAYERS.map((layer, at) => [layer, of(layer, at)])) as Record<Layer, T>; // each of them
+}
+
+function range(count: number): number[] {
+  return Array.from({ length: count }, (_, at) => at);
 }

@@ -15,6 +15,9 @@ export const PURGE_COUNT = "basechat:purges";
 /** Tags by the number of their last purge. */
 export const PURGED = "basechat:purged";
 
+/** Counts since the beginning; behind a colon those of a day. */
+export const STATS = "basechat:stats";
+
 /** `parts` is JSON data; undefined members do not count. */
 export function cacheKey(layer: Layer, scope: Scope, parts: Record<string, unknown>): string {
   const owner = "shared" in scope ? "shared" : `user:${scope.userId}`;

@@ -2,10 +2,11 @@
  * What the cache does in Redis as one step each, as Lua: keep a turn's entries, and purge by tags. State lives in Redis;
  * docs/storage.md names every key. No script looks for keys: it goes from a tag's index to its entries.
  */
-import { INDEX, PURGE_COUNT, PURGED } from "./key.ts";
+import { INDEX, PURGE_COUNT, PURGED, STATS } from "./key.ts";
 
 /** So many purges are remembered by tag: a turn that has lived through more of them keeps nothing. */
 const REMEMBERED = 10_000;
+const KEEP_DAY_SECONDS = 100 * 86_400;
 
 /** Takes an entry out of Redis with everything that tells of it. */
 const REMOVE = `
@@ -20,7 +21,7 @@ end
 
 /**
  * ARGV: the plan as JSON, then the envelope of each of its entries. Gives how many were kept: an entry is left out when one of
- * its tags was purged after the turn began. Expired members leave an index when it is written to.
+ * its tags was purged after the turn began. Expired members leave an index when it is written to. Counts what the turn looked up.
  */
 export const KEEP = `
 local plan = cjson.decode(ARGV[1])
@@ -36,6 +37,11 @@ local function is_fresh(tags)
   return true
 end
 
+local function count(field, by)
+  redis.call('HINCRBY', '${STATS}', field, by)
+  redis.call('HINCRBY', '${STATS}:' .. plan.day, field, by)
+end
+
 local kept = 0
 for at, entry in ipairs(plan.entries) do
   if is_fresh(entry.tags) then
@@ -48,9 +54,12 @@ for at, entry in ipairs(plan.entries) do
       redis.call('ZADD', index, plan.now_ms + entry.ttl_ms, entry.key)
       if redis.call('PTTL', index) < entry.ttl_ms then redis.call('PEXPIRE', index, entry.ttl_ms) end
     end
+    count(entry.layer .. ':kept', 1)
     kept = kept + 1
   end
 end
+for _, counted in ipairs(plan.counts) do count(counted[1], counted[2]) end
+redis.call('EXPIRE', '${STATS}:' .. plan.day, ${KEEP_DAY_SECONDS})
 return kept
 `;
 
@@ -82,4 +91,23 @@ for _, key in ipairs(redis.call('ZRANGE', '${INDEX}' .. tags[1], 0, -1)) do
   end
 end
 return found
+`;
+
+/** ARGV: the layers and the days as JSON. Gives entries and bytes a layer, the counts of all time, and those of each day. */
+export const READ_STATS = `
+local asked = cjson.decode(ARGV[1])
+local sizes = {}
+for at, layer in ipairs(asked.layers) do
+  local entries = 0
+  local bytes = 0
+  for _, key in ipairs(redis.call('ZRANGE', '${INDEX}layer:' .. layer, 0, -1)) do
+    local length = redis.call('STRLEN', key)
+    if length > 0 then entries = entries + 1 end
+    bytes = bytes + length
+  end
+  sizes[at] = {entries, bytes}
+end
+local days = {}
+for at, day in ipairs(asked.days) do days[at] = redis.call('HGETALL', '${STATS}:' .. day) end
+return {sizes, redis.call('HGETALL', '${STATS}'), days}
 `;

@@ -9,6 +9,7 @@ import { AppError, type ErrorCode } from "../../../contracts/errors.ts";
 import { newId } from "../../../contracts/ids.ts";
 import { SessionPath, TurnPath } from "../../../contracts/params.ts";
 import type { Branch, Idempotency, ResolvedChat, SessionCommand, StartTurn } from "../../../contracts/session.ts";
+import { withCacheControl } from "../http/cache-control.ts";
 import { bytesOfKey, readIdempotency } from "../http/idempotency.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 
@@ -25,7 +26,8 @@ export interface ChatRoutesDeps {
 
 const EventNumber = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const Health = z.strictObject({ status: z.literal("healthy") });
-const KEY_HEADER = {
+const TURN_HEADERS = {
+  "Cache-Control": "no-cache, no-store, only-if-cached or max-age; joined with the body's cache",
   "Idempotency-Key":
     "1 to 255 printable ASCII characters; a retry with the same key and body shows the first one's turn",
 };
@@ -43,7 +45,13 @@ export function chatRoutes(deps: ChatRoutesDeps): Route[] {
 }
 
 function startRoutes(deps: ChatRoutesDeps): Route[] {
-  const shared = { method: "POST", access: "user", body: ChatRequest, headers: KEY_HEADER, fails: TURN_FAILS } as const;
+  const shared = {
+    method: "POST",
+    access: "user",
+    body: ChatRequest,
+    headers: TURN_HEADERS,
+    fails: TURN_FAILS,
+  } as const;
   return [
     route(
       { method: "GET", path: "/chat/health", summary: "Does main run", access: "user", answers: { 200: Health } },
@@ -70,7 +78,7 @@ function startRoutes(deps: ChatRoutesDeps): Route[] {
 function branchRoutes(deps: ChatRoutesDeps): Route[] {
   const shared = {
     ...({ method: "POST", access: "user", params: SessionPath } as const),
-    ...{ headers: KEY_HEADER, answers: JSON_TURN, fails: TURN_FAILS },
+    ...{ headers: TURN_HEADERS, answers: JSON_TURN, fails: TURN_FAILS },
   };
   return [
     route(
@@ -184,7 +192,8 @@ async function start(deps: ChatRoutesDeps, call: Call, { request, body, ...turn 
   const own = request.session_id;
   if (idempotency && own) await claimKey(deps, call, idempotency);
   const sessionId = own ?? newSessionId(deps, idempotency);
-  const chat = deps.resolve(request);
+  const cache = withCacheControl(request.cache, call.raw.headers.get("cache-control"));
+  const chat = deps.resolve({ ...request, ...(cache && { cache }) });
   return deps.send(sessionId, {
     ...{ kind: "start", sessionId, create: own === undefined, chat },
     ...{ ...turn, userId, requestId, idempotency },

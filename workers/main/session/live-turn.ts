@@ -2,7 +2,6 @@
  * A turn that runs in its session's object: from the user's message in SQLite to the answer there and the terminal event.
  * State: the turn's log and its abort controller, until it has ended; SQLite holds the rest.
  */
-import type { CacheVerdict } from "../../../contracts/chat.ts";
 import { type Failure, isRetryable } from "../../../contracts/errors.ts";
 import type { ChatEvent } from "../../../contracts/events.ts";
 import type { MessageStatus } from "../../../contracts/history.ts";
@@ -26,7 +25,7 @@ export interface LiveTurn {
   startedAtMs: number;
   log: TurnLog;
   /** What the cache had to say; settles before any model is called. */
-  verdict: Promise<CacheVerdict>;
+  verdict: BegunTurn["verdict"];
   /** Settles once the end is stored; rejects only when it could not be. */
   ended: Promise<EndedTurn>;
   abort: AbortController;
@@ -124,6 +123,7 @@ function toTurnRequest(
       onlyIfCached: mode === "only-if-cached",
       userScope: request.cache?.scope === "user",
       ttlSeconds: request.cache?.ttl_seconds,
+      maxAgeSeconds: request.cache?.max_age_seconds,
     },
   };
 }

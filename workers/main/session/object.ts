@@ -20,7 +20,7 @@ import { type SessionDeps, TurnKeeper } from "./keeper.ts";
 import type { LiveTurn } from "./live-turn.ts";
 import { openSavedLog, readFrames, type Viewable, viewLog } from "./log.ts";
 import { listMessages } from "./pages.ts";
-import { errorResponse, eventStream, turnHeaders, turnReply, turnState } from "./responses.ts";
+import { cacheHeaders, errorResponse, eventStream, turnHeaders, turnReply, turnState } from "./responses.ts";
 import { createSession, readSession, requireOwner, type Session } from "./session.ts";
 import { createTables, hasTables } from "./storage.ts";
 import { forgetLogs, newestTurn, nextTurnId, readTurn, toPlan, type TurnRow } from "./turns.ts";
@@ -184,7 +184,8 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
       const waiting = turnState(this.#turn(turnId), session.id, live.log.last);
       return Response.json(waiting, { status: 202, headers: { ...turnHeaders(turnId, session.id), ...mark } });
     }
-    return turnReply(this.#turn(turnId), session.id, requestId, mark);
+    const note = live && cacheHeaders(await live.verdict);
+    return turnReply(this.#turn(turnId), session.id, requestId, { ...note, ...mark });
   }
 
   #claim({ idempotency }: ClaimKey): Response {
