@@ -8,7 +8,8 @@ import type { Result } from "./errors.ts";
 /** A credential whose signature and end have been checked: whom it claims to be for. Whether it still holds, the account says. */
 export type Credential =
   | { kind: "login"; userId: string; loginId: string; version: number }
-  | { kind: "key"; userId: string; keyId: string };
+  /** `hash`: SHA-256 of the key as it was sent, hexadecimal. */
+  | { kind: "key"; userId: string; keyId: string; hash: string };
 
 /** What an account may do now, with this credential. */
 export interface Standing {
@@ -53,6 +54,15 @@ export interface AccountRecord {
   keys: { id: string; hash: string; scopes: Scope[]; expiresAtMs: number }[];
 }
 
+export interface NewUser {
+  id: string;
+  username: string;
+  email: string;
+  passwordHash: string;
+  /** Left out: user. */
+  role?: Role;
+}
+
 export interface UserChange {
   username?: string | undefined;
   email?: string | undefined;
@@ -71,7 +81,7 @@ export interface ErasedCounts {
 /** Users in Postgres. Fails with `db_unavailable` or `db_timeout`; undefined: there is no such user. */
 export interface UserStore {
   /** Fails with `conflict` when the name or the address is taken, in any letter case. */
-  create(user: { id: string; username: string; email: string; passwordHash: string }): Promise<Result<UserRow>>;
+  create(user: NewUser): Promise<Result<UserRow>>;
   read(userId: string): Promise<Result<UserRow | undefined>>;
   findForLogin(
     name: { username: string } | { email: string },
@@ -93,20 +103,19 @@ export interface UserStore {
 
 /** The face of an account's object. One object a user. Expected failures are values; `unauthorized` says no more than that. */
 export interface Account {
-  check(credential: Credential): Promise<Result<Standing>>;
+  /** `unstoredSessionId`: a session that Postgres will not know of is made; erasing the user finds it here. */
+  check(credential: Credential, unstoredSessionId?: string): Promise<Result<Standing>>;
   openLogin(userId: string, expiresAtMs: number): Promise<Result<Login>>;
   /** A new generation; an old one that comes again ends the login, since somebody else has it too. */
   refreshLogin(userId: string, login: Login): Promise<Result<Login>>;
   closeLogin(userId: string, loginId: string): Promise<Result<void>>;
   /** Ends every login of the user. */
   closeLogins(userId: string): Promise<Result<void>>;
-  /** `keepLoginId`: the login that asks stays when the password changes. */
-  update(userId: string, change: UserChange, keepLoginId?: string): Promise<Result<UserRow>>;
+  /** A new password, role or activity ends every login. */
+  update(userId: string, change: UserChange): Promise<Result<UserRow>>;
   putPreferences(userId: string, preferences: Preferences): Promise<Result<void>>;
   addKey(userId: string, key: KeyRow & { hash: string }): Promise<Result<void>>;
   removeKey(userId: string, keyId: string): Promise<Result<boolean>>;
-  /** Notes a session that Postgres will not know of, so that erasing finds it. */
-  noteSession(userId: string, sessionId: string): Promise<void>;
   erase(userId: string): Promise<Result<ErasureReport>>;
 }
 

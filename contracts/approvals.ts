@@ -42,7 +42,9 @@ export const Decision = z.discriminatedUnion("decision", [
 ]);
 export type Decision = z.infer<typeof Decision>;
 
-export const ApprovalsRequest = z.strictObject({ decisions: z.array(Decision).min(1).max(16) });
+export const ApprovalsRequest = z
+  .strictObject({ decisions: z.array(Decision).min(1).max(16) })
+  .meta({ id: "ApprovalsRequest" });
 
 /** What a waiting turn asks. */
 export interface Approval {

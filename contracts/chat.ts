@@ -3,6 +3,7 @@
  * Pure. Unknown fields are refused; role "system" is not a client's to send.
  */
 import * as z from "zod";
+import { hasVisibleText } from "./text.ts";
 
 /** Longest text of one message, in UTF-16 code units. */
 const MAX_TEXT_CHARS = 100_000;
@@ -13,7 +14,7 @@ const VisibleText = z
   .string()
   .max(MAX_TEXT_CHARS)
   .refine((text) => !text.includes("\u0000"), "must not contain NUL")
-  .refine((text) => /[^\p{White_Space}\p{Cf}\p{Cc}]/u.test(text), "must contain visible text");
+  .refine(hasVisibleText, "must contain visible text");
 
 export const ModelType = z.enum(["openai", "vllm"]);
 export type ModelType = z.infer<typeof ModelType>;
@@ -21,19 +22,23 @@ export type ModelType = z.infer<typeof ModelType>;
 const TextPart = z.strictObject({ type: z.literal("text"), text: VisibleText });
 const Parts = z.array(TextPart).min(1).max(100);
 
-const InputMessage = z.strictObject({
-  role: z.enum(["user", "assistant"]),
-  content: z.union([VisibleText, Parts]),
-});
+const InputMessage = z
+  .strictObject({
+    role: z.enum(["user", "assistant"]),
+    content: z.union([VisibleText, Parts]),
+  })
+  .meta({ id: "InputMessage" });
 
-const CacheControl = z.strictObject({
-  mode: z.enum(["default", "no-cache", "no-store", "only-if-cached"]).default("default"),
-  /** Narrows the scope: an entry that could be shared is kept for its user. */
-  scope: z.enum(["user"]).optional(),
-  ttl_seconds: z.int().min(1).max(86_400).optional(),
-  /** An older entry is not used. */
-  max_age_seconds: z.int().min(0).max(86_400).optional(),
-});
+const CacheControl = z
+  .strictObject({
+    mode: z.enum(["default", "no-cache", "no-store", "only-if-cached"]).default("default"),
+    /** Narrows the scope: an entry that could be shared is kept for its user. */
+    scope: z.enum(["user"]).optional(),
+    ttl_seconds: z.int().min(1).max(86_400).optional(),
+    /** An older entry is not used. */
+    max_age_seconds: z.int().min(0).max(86_400).optional(),
+  })
+  .meta({ id: "CacheControl" });
 
 const ResponseFormat = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("text") }),
@@ -80,7 +85,8 @@ export const ChatRequest = z
       issues.addIssue({ code: "custom", path: ["store"], message: "is decided when a session is made" });
     }
     if (request.messages !== undefined) checkConversation(request.messages, request.session_id, issues);
-  });
+  })
+  .meta({ id: "ChatRequest" });
 export type ChatRequest = z.infer<typeof ChatRequest>;
 
 /** A conversation that starts with a user, alternates, and ends with a user; it can only start a session. */
@@ -113,72 +119,82 @@ function plainText(content: string | { text: string }[]): string {
 export const FinishReason = z.enum(["stop", "length", "tool_calls", "content_filter"]);
 export type FinishReason = z.infer<typeof FinishReason>;
 
-export const Usage = z.strictObject({
-  prompt_tokens: z.int().min(0),
-  completion_tokens: z.int().min(0),
-  total_tokens: z.int().min(0),
-  /** True where the provider gave no figures and these are ours. */
-  estimated: z.boolean().optional(),
-});
+export const Usage = z
+  .strictObject({
+    prompt_tokens: z.int().min(0),
+    completion_tokens: z.int().min(0),
+    total_tokens: z.int().min(0),
+    /** True where the provider gave no figures and these are ours. */
+    estimated: z.boolean().optional(),
+  })
+  .meta({ id: "Usage" });
 export type Usage = z.infer<typeof Usage>;
 
 export const CacheVerdict = z.enum(["hit", "miss", "bypass"]);
 export type CacheVerdict = z.infer<typeof CacheVerdict>;
 
-export const ChatReply = z.strictObject({
-  response: z.string(),
-  success: z.literal(true),
-  timestamp: z.iso.datetime(),
-  session_id: z.uuidv7(),
-  turn_id: z.uuidv7(),
-  message_id: z.uuidv7(),
-  model: z.string(),
-  provider: z.string(),
-  usage: Usage,
-  cache: CacheVerdict,
-  mcp_tools_used: z.array(z.string()),
-  finish_reason: FinishReason,
-});
+export const ChatReply = z
+  .strictObject({
+    response: z.string(),
+    success: z.literal(true),
+    timestamp: z.iso.datetime(),
+    session_id: z.uuidv7(),
+    turn_id: z.uuidv7(),
+    message_id: z.uuidv7(),
+    model: z.string(),
+    provider: z.string(),
+    usage: Usage,
+    cache: CacheVerdict,
+    mcp_tools_used: z.array(z.string()),
+    finish_reason: FinishReason,
+  })
+  .meta({ id: "ChatReply" });
 export type ChatReply = z.infer<typeof ChatReply>;
 
 /** A turn as its state route shows it. */
-export const TurnView = z.strictObject({
-  turn_id: z.uuidv7(),
-  session_id: z.uuidv7(),
-  message_id: z.uuidv7(),
-  state: z.enum(["running", "waiting", "complete", "interrupted", "cancelled", "failed"]),
-  /** The number of its newest event; 0 once the events are gone. */
-  last_event_id: z.int().min(0),
-  started_at: z.iso.datetime(),
-  ended_at: z.iso.datetime().nullable(),
-  /** What it asks a person, while it waits. */
-  approval: z
-    .strictObject({
-      calls: z.array(
-        z.strictObject({ id: z.string(), name: z.string(), arguments: z.record(z.string(), z.unknown()) }),
-      ),
-      expires_at: z.iso.datetime(),
-    })
-    .nullable(),
-  response: z.string().nullable(),
-  usage: Usage.nullable(),
-  finish_reason: FinishReason.nullable(),
-  error: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
-});
+export const TurnView = z
+  .strictObject({
+    turn_id: z.uuidv7(),
+    session_id: z.uuidv7(),
+    message_id: z.uuidv7(),
+    state: z.enum(["running", "waiting", "complete", "interrupted", "cancelled", "failed"]),
+    /** The number of its newest event; 0 once the events are gone. */
+    last_event_id: z.int().min(0),
+    started_at: z.iso.datetime(),
+    ended_at: z.iso.datetime().nullable(),
+    /** What it asks a person, while it waits. */
+    approval: z
+      .strictObject({
+        calls: z.array(
+          z.strictObject({ id: z.string(), name: z.string(), arguments: z.record(z.string(), z.unknown()) }),
+        ),
+        expires_at: z.iso.datetime(),
+      })
+      .nullable(),
+    response: z.string().nullable(),
+    usage: Usage.nullable(),
+    finish_reason: FinishReason.nullable(),
+    error: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
+  })
+  .meta({ id: "TurnView" });
 export type TurnView = z.infer<typeof TurnView>;
 
 /** Options of a new answer to a question that was answered before. */
-export const RegenerateRequest = z.strictObject({
-  /** The answer to make again; left out: the newest one. */
-  message_id: z.uuidv7().optional(),
-  stream: z.boolean().default(false),
-  ...answerOptions,
-});
+export const RegenerateRequest = z
+  .strictObject({
+    /** The answer to make again; left out: the newest one. */
+    message_id: z.uuidv7().optional(),
+    stream: z.boolean().default(false),
+    ...answerOptions,
+  })
+  .meta({ id: "RegenerateRequest" });
 
 /** A question put anew: a branch beside the old one. */
-export const EditRequest = z.strictObject({
-  message_id: z.uuidv7(),
-  prompt: VisibleText,
-  stream: z.boolean().default(false),
-  ...answerOptions,
-});
+export const EditRequest = z
+  .strictObject({
+    message_id: z.uuidv7(),
+    prompt: VisibleText,
+    stream: z.boolean().default(false),
+    ...answerOptions,
+  })
+  .meta({ id: "EditRequest" });

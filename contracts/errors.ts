@@ -20,6 +20,7 @@ export const ERROR_STATUS = {
   turn_expired: 410,
   session_deleted: 410,
   payload_too_large: 413,
+  uri_too_long: 414,
   unsupported_media_type: 415,
   idempotency_mismatch: 422,
   rate_limited: 429,
@@ -78,14 +79,16 @@ export function isRetryable(code: ErrorCode): boolean {
   return status === 429 || status >= 502;
 }
 
-export const ErrorBody = z.strictObject({
-  error: z.strictObject({
-    code: z.enum(Object.keys(ERROR_STATUS) as [ErrorCode, ...ErrorCode[]]), // keys of a const object
-    message: z.string(),
-    request_id: z.string(),
-    details: z.record(z.string(), z.unknown()).optional(),
-  }),
-});
+export const ErrorBody = z
+  .strictObject({
+    error: z.strictObject({
+      code: z.enum(Object.keys(ERROR_STATUS) as [ErrorCode, ...ErrorCode[]]), // keys of a const object
+      message: z.string(),
+      request_id: z.string(),
+      details: z.record(z.string(), z.unknown()).optional(),
+    }),
+  })
+  .meta({ id: "Error" });
 export type ErrorBody = z.infer<typeof ErrorBody>;
 
 /** The one wire form of an error. */

@@ -74,41 +74,53 @@ export interface HistoryStore {
   schemaVersion(): Promise<Result<number>>;
 }
 
-/** A page of a session's messages, newest first. */
-export const MessagePage = z.strictObject({
-  session_id: z.uuidv7(),
-  messages: z.array(
-    z.strictObject({
-      id: z.uuidv7(),
-      /** Its place in the session. */
-      seq: z.int().min(1),
-      /** The message it answers or follows; two messages of one parent are branches. */
-      parent_id: z.uuidv7().nullable(),
-      /** On the branch that the next turn goes on from. */
-      active: z.boolean(),
-      turn_id: z.uuidv7(),
-      role: z.enum(["user", "assistant"]),
-      content: z.string(),
-      status: z.enum(MESSAGE_STATUSES),
-      tokens_used: z.int().min(0),
-      created_at: z.iso.datetime(),
-    }),
-  ),
-  /** `before` of the next page; null on the last one. */
-  next_before: z.int().nullable(),
-});
+export const MessageView = z
+  .strictObject({
+    id: z.uuidv7(),
+    /** Its place in the session. */
+    seq: z.int().min(1),
+    /** The message it answers or follows; two messages of one parent are branches. */
+    parent_id: z.uuidv7().nullable(),
+    /** On the branch that the next turn goes on from. */
+    active: z.boolean(),
+    /** null: it was saved without a turn. */
+    turn_id: z.uuidv7().nullable(),
+    role: z.enum(["user", "assistant"]),
+    content: z.string(),
+    status: z.enum(MESSAGE_STATUSES),
+    tokens_used: z.int().min(0),
+    created_at: z.iso.datetime(),
+  })
+  .meta({ id: "Message" });
+export type MessageView = z.infer<typeof MessageView>;
+
+/** A page of a session's messages: newest first, or oldest first with `after`. It may be shorter than its limit before the last one. */
+export const MessagePage = z
+  .strictObject({
+    session_id: z.uuidv7(),
+    messages: z.array(MessageView),
+    /** `before` of the next page; null on the last one, and oldest first. */
+    next_before: z.int().nullable(),
+    /** `after` of the next page; null on the last one, and newest first. */
+    next_after: z.int().nullable(),
+  })
+  .meta({ id: "MessagePage" });
 export type MessagePage = z.infer<typeof MessagePage>;
 
 /** Can the history be reached, is its schema the one expected, and what could not be stored. */
-export const HistoryHealth = z.strictObject({
-  status: z.enum(["healthy", "degraded", "unhealthy"]),
-  latency_ms: z.number().nullable(),
-  schema: z.strictObject({ found: z.int().nullable(), expected: z.int() }),
-  /** Messages that Postgres can never take. */
-  dead_letters: z.int().nullable(),
-});
+export const HistoryHealth = z
+  .strictObject({
+    status: z.enum(["healthy", "degraded", "unhealthy"]),
+    latency_ms: z.number().nullable(),
+    schema: z.strictObject({ found: z.int().nullable(), expected: z.int() }),
+    /** Messages that Postgres can never take. */
+    dead_letters: z.int().nullable(),
+  })
+  .meta({ id: "HistoryHealth" });
 export type HistoryHealth = z.infer<typeof HistoryHealth>;
 
 /** A session that was deleted; `erased` false: Postgres is away, and what is there goes when it is back. */
-export const ErasedSession = z.strictObject({ session_id: z.uuidv7(), erased: z.boolean() });
+export const ErasedSession = z
+  .strictObject({ session_id: z.uuidv7(), erased: z.boolean() })
+  .meta({ id: "ErasedSession" });
 export type ErasedSession = z.infer<typeof ErasedSession>;

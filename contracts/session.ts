@@ -2,9 +2,11 @@
  * What main asks of a session's object, as JSON over its fetch, so that a stream's bytes and its reader's leaving cross natively.
  * Pure types: both ends are ours and of one version.
  */
+import type { Credential } from "./accounts.ts";
 import type { Decision } from "./approvals.ts";
 import type { CachedRoute } from "./cache.ts";
 import type { ChatRequest, ModelType } from "./chat.ts";
+import type { Preferences, Scope } from "./users.ts";
 
 /** A chat request with everything decided: preferences and defaults are filled in. */
 export interface ResolvedChat {
@@ -47,7 +49,12 @@ export interface StartTurn extends Asker {
   /** What its cache entries are said to come from. */
   route: CachedRoute;
   branch: Branch;
-  chat: ResolvedChat;
+  request: ChatRequest;
+  /** Whether it still holds, and for this scope, is asked before anything is written. */
+  credential: Credential;
+  scope: Scope;
+  /** What main believes the user's preferences to be; the account's word counts. */
+  preferences: Preferences;
   idempotency?: Idempotency | undefined;
 }
 
@@ -62,6 +69,8 @@ export interface WatchTurn extends Asker {
   kind: "watch";
   turnId: string;
   after: number;
+  /** Asked about again while it watches. */
+  credential: Credential;
 }
 
 /** A turn's state; with `cancel` it is stopped first. */
@@ -78,11 +87,12 @@ export interface AnswerApproval extends Asker {
   decisions: Decision[];
 }
 
-/** Messages of the session, newest first, from below place `before`. */
+/** Messages of the session: newest first, from below place `before`; or oldest first, from above place `after`. */
 export interface ListMessages extends Asker {
   kind: "messages";
   sessionId: string;
-  before: number | undefined;
+  before?: number | undefined;
+  after?: number | undefined;
   limit: number;
 }
 

@@ -1,12 +1,12 @@
 /** Migrations on PGlite and on a real PostgreSQL: up, down, races, half failures, edited files, and the command line. */
-import { appendFile, cp, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { appendFile, cp, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { DATABASE_URL, NEON_BACKENDS } from "../dev/stand-ins/neon/backends.ts";
 import type { StandIn } from "../dev/stand-ins/serve.ts";
 import { dumpSchema, findDrift } from "./drift.ts";
-import { main, migrate, status } from "./migrate.ts";
+import { main, migrate, readAddress, status } from "./migrate.ts";
 import { MIGRATIONS_FOLDER, readMigrations } from "./migrations.ts";
 import { openSql, type Sql } from "./open.ts";
 
@@ -31,13 +31,13 @@ async function addMigration(file: string, up: string, down = "select 1"): Promis
 }
 
 describe("the files", () => {
-  test("describe the same schema as db/schema.ts", async () => {
+  test("[DB-3] describe the same schema as db/schema.ts", async () => {
     expect(await findDrift()).toEqual([]);
     await addMigration("0002_more", "alter table users add column nick text");
-    expect(await findDrift(folder)).toContain("only in migrations: column users.nick at 10: text default -");
+    expect(await findDrift(folder)).toContain("only in migrations: column users.nick: text default -");
   }, 120_000);
 
-  test("are refused with a gap, a missing half or a stray file", async () => {
+  test("[DB-2] are refused with a gap, a missing half or a stray file", async () => {
     await addMigration("0003_gap", "select 1");
     await expect(readMigrations(folder)).rejects.toThrow("should have number 2");
     await rm(join(folder, "0003_gap.up.sql"));
@@ -46,6 +46,18 @@ describe("the files", () => {
     await rm(join(folder, "0001_initial.down.sql"));
     await expect(readMigrations(folder)).rejects.toThrow("0001_initial.down.sql is missing");
   });
+
+  test.each(["commit", "-- all of it\nROLLBACK;", "begin"])(
+    "[F25] are refused with a statement like %j",
+    async (text) => {
+      await addMigration("0002_more", `create table more (id int)\n--> statement-breakpoint\n${text}`);
+      await expect(readMigrations(folder)).rejects.toThrow(
+        /0002_more.up.sql has "\w+": a migration is one transaction/,
+      );
+      await addMigration("0002_more", "create table commit (id int)", text);
+      await expect(readMigrations(folder)).rejects.toThrow("0002_more.down.sql has");
+    },
+  );
 });
 
 describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
@@ -65,7 +77,7 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
     });
     afterAll(() => neon.close());
 
-    test("up applies all once, down takes the last back, up again gives the identical schema", async () => {
+    test("[F25] up applies all once, down takes the last back, up again gives the identical schema", async () => {
       expect(await dump()).toEqual([]);
       expect(versions(await migrate(sql, "up", { folder }))).toEqual([1]);
       const first = await dump();
@@ -80,8 +92,10 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       expect(await dump()).toEqual(first);
     });
 
-    test("all migrations go up, down one by one, and up again to the identical schema", async () => {
-      const all = versions(await migrate(sql, "up"));
+    test("[F25] all migrations go up, down one by one, and up again to the identical schema", async () => {
+      const all = versions(await migrate(sql, "up", { dryRun: true }));
+      expect(all.length).toBeGreaterThan(1);
+      expect(versions(await migrate(sql, "up"))).toEqual(all);
       const whole = await dump();
       for (const version of all.toReversed()) expect(versions(await migrate(sql, "down"))).toEqual([version]);
       expect(await dump()).toEqual([]);
@@ -89,7 +103,7 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       expect(await dump()).toEqual(whole);
     });
 
-    test("every further migration goes down to the schema before it", async () => {
+    test("[F25] every further migration goes down to the schema before it", async () => {
       await migrate(sql, "up", { folder });
       const first = await dump();
       await addMigration(
@@ -103,7 +117,7 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       expect(await dump()).toEqual(first);
     });
 
-    test("status tells what is applied and what is pending; a dry run changes nothing", async () => {
+    test("[DB-5] status tells what is applied and what is pending; a dry run changes nothing", async () => {
       expect(versions(await migrate(sql, "up", { folder, dryRun: true }))).toEqual([1]);
       expect(await status(sql, folder)).toEqual([{ version: 1, name: "initial", appliedAt: null }]);
       await migrate(sql, "up", { folder });
@@ -113,7 +127,7 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       ]);
     });
 
-    test("deployers that race apply and take back each migration once", async () => {
+    test("[F25] deployers that race apply and take back each migration once", async () => {
       await addMigration("0002_more", "create table more (id int)", "drop table more");
       const race = (direction: "up" | "down") =>
         Promise.all(Array.from({ length: 5 }, () => migrate(sql, direction, { folder })));
@@ -125,7 +139,7 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       expect(await dump()).toContain("relation r more");
     });
 
-    test("deployers that race to take one back take back no other", async () => {
+    test("[F25] deployers that race to take one back take back no other", async () => {
       await addMigration("0002_more", "create table more (id int)", "drop table more");
       await migrate(sql, "up", { folder });
       const journal = await sql`select version from schema_migrations`;
@@ -146,7 +160,49 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       expect(await sql`select version from schema_migrations`).toEqual([{ version: 1 }]);
     });
 
-    test("a migration that fails half-way changes nothing, and says what to do", async () => {
+    /** The same database, to which `first` happens between a deployer's look at the journal and its first migration. */
+    function meanwhile(first: () => Promise<unknown>): Sql {
+      let happened: Promise<unknown> | undefined;
+      return Object.assign((...args: Parameters<Sql>) => sql(...args), sql, {
+        transaction: async (...args: Parameters<Sql["transaction"]>) => {
+          await (happened ??= first());
+          return sql.transaction(...args);
+        },
+      }) as Sql; // the same functions, one of them late
+    }
+
+    test("[F25] a deployer that meets another one from other files builds nothing on those", async () => {
+      await migrate(sql, "up", { folder });
+      await addMigration("0002_more", "create table more (id int)", "drop table more");
+      const others = await mkdtemp(join(tmpdir(), "migrations-"));
+      await cp(folder, others, { recursive: true });
+      await addMigration("0003_most", "create table most (id int)", "drop table most");
+      await appendFile(join(others, "0002_more.up.sql"), "\n-- not the same\n");
+      const late = meanwhile(() => migrate(sql, "up", { folder: others }));
+      await expect(migrate(late, "up", { folder })).rejects.toThrow("2 (more) was edited after it was applied");
+      await rm(others, { recursive: true });
+      expect(await sql`select version from schema_migrations order by version`).toEqual([
+        { version: 1 },
+        { version: 2 },
+      ]);
+      expect(await dump()).not.toContain("relation r most");
+    });
+
+    test("[F25] an up and a down that meet leave no gap in the journal", async () => {
+      await addMigration("0002_more", "create table more (id int)", "drop table more");
+      await addMigration("0003_most", "create table most (id int)", "drop table most");
+      await migrate(sql, "up", { folder });
+      await migrate(sql, "down", { folder });
+      const lateUp = meanwhile(() => migrate(sql, "down", { folder }));
+      await expect(migrate(lateUp, "up", { folder })).rejects.toThrow(/3 \(most\) was not run: somebody else migrated/);
+      expect(await sql`select version from schema_migrations`).toEqual([{ version: 1 }]);
+      expect(await dump()).not.toContain("relation r most");
+      const lateDown = meanwhile(() => migrate(sql, "up", { folder }));
+      await expect(migrate(lateDown, "down", { folder })).rejects.toThrow(/1 \(initial\) was not run/);
+      expect((await status(sql, folder)).every(({ appliedAt }) => appliedAt !== null)).toBe(true);
+    });
+
+    test("[F25] a migration that fails half-way changes nothing, and says what to do", async () => {
       await addMigration("0002_bad", "create table half (id int)\n--> statement-breakpoint\nselect no_such_function()");
       await expect(migrate(sql, "up", { folder })).rejects.toThrow(
         /Migration 2 \(bad\) failed and changed nothing: .* \[42883\]\. Mend the file/,
@@ -155,7 +211,30 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       expect(await dump()).not.toContain("relation r half");
     });
 
-    test("an answer lost on the way: told as unknown, and running again is safe", async () => {
+    test("[F25] the migrations before one that fails stay, and are told as they are done", async () => {
+      await addMigration("0002_bad", "select no_such_function()");
+      const done: number[] = [];
+      const onDone = ({ version }: { version: number }) => done.push(version);
+      await expect(migrate(sql, "up", { folder, onDone })).rejects.toThrow("Migration 2 (bad) failed");
+      expect(done).toEqual([1]);
+      await addMigration("0002_bad", "create table good (id int)", "drop table good");
+      expect(versions(await migrate(sql, "up", { folder, onDone }))).toEqual([2]);
+    });
+
+    test("[F25] a down that fails half-way leaves the migration applied", async () => {
+      await addMigration(
+        "0002_more",
+        "create table more (id int)",
+        "drop table more\n--> statement-breakpoint\nselect no_such_function()",
+      );
+      await migrate(sql, "up", { folder });
+      const whole = await dump();
+      await expect(migrate(sql, "down", { folder })).rejects.toThrow("Migration 2 (more) failed and changed nothing");
+      expect(await dump()).toEqual(whole);
+      expect((await status(sql, folder)).at(-1)).toMatchObject({ version: 2, appliedAt: expect.any(String) });
+    });
+
+    test("[F25] an answer lost on the way: told as unknown, and running again is safe", async () => {
       await migrate(sql, "up", { folder });
       await migrate(sql, "down", { folder });
       const lossy = Object.assign((...args: Parameters<Sql>) => sql(...args), sql, {
@@ -169,7 +248,7 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       expect(await status(sql, folder)).toMatchObject([{ version: 1, appliedAt: expect.any(String) }]);
     });
 
-    test("an edited file, unknown rows and a gap in the journal are refused", async () => {
+    test("[DB-2] an edited file, unknown rows and a gap in the journal are refused", async () => {
       await migrate(sql, "up", { folder });
       await appendFile(join(folder, "0001_initial.up.sql"), "\n-- later thought\n");
       for (const direction of ["up", "down"] as const) {
@@ -185,7 +264,7 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       await expect(status(sql, folder)).rejects.toThrow("gap before 2 (future)");
     });
 
-    test("the command line: dry run, up, status, check, down, and its exit codes", async () => {
+    test("[DB-5] the command line: dry run, up, status, check, down, and its exit codes", async () => {
       const run = async (...args: string[]) => {
         const lines: string[] = [];
         return { code: await main(args, (line) => lines.push(line)), text: lines.join("\n") };
@@ -210,5 +289,27 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       expect(await run("down")).toEqual({ code: 0, text: list("done", "down", all.slice(-1)) });
       expect(await run("sideways")).toMatchObject({ code: 1, text: expect.stringContaining("Usage:") });
     }, 120_000);
+
+    test("[DB-5] check fails when the newest snapshot is another than that of db/schema.ts", async () => {
+      vi.stubEnv("DATABASE_URL", DATABASE_URL);
+      vi.stubEnv("DATABASE_HTTP_URL", `${neon.url}/sql`);
+      await cp(MIGRATIONS_FOLDER, folder, { recursive: true });
+      await migrate(sql, "up", { folder });
+      const lines: string[] = [];
+      expect(await main(["check"], (line) => lines.push(line), folder)).toBe(0);
+      const snapshots = (await readdir(folder)).filter((file) => file.endsWith(".snapshot.json")).sort();
+      await cp(join(folder, "0001_initial.snapshot.json"), join(folder, snapshots.at(-1) ?? ""));
+      expect(await main(["check"], (line) => lines.push(line), folder)).toBe(1);
+      expect(lines).toContain("db/schema.ts is not as the newest snapshot has it");
+    }, 60_000);
+
+    test("[DB-5] an address of the command line or of the environment is not redirected by another place's", async () => {
+      vi.stubEnv("DATABASE_HTTP_URL", `${neon.url}/sql`);
+      const url = "postgres://user:password@localhost/basechat";
+      await expect(main(["status", "--url", url], () => {})).rejects.toThrow();
+      expect(readAddress({ DATABASE_HTTP_URL: neon.url })).toBeUndefined();
+      expect(readAddress({ DATABASE_URL: "", DATABASE_HTTP_URL: neon.url })).toBeUndefined();
+      expect(readAddress({ DATABASE_URL: url })).toEqual({ databaseUrl: url, httpUrl: undefined });
+    });
   });
 });

@@ -1,19 +1,21 @@
 /**
  * Migrations up, down, status and check, as functions and as a command: `node db/migrate.ts up`. State lives in the
  * table `schema_migrations`. A migration and its row there are one transaction under an advisory lock; deployers that
- * race apply it once. Refuses a file edited after it was applied, and a database that is ahead of the files.
+ * race apply it once, and in order. Refuses a file edited after it was applied, and a database ahead of the files.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs, parseEnv } from "node:util";
 import { NeonDbError } from "@neondatabase/serverless";
 import { MIGRATIONS_FOLDER, MigrationError, readMigrations, type Migration } from "./migrations.ts";
-import { openSql, readDbFault, type Sql } from "./open.ts";
+import { openSql, readDbFault, type DbAddress, type Sql } from "./open.ts";
 
 export interface MigrateOptions {
-  folder?: string;
+  folder?: string | undefined;
   /** Says what would be done and does nothing. */
   dryRun?: boolean;
+  /** Called as each is done: the ones before one that fails stay done. */
+  onDone?: (migration: Migration) => void;
 }
 
 export interface MigrationState extends Pick<Migration, "version" | "name"> {
@@ -28,10 +30,14 @@ export async function migrate(sql: Sql, direction: "up" | "down", options: Migra
   if (options.dryRun) return todo;
   const done: Migration[] = [];
   for (const migration of todo) {
-    if (await run(sql, direction, migration)) done.push(migration);
+    if (await run(sql, direction, migration)) {
+      done.push(migration);
+      options.onDone?.(migration);
+    } else {
+      // Another deployer was faster, perhaps from other files: nothing more is built on those.
+      await compare(sql, options.folder);
+    }
   }
-  // Another deployer may have been faster, from other files.
-  if (done.length < todo.length) await compare(sql, options.folder);
   return done;
 }
 
@@ -82,24 +88,17 @@ async function readJournal(sql: Sql): Promise<JournalRow[]> {
 /** An arbitrary number that every deployer of this project takes. */
 const LOCK = 7_120_386_451;
 const ALREADY_TAKEN_BACK = "MG001";
+const OUT_OF_ORDER = "MG002";
 
 /** False: another deployer had done it. */
 async function run(sql: Sql, direction: "up" | "down", migration: Migration): Promise<boolean> {
-  const { version, name, checksum } = migration;
-  const journal =
-    direction === "up"
-      ? sql`insert into schema_migrations (version, name, checksum) values (${version}, ${name}, ${checksum})`
-      : sql.query(`do $$ begin
-          delete from schema_migrations where version = ${version};
-          if not found then raise exception 'already taken back' using errcode = '${ALREADY_TAKEN_BACK}'; end if;
-        end $$`);
   try {
     await sql.transaction(
       [
         sql`select pg_advisory_xact_lock(${LOCK})`,
         sql`create table if not exists schema_migrations (
           version integer primary key, name text not null, checksum text not null, applied_at timestamptz(3) not null default now())`,
-        journal,
+        ...writeJournal(sql, direction, migration),
         ...migration[direction].map((statement) => sql.query(statement)),
       ],
       // Each statement sees what a deployer committed while this one waited for the lock.
@@ -113,18 +112,37 @@ async function run(sql: Sql, direction: "up" | "down", migration: Migration): Pr
   }
 }
 
+/** The journal is changed first, and must then hold the versions up to this one and no others. */
+function writeJournal(sql: Sql, direction: "up" | "down", { version, name, checksum }: Migration) {
+  const newest = direction === "up" ? version : version - 1;
+  return [
+    direction === "up"
+      ? sql`insert into schema_migrations (version, name, checksum) values (${version}, ${name}, ${checksum})`
+      : sql.query(`do $$ begin
+          delete from schema_migrations where version = ${version};
+          if not found then raise exception 'already taken back' using errcode = '${ALREADY_TAKEN_BACK}'; end if;
+        end $$`),
+    sql.query(`do $$ begin
+        if (select count(*) <> ${newest} or max(version) > ${newest} from schema_migrations)
+        then raise exception 'out of order' using errcode = '${OUT_OF_ORDER}'; end if;
+      end $$`),
+  ];
+}
+
 function describeFailure({ version, name }: Migration, error: NeonDbError): string {
   const label = `Migration ${version} (${name})`;
+  if (error.code === OUT_OF_ORDER)
+    return `${label} was not run: somebody else migrated at the same time. Run "status", then the same command again.`;
   if (error.code)
     return `${label} failed and changed nothing: ${error.message} [${error.code}]. Mend the file, then run the same command again.`;
   return `${label} got no answer, so it may have been applied. Run "status" once the database answers.`;
 }
 
 const USAGE = "Usage: node db/migrate.ts up|down|status|check [--url postgres://...] [--dry-run]";
-const TIMEOUT_MS = 120_000;
+export const MIGRATION_TIMEOUT_MS = 120_000;
 
 /** The command line; the answer is its exit code. */
-export async function main(args: string[], print: (line: string) => void): Promise<number> {
+export async function main(args: string[], print: (line: string) => void, folder?: string): Promise<number> {
   const { positionals, values } = parseArgs({
     args,
     allowPositionals: true,
@@ -136,60 +154,65 @@ export async function main(args: string[], print: (line: string) => void): Promi
     print("No database: set DATABASE_URL in the environment or in .dev.vars, or pass --url.");
     return 1;
   }
-  const sql = openSql({ ...address, timeoutMs: TIMEOUT_MS });
+  const sql = openSql({ ...address, timeoutMs: MIGRATION_TIMEOUT_MS });
   if (command === "up" || command === "down") {
     const dryRun = values["dry-run"];
-    const done = await migrate(sql, command, { dryRun });
-    for (const { version, name } of done) print(`${dryRun ? "would run" : "done"}: ${command} ${version} (${name})`);
+    const tell = ({ version, name }: Migration) =>
+      print(`${dryRun ? "would run" : "done"}: ${command} ${version} (${name})`);
+    const done = await migrate(sql, command, { dryRun, folder, onDone: tell });
+    if (dryRun) done.forEach(tell);
     if (done.length === 0)
       print(command === "up" ? "Nothing to apply: the schema is current." : "Nothing to take back.");
     return 0;
   }
   if (command === "status" || command === "check") {
-    const states = await status(sql);
+    const states = await status(sql, folder);
     for (const { version, name, appliedAt } of states)
       print(`${String(version).padStart(4, "0")}  ${name.padEnd(24)}  ${appliedAt ?? "pending"}`);
-    return command === "status" ? 0 : check(states, print);
+    return command === "status" ? 0 : check(states, print, folder);
   }
   print(USAGE);
   return 1;
 }
 
-async function check(states: MigrationState[], print: (line: string) => void): Promise<number> {
+async function check(states: MigrationState[], print: (line: string) => void, folder?: string): Promise<number> {
   const { findDrift } = await import("./drift.ts");
-  const drift = await findDrift();
+  const drift = await findDrift(folder);
   for (const line of drift) print(line);
-  if (drift.length > 0) print("db/schema.ts and db/migrations/ differ: write a migration, or correct db/schema.ts.");
+  if (drift.length > 0)
+    print('db/schema.ts and db/migrations/ differ: draft a migration with "npm run db:new -- <name>", or mend them.');
   const pending = states.filter(({ appliedAt }) => appliedAt === null).length;
   if (pending > 0) print(`${pending} pending: run "node db/migrate.ts up".`);
   return drift.length + pending === 0 ? 0 : 1;
 }
 
 /** Both addresses come from one place: a local DATABASE_HTTP_URL never redirects another database's migration. */
-async function findAddress(
-  url: string | undefined,
-): Promise<{ databaseUrl: string; httpUrl?: string | undefined } | undefined> {
-  const { DATABASE_URL, DATABASE_HTTP_URL: httpUrl } = process.env;
-  const databaseUrl = url ?? DATABASE_URL;
-  if (databaseUrl !== undefined) return { databaseUrl, httpUrl };
-  const file = await readFile(join(import.meta.dirname, "../.dev.vars"), "utf8").catch(() => "");
-  const vars = parseEnv(file);
-  return vars["DATABASE_URL"] === undefined
-    ? undefined
-    : { databaseUrl: vars["DATABASE_URL"], httpUrl: vars["DATABASE_HTTP_URL"] };
+export async function findAddress(url: string | undefined): Promise<MigrationAddress | undefined> {
+  if (url) return { databaseUrl: url };
+  const fromEnvironment = readAddress(process.env);
+  if (fromEnvironment !== undefined) return fromEnvironment;
+  return readAddress(parseEnv(await readFile(join(import.meta.dirname, "../.dev.vars"), "utf8").catch(() => "")));
+}
+
+export type MigrationAddress = Omit<DbAddress, "timeoutMs">;
+
+export function readAddress(vars: NodeJS.Dict<string>): MigrationAddress | undefined {
+  const { DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl } = vars;
+  return databaseUrl ? { databaseUrl, httpUrl: httpUrl || undefined } : undefined;
 }
 
 /** Never the driver's words where they could hold the connection string. */
-function explain(error: unknown): string {
+export function explain(error: unknown): string {
   if (error instanceof MigrationError) return error.message;
   if (error instanceof NeonDbError)
     return `The database did not answer (${readDbFault(error).reason}). Check DATABASE_URL, then run the same command again.`;
-  return `${error instanceof Error ? error.message : String(error)}\n${USAGE}`;
+  return error instanceof Error ? error.message : String(error);
 }
 
 if (import.meta.main) {
   process.exitCode = await main(process.argv.slice(2), console.log).catch((error: unknown) => {
     console.error(explain(error));
+    if (!(error instanceof MigrationError || error instanceof NeonDbError)) console.error(USAGE);
     return 1;
   });
 }

@@ -1,12 +1,15 @@
 /**
- * The migration files: `NNNN_name.up.sql` with its `NNNN_name.down.sql`, statements parted by a marker line.
- * Reads a folder, writes nothing. Refuses a gap in the numbers, a missing half and any other file.
+ * The migration files: `NNNN_name.up.sql` with its `NNNN_name.down.sql`, statements parted by a marker line, and the
+ * `NNNN_name.snapshot.json` that it was drafted with. Reads a folder, writes nothing. Refuses a gap in the numbers, a
+ * missing half, a statement that would end the migration's transaction, and any other file.
  */
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 
 export const MIGRATIONS_FOLDER = join(import.meta.dirname, "migrations");
+/** The line between two statements. */
+export const STATEMENT_BREAKPOINT = "--> statement-breakpoint";
 
 export interface Migration {
   version: number;
@@ -26,7 +29,7 @@ export class MigrationError extends Error {
 export async function readMigrations(folder = MIGRATIONS_FOLDER): Promise<Migration[]> {
   const files = (await readdir(folder)).sort();
   const ups = files.filter((file) => /^\d{4}_\w+\.up\.sql$/.test(file));
-  const stray = files.find((file) => !ups.includes(file.replace(/\.down\.sql$/, ".up.sql")));
+  const stray = files.find((file) => !ups.includes(file.replace(/\.(down\.sql|snapshot\.json)$/, ".up.sql")));
   if (stray !== undefined) throw new MigrationError(`${stray} is no migration, or its .up.sql is missing.`);
   return Promise.all(ups.map((file, at) => readMigration(folder, file, at + 1)));
 }
@@ -42,12 +45,21 @@ async function readMigration(folder: string, upFile: string, version: number): P
   });
   const name = upFile.slice(5, -".up.sql".length);
   const checksum = createHash("sha256").update(up.replaceAll("\r\n", "\n")).digest("hex");
-  return { version, name, checksum, up: split(up), down: split(down) };
+  return { version, name, checksum, up: split(upFile, up), down: split(downFile, down) };
 }
 
-function split(text: string): string[] {
-  return text
-    .split(/^--> statement-breakpoint\s*$/m)
+function split(file: string, text: string): string[] {
+  const statements = text
+    .split(new RegExp(`^${STATEMENT_BREAKPOINT}\\s*$`, "m"))
     .map((statement) => statement.trim())
     .filter((statement) => statement !== "");
+  const breaker = statements
+    .map((statement) => OWN_TRANSACTION.exec(statement)?.[1])
+    .find((word) => word !== undefined);
+  if (breaker !== undefined)
+    throw new MigrationError(`${file} has "${breaker}": a migration is one transaction, begun and ended for it.`);
+  return statements;
 }
+
+/** A statement, comments before it left aside, that would leave the one transaction. */
+const OWN_TRANSACTION = /^(?:--.*\n\s*)*(begin|start|commit|end|rollback|abort|prepare)\b/i;

@@ -9,6 +9,14 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 
 export const ROOT = join(import.meta.dirname, "..");
+/** Started with process.execPath: package runners swallow signals, and take the system's Node. */
+export const WRANGLER = join(ROOT, "node_modules/wrangler/bin/wrangler.js");
+/** It tells and asks nobody about metrics, newer versions and where this machine is. */
+export const WRANGLER_ENV = {
+  CLOUDFLARE_CF_FETCH_ENABLED: "false",
+  WRANGLER_SEND_METRICS: "false",
+  WRANGLER_HIDE_BANNER: "true",
+};
 export const CONFIGS = ["wrangler.toml", "wrangler.llm-agent.toml", "wrangler.mcp.toml"] as const;
 
 /** A Worker's script by its configuration file, relative to the root. */
@@ -23,11 +31,10 @@ export async function buildWorkers(configs: readonly string[] = CONFIGS): Promis
 
 async function buildWorker(config: string): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "basechat-build-"));
-  const wrangler = join(ROOT, "node_modules/wrangler/bin/wrangler.js");
   try {
-    await run(process.execPath, [wrangler, "deploy", "--dry-run", "-c", config, "--outdir", folder], {
+    await run(process.execPath, [WRANGLER, "deploy", "--dry-run", "-c", config, "--outdir", folder], {
       cwd: ROOT,
-      env: { ...process.env, CLOUDFLARE_CF_FETCH_ENABLED: "false", WRANGLER_SEND_METRICS: "false" },
+      env: { ...process.env, ...WRANGLER_ENV },
     });
     return await readFile(join(folder, "index.js"), "utf8");
   } finally {

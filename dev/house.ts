@@ -27,6 +27,8 @@ export interface HouseOptions {
   llm?: LlmStandInOptions;
   /** Folder of the objects' storage, for a house whose runtime is killed; left out: it ends with the runtime. */
   persistTo?: string;
+  /** Sees every reply of `call` before its caller does; it must read a copy. */
+  onReply?(exchange: { method: string; path: string; response: Response }): Promise<void>;
 }
 
 export interface Tenant {
@@ -68,7 +70,8 @@ export interface House {
 
 const SILENT = { firstTokenMs: 0, tokensPerSecond: Number.POSITIVE_INFINITY };
 
-export async function openHouse({ bundles, settings, llm: llmOptions, persistTo }: HouseOptions): Promise<House> {
+export async function openHouse(options: HouseOptions): Promise<House> {
+  const { bundles, settings, llm: llmOptions, persistTo, onReply } = options;
   const [llm, redis, neon] = await Promise.all([
     serveLlm({ apiKey: LOCAL_LLM_KEY, pace: SILENT, ...llmOptions }),
     serveRedis({ token: LOCAL_REDIS_TOKEN }),
@@ -76,7 +79,7 @@ export async function openHouse({ bundles, settings, llm: llmOptions, persistTo 
   ]);
   const sql = openLocalSql(neon.url);
   await migrate(sql, "up");
-  const secretKey = newSecretKey();
+  const secretKey = settings?.["SECRET_KEY"] ?? newSecretKey();
   const lines: Record<string, unknown>[] = [];
   const local = localSettings({ llm: llm.url, redis: redis.url, neon: neon.url }, secretKey);
   const bindings = { ...local, ...settings };
@@ -92,7 +95,12 @@ export async function openHouse({ bundles, settings, llm: llmOptions, persistTo 
       tenants += 1;
       return makeUserWithKey(sql, { username: `tenant-${tenants}`, role, secretKey });
     },
-    call: (path, options) => callMain(new URL(runtime.url.origin + path), options),
+    async call(path, request = {}) {
+      const method = request.method ?? (request.body === undefined ? "GET" : "POST");
+      const response = await callMain(new URL(runtime.url.origin + path), { ...request, method });
+      await onReply?.({ method, path, response });
+      return response;
+    },
     querySession: runtime.query,
     evict: runtime.evict,
     kill: runtime.kill,
@@ -106,7 +114,7 @@ export async function openHouse({ bundles, settings, llm: llmOptions, persistTo 
 
 function callMain(url: URL, { as, method, body, headers = {}, signal }: CallOptions = {}): Promise<Response> {
   return fetch(url, {
-    method: method ?? (body === undefined ? "GET" : "POST"),
+    ...(method !== undefined && { method }),
     headers: {
       ...(as && { authorization: `Bearer ${as.apiKey}` }),
       ...(body !== undefined && { "content-type": "application/json" }),

@@ -5,7 +5,8 @@
 import { randomBytes } from "node:crypto";
 import { newId } from "../contracts/ids.ts";
 import { openSql, type Sql } from "../db/open.ts";
-import { issueApiKey, type User } from "../workers/main/http/credentials.ts";
+import { type Role, SCOPES } from "../contracts/users.ts";
+import { issueApiKey } from "../workers/main/http/credentials.ts";
 
 export const LOCAL_DATABASE_URL = "postgres://basechat:local@localhost/basechat";
 export const LOCAL_REDIS_TOKEN = "local-token";
@@ -46,7 +47,7 @@ const KEY_LIFETIME_SECONDS = 365 * 24 * 3_600;
 /** Finds or makes a user by name and issues an API key for it. */
 export async function makeUserWithKey(
   sql: Sql,
-  { username, role, secretKey }: { username: string; role: User["role"]; secretKey: string },
+  { username, role, secretKey }: { username: string; role: Role; secretKey: string },
 ): Promise<{ id: string; apiKey: string }> {
   const fresh = newId(Date.now(), randomBytes);
   const [row] = await sql`
@@ -55,6 +56,17 @@ export async function makeUserWithKey(
     on conflict (lower(username)) do update set role = excluded.role returning id`;
   const id = String(row?.["id"]);
   const nowSeconds = Math.floor(Date.now() / 1_000);
-  const key = { id, role, keyId: newId(Date.now(), randomBytes), nowSeconds, lifetimeSeconds: KEY_LIFETIME_SECONDS };
-  return { id, apiKey: await issueApiKey(key, secretKey) };
+  const input = {
+    userId: id,
+    keyId: newId(Date.now(), randomBytes),
+    nowSeconds,
+    lifetimeSeconds: KEY_LIFETIME_SECONDS,
+  };
+  const { key, hash } = await issueApiKey(input, secretKey);
+  await sql`delete from api_keys where user_id = ${id} and name = 'local'`;
+  const expiresAt = new Date((nowSeconds + KEY_LIFETIME_SECONDS) * 1_000).toISOString();
+  await sql`
+    insert into api_keys (id, user_id, name, hash, scopes, expires_at)
+    values (${input.keyId}, ${id}, 'local', ${hash}, ${SCOPES.filter((scope) => role === "admin" || scope !== "admin")}, ${expiresAt})`;
+  return { id, apiKey: key };
 }

@@ -177,6 +177,8 @@ test("[CHAT-11] store: false keeps the turn out of the history", async () => {
 
 test("[F20] Postgres down: chat is answered, and the messages arrive once each when it is back", async () => {
   const as = await house.newTenant();
+  // Whoever was here once is known to the account's object.
+  expect((await house.call("/chat/health", { as })).status).toBe(200);
   house.neon.control({ mode: "down" });
   const first = ChatReply.parse(await (await house.call("/chat", { as, body: { prompt: unique("One") } })).json());
   const body = { prompt: unique("Two"), session_id: first.session_id };

@@ -1,16 +1,37 @@
 /**
  * Opens a house for a test file from the bundles that the run has built once; isolated by fresh users and sessions.
+ * A reply that the API's document does not describe fails the call that gets it, and the house's closing as well.
  */
 import { inject } from "vitest";
 import { createEventDecoder, isTerminal, type NumberedEvent } from "../contracts/events.ts";
+import { findMismatch } from "./documented.ts";
 import { type House, type HouseOptions, openHouse as openFromBundles } from "../dev/house.ts";
 
 export type { House, Tenant } from "../dev/house.ts";
 
-export function openHouse(options: Omit<HouseOptions, "bundles"> = {}): Promise<House> {
+export async function openHouse(options: Omit<HouseOptions, "bundles" | "onReply"> = {}): Promise<House> {
+  const mismatches: string[] = [];
+  const failOn = (found: readonly string[]): void => {
+    if (found.length > 0) throw new Error(`not as the API's document says:\n${found.join("\n")}`);
+  };
   // Patient: that Redis answers in time is no matter of how busy this machine is.
   const settings = { CACHE_READ_TIMEOUT_MS: "5000", ...options.settings };
-  return openFromBundles({ ...options, settings, bundles: inject("bundles") });
+  const house = await openFromBundles({
+    ...{ ...options, settings },
+    bundles: inject("bundles"),
+    async onReply(exchange) {
+      const mismatch = await findMismatch(exchange);
+      if (mismatch === undefined) return;
+      mismatches.push(mismatch);
+      failOn([mismatch]);
+    },
+  });
+  const close = house.close;
+  house.close = async () => {
+    await close();
+    failOn(mismatches); // a test may have expected its call to fail
+  };
+  return house;
 }
 
 /** Reads a stream's events; with `until`, leaves as soon as it holds. */

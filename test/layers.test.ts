@@ -33,6 +33,8 @@ const IMPORTS: [file: string, refused: string[], allowed: string[]][] = [
     ["drizzle-orm", "drizzle-orm/pg-core", "@neondatabase/serverless", "node:fs/promises", "../contracts/ids.ts"],
   ],
   ["db/drift.ts", ["hono", "../workers/main/env.ts"], ["drizzle-kit/api", "@electric-sql/pglite", "drizzle-orm"]],
+  ["db/snapshots.ts", ["hono", "../workers/main/env.ts"], ["drizzle-kit/api", "drizzle-orm"]],
+  ["db/migrate.ts", ["drizzle-kit/api", "@electric-sql/pglite"], ["@neondatabase/serverless", "./open.ts"]],
   [
     "workers/main/chat/snippet.ts",
     [

@@ -381,6 +381,118 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "faults",
     text: "What is owed to Postgres is paid after many failed tries, also by an object that nobody asks for.",
   },
+  F25: {
+    source: "faults",
+    text: "A migration that fails half-way, runs twice, races or is rolled back leaves one of the known schemas, with its journal.",
+  },
+  "DB-2": {
+    source: "docs/decisions/0008",
+    text: "A migration file that was edited after it was applied, a gap or an unknown row in the journal is refused.",
+  },
+  "DB-3": {
+    source: "docs/decisions/0016",
+    text: "A drafted migration leads to db/schema.ts and its down back; what is off is told; the newest snapshot is that of db/schema.ts.",
+  },
+  "DB-4": {
+    source: "README: Deployed",
+    text: "A deployment applies the migrations before it deploys mcp, llm-agent and main, and stops at the first failure saying what is done.",
+  },
+  "DB-5": {
+    source: "README: Commands",
+    text: "db:status, db:check and a dry run tell what is applied, pending or off, and change nothing; both addresses of a database come from one place.",
+  },
+  B40: {
+    source: "bad input",
+    text: "A user without a good name or address is refused, and so is a taken one, in any letter case.",
+  },
+  B41: {
+    source: "bad input",
+    text: "Fields that are not a client's to set are refused.",
+  },
+  B42: {
+    source: "bad input",
+    text: "Weak, long and odd passwords are refused.",
+  },
+  B44: {
+    source: "bad input",
+    text: "A token of another algorithm, or with other header fields, is none.",
+  },
+  B45: {
+    source: "bad input",
+    text: "A token with a wrong, missing or mistyped claim is none.",
+  },
+  B46: {
+    source: "bad input",
+    text: "A token of a user who is gone, inactive, signed out or has a new password is none.",
+  },
+  B50: {
+    source: "bad input",
+    text: "Odd keys get nobody in, and ask Postgres nothing.",
+  },
+  B51: {
+    source: "bad input",
+    text: "Sign-in is limited; an unknown user and a wrong password look alike and cost the same work.",
+  },
+  S2: {
+    source: "security",
+    text: "Algorithm, issuer, audience, end and version of a token are checked.",
+  },
+  S3: {
+    source: "security",
+    text: "What is not named by a schema goes neither in nor out.",
+  },
+  S6: {
+    source: "security",
+    text: "Sign-in and sign-up are limited, exactly, also under parallel requests.",
+  },
+  S27: {
+    source: "security",
+    text: "Passwords are kept as scrypt hashes, keys as SHA-256.",
+  },
+  S31: {
+    source: "security",
+    text: "Deleting removes rows, objects, keys and what was owed.",
+  },
+  "AUTH-1": {
+    source: "API: /auth",
+    text: "Sign up, sign in by name or address, refresh, sign out.",
+  },
+  "AUTH-2": {
+    source: "API: POST /auth/refresh",
+    text: "A refresh token is used once; one that was copied ends the login.",
+  },
+  "AUTH-3": {
+    source: "API: /auth/api-keys",
+    text: "A key is shown once, works within its scopes, and is revoked at once.",
+  },
+  "AUTH-4": {
+    source: "API: /history/users",
+    text: "An admin sees and changes everyone, a user only itself.",
+  },
+  "AUTH-5": {
+    source: "API: /auth",
+    text: "A stream that is open ends when its credential does.",
+  },
+  "AUTH-6": {
+    source: "architecture",
+    text: "Without Postgres whoever is known goes on, and can be signed out.",
+  },
+  "AUTH-7": {
+    source: "architecture",
+    text: "A change whose answer was lost counts once Postgres can be asked.",
+  },
+  "PREF-1": {
+    source: "API: preferences",
+    text: "Preferences fill in what a chat request leaves out.",
+  },
+  "ERASE-1": {
+    source: "API: DELETE /history/users/{user_id}",
+    text: "Erasing a user removes everything of theirs and says how much.",
+  },
+  "ERASE-2": {
+    source: "API: DELETE /history/users/{user_id}",
+    text: "An erasure that a store holds up goes on when the store is back.",
+  },
   B59: {
     source: "bad input",
     text: "A purge that is repeated or meets reads and writes is right each time.",
@@ -421,8 +533,84 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/storage.md: Redis",
     text: "Only complete answers are kept: nothing cut, refused, stopped, failed or too large.",
   },
+  "API-1": {
+    source: "API: /openapi.json",
+    text: "Every route that the router serves is documented, and every documented one is served; the document names no host.",
+  },
+  "API-2": {
+    source: "redocly.yaml",
+    text: "A public linter finds nothing in the document.",
+  },
+  "API-3": {
+    source: "API: /openapi.json",
+    text: "Every reply of every test has a status, a media type and a JSON body that the document describes.",
+  },
+  "API-4": {
+    source: "API: /docs",
+    text: "The page loads nothing from another host, and no inline script runs on it.",
+  },
+  "API-5": {
+    source: "API: /openapi.json",
+    text: "The document is made from the schemas that check: what a value means, not how it is parsed.",
+  },
+  S9: {
+    source: "security",
+    text: "Nothing is served that the API's document does not name.",
+  },
   F28: {
     source: "faults",
     text: "A Redis that is full, over its limit or answers nonsense is passed by and counted.",
+  },
+  "HIST-1": {
+    source: "API: GET /history/users/{user_id}/sessions",
+    text: "A user's sessions come newest first, archived ones when asked for, and nobody else's.",
+  },
+  "HIST-2": {
+    source: "API: cursor pages",
+    text: "Paging sees every row that was there exactly once, whatever comes and goes meanwhile.",
+  },
+  "HIST-3": {
+    source: "API: GET /history/search",
+    text: "The search finds words, phrases, either and without, in one's own messages alone, with filters, newest first.",
+  },
+  "HIST-4": {
+    source: "API: GET /history/search",
+    text: "Snippets are pieces of text that say which of them match; what a message holds is never taken for a mark.",
+  },
+  "HIST-5": {
+    source: "API: GET /history/users/{user_id}/stats",
+    text: "Statistics add up what was used and, apart from it, what the cache saved, in one request to Postgres.",
+  },
+  "HIST-6": {
+    source: "laws: expected failures are values",
+    text: "Trouble of Postgres is told by a code, without a word of the query; long work is given up by the database.",
+  },
+  "HIST-7": {
+    source: "API: POST /history/import",
+    text: "An import takes whole sessions, again adds nothing, and never touches another user's.",
+  },
+  B13: {
+    source: "faults",
+    text: "Long URLs, very many, nested and repeated query names are refused.",
+  },
+  B22: {
+    source: "faults",
+    text: "Text of any kind is found and shown as it is.",
+  },
+  B35: {
+    source: "faults",
+    text: "Query names and orders that a list does not have are refused.",
+  },
+  B36: {
+    source: "faults",
+    text: "Limits out of range and cursors that are none, or another list's, are refused.",
+  },
+  B37: {
+    source: "faults",
+    text: "Dates that are none, and ranges that are reversed, are refused.",
+  },
+  B38: {
+    source: "faults",
+    text: "Another user's session or user looks like a missing one on every route.",
   },
 };

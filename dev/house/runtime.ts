@@ -106,6 +106,14 @@ interface WorkerConfig {
   migrations: { new_sqlite_classes?: string[] }[];
   durable_objects: { bindings: { name: string; class_name: string }[] };
   services?: { binding: string; service: string; entrypoint?: string }[] | undefined;
+  assets?: Partial<Assets> | undefined;
+}
+
+interface Assets {
+  directory: string;
+  binding: string;
+  run_worker_first: boolean | string[];
+  html_handling: "auto-trailing-slash" | "force-trailing-slash" | "drop-trailing-slash" | "none";
 }
 
 /** What a Worker's configuration file says of it; settings are the caller's, so a developer's .dev.vars plays no part. */
@@ -126,6 +134,17 @@ function workerOptions(file: string) {
     compatibilityDate: config.compatibility_date ?? "",
     compatibilityFlags: config.compatibility_flags,
     durableObjects: Object.fromEntries(objects) as Record<string, { className: string; useSQLite: boolean }>,
+    ...(config.assets && { assets: assetOptions(config.assets) }),
     serviceBindings: Object.fromEntries(services) as Record<string, { name: string; entrypoint?: string }>,
+  };
+}
+
+function assetOptions({ directory = "", binding, run_worker_first, html_handling }: Partial<Assets>) {
+  return {
+    directory: join(ROOT, directory),
+    ...(binding !== undefined && { binding }),
+    ...(run_worker_first !== undefined && { run_worker_first }),
+    ...(html_handling !== undefined && { assetConfig: { html_handling } }),
+    routerConfig: { has_user_worker: true },
   };
 }

@@ -6,17 +6,33 @@ import { Hono, type MiddlewareHandler } from "hono";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { secureHeaders } from "hono/secure-headers";
 import type { Log } from "../../contracts/log.ts";
+import type { Authenticate } from "./http/auth.ts";
 import type { AppContext } from "./http/context.ts";
 import { respondToErrors, respondToFailure } from "./http/errors.ts";
 import { logRequests } from "./http/request-log.ts";
 import type { Route } from "./http/route.ts";
-import { type Authenticate, serveRoutes } from "./http/serve.ts";
+import { serveRoutes } from "./http/serve.ts";
+import { archiveRoutes, type ArchiveRoutesDeps } from "./routes/archive.ts";
+import { authRoutes, type AuthRoutesDeps } from "./routes/auth.ts";
 import { chatRoutes, type ChatRoutesDeps } from "./routes/chat.ts";
+import { docsRoutes, type DocsRoutesDeps } from "./routes/docs.ts";
 import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
 import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
+import { transferRoutes, type TransferRoutesDeps } from "./routes/transfer.ts";
+import { usersRoutes, type UsersRoutesDeps } from "./routes/users.ts";
 
-export interface RoutesDeps extends ChatRoutesDeps, HealthRoutesDeps, HistoryRoutesDeps, McpRoutesDeps {}
+export interface RoutesDeps
+  extends
+    ArchiveRoutesDeps,
+    AuthRoutesDeps,
+    ChatRoutesDeps,
+    DocsRoutesDeps,
+    TransferRoutesDeps,
+    HealthRoutesDeps,
+    HistoryRoutesDeps,
+    McpRoutesDeps,
+    UsersRoutesDeps {}
 
 export interface AppDeps extends RoutesDeps {
   authenticate: Authenticate;
@@ -25,7 +41,17 @@ export interface AppDeps extends RoutesDeps {
 
 /** Every route of the API. */
 export function allRoutes(deps: RoutesDeps): Route[] {
-  return [...healthRoutes(deps), ...chatRoutes(deps), ...historyRoutes(deps), ...mcpRoutes(deps)];
+  const routes = [
+    healthRoutes,
+    authRoutes,
+    usersRoutes,
+    chatRoutes,
+    historyRoutes,
+    archiveRoutes,
+    transferRoutes,
+    mcpRoutes,
+  ].flatMap((make) => make(deps));
+  return [...routes, ...docsRoutes(deps, routes)];
 }
 
 /** Nothing of the API is for a shared cache. */

@@ -4,22 +4,33 @@
  */
 import { openDb } from "../../db/open.ts";
 import { SCHEMA_VERSION } from "../../db/schema.ts";
-import type { ChatRequest } from "../../contracts/chat.ts";
-import { fail } from "../../contracts/errors.ts";
+import type { Account, UserStore } from "../../contracts/accounts.ts";
+import type { Archive, Importer } from "../../contracts/archive.ts";
+import { fail, ok } from "../../contracts/errors.ts";
 import type { HistoryHealth, HistoryStore } from "../../contracts/history.ts";
 import { newId } from "../../contracts/ids.ts";
 import type { LlmAgent } from "../../contracts/llm.ts";
+import type { Limiter } from "../../contracts/limits.ts";
 import type { Log } from "../../contracts/log.ts";
-import type { ResolvedChat } from "../../contracts/session.ts";
+import type { AccountDeps } from "./accounts/object.ts";
+import { type Accounts, createAccounts } from "./accounts/client.ts";
 import type { AppDeps } from "./app.ts";
+import { type ChatDefaults, resolveChat } from "./chat/resolve.ts";
 import { createTurnRunner } from "./chat/turn.ts";
-import { createCacheAdmin } from "./cache/admin.ts";
+import { type CacheAdmin, createCacheAdmin } from "./cache/admin.ts";
 import { withBreaker } from "./cache/breaker.ts";
 import { type Cache, createCache } from "./cache/cache.ts";
 import { createRedisStore, type RedisStore } from "./cache/redis.ts";
 import { type Config, readConfig } from "./env.ts";
+import { createArchive } from "./history/archive.ts";
+import type { OnFault } from "./history/faults.ts";
+import { createImporter } from "./history/importer.ts";
 import { createHistoryStore } from "./history/store.ts";
+import { createUserStore } from "./history/users.ts";
 import { createAuthenticator } from "./http/auth.ts";
+import { createCursors } from "./http/cursor.ts";
+import { REFRESH_SECONDS } from "./http/credentials.ts";
+import { createRequestLimit } from "./http/limits.ts";
 import type { Probe, Status } from "./routes/health.ts";
 import { createSessionClient } from "./session/client.ts";
 import type { SessionDeps } from "./session/keeper.ts";
@@ -30,26 +41,42 @@ export interface Env {
   LLM_AGENT: Fetcher;
   MCP: Fetcher;
   SESSIONS: DurableObjectNamespace;
+  ASSETS: Fetcher;
+  ACCOUNTS: DurableObjectNamespace;
+  LIMITERS: DurableObjectNamespace;
 }
 
 const DB_TIMEOUT_MS = 5_000;
+/** What Postgres may work on a search or on statistics: its refusal still arrives. */
+const DB_WORK_MS = 4_500;
+/** A batch of an import is large, and nobody waits for a token. */
+const IMPORT_TIMEOUT_MS = 30_000;
 const FALLBACK_MODEL = "gpt-4o-mini";
 
-const now = (): number => Date.now();
+export const now = (): number => Date.now();
 const makeId = (): string => newId(now(), (length) => crypto.getRandomValues(new Uint8Array(length)));
 
 const log: Log = (line) => console.log(JSON.stringify(line));
+const logFault: OnFault = ({ kind, reason }) => log({ service: "main", route: "postgres", error: kind, code: reason });
 
 /** What the public routes need. */
 export function makeAppDeps(env: Env): AppDeps {
   const config = readConfig({ ...env });
+  const accounts = makeAccounts(env, config);
+  const findLimiter = (name: string) => limiterOf(env, name);
   return {
-    ...{ now, log, newId: makeId },
-    authenticate: createAuthenticator(config.SECRET_KEY),
-    resolve: (request) => resolveChat(request, config),
+    ...{ now, log, newId: makeId, accounts, findLimiter },
+    authenticate: createAuthenticator(config.SECRET_KEY, accounts),
+    secretKey: config.SECRET_KEY,
+    users: makeUsers(config),
+    isSignUpOpen: config.SIGN_UP === "open",
+    limitRequest: createRequestLimit(findLimiter),
     send: createSessionClient(env.SESSIONS),
     forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
+    readAsset: (path) => env.ASSETS.fetch(new URL(path, "https://assets.internal")),
     historyHealth: () => historyHealth(makeHistory(config)),
+    ...makeArchive(config),
+    cursors: createCursors(config.SECRET_KEY),
     problems: config.problems,
     probes: makeProbes(env, config),
   };
@@ -58,8 +85,7 @@ export function makeAppDeps(env: Env): AppDeps {
 /** What a session's object needs. */
 export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDeps {
   const config = readConfig({ ...env });
-  const redis = makeRedis(config);
-  const cache = makeCache(config, redis);
+  const cache = makeCache(config);
   const tools = createMcpToolServer({
     fetch: (url, init) => env.MCP.fetch(url, init),
     now,
@@ -75,7 +101,10 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
   });
   return {
     ...{ turns, cache, tools, now, log },
-    purge: createCacheAdmin({ redis, prices: config.MODEL_PRICES ?? {}, now, log }).purge,
+    accounts: makeAccounts(env, config),
+    resolve: (request, preferences) => resolveChat(request, preferences, defaultsOf(config)),
+    recheckMs: config.ACCOUNT_RECHECK_MS,
+    purge: makeCacheAdmin(config).purge,
     newId: makeId,
     random: Math.random,
     history: makeHistory(config),
@@ -86,14 +115,46 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
   };
 }
 
-function resolveChat(request: ChatRequest, config: Config): ResolvedChat {
+/** What an account's object needs. */
+export function makeAccountDeps(env: Env): AccountDeps {
+  const config = readConfig({ ...env });
+  const send = createSessionClient(env.SESSIONS);
+  const { purge } = makeCacheAdmin(config);
   return {
-    request,
-    model: request.model ?? config.DEFAULT_MODEL ?? FALLBACK_MODEL,
-    modelType: request.model_type ?? config.LLM_TYPE ?? "openai",
-    temperature: request.temperature ?? config.TEMPERATURE,
-    maxTokens: request.max_tokens ?? config.MAX_TOKENS,
+    ...{ now, log, newId: makeId, users: makeUsers(config), loginMs: REFRESH_SECONDS * 1_000 },
+    async discardSession(sessionId, userId) {
+      const response = await send(sessionId, { kind: "erase", sessionId, userId, requestId: "erasure" });
+      if (response.status === 404) return ok(false);
+      return response.ok ? ok(true) : fail("overloaded", "a session could not be emptied");
+    },
+    async purgeUser(userId) {
+      const purged = await purge({ user: userId }, { userId });
+      return purged.ok ? ok(purged.value.deletedCount) : purged;
+    },
   };
+}
+
+function defaultsOf(config: Config): ChatDefaults {
+  return {
+    model: config.DEFAULT_MODEL ?? FALLBACK_MODEL,
+    modelType: config.LLM_TYPE ?? "openai",
+    temperature: config.TEMPERATURE,
+    maxTokens: config.MAX_TOKENS,
+  };
+}
+
+// A namespace's stubs answer their object's methods by RPC; their types are made from classes, which these files do not import.
+function makeAccounts(env: Env, config: Config): Accounts {
+  const { ACCOUNTS: objects } = env;
+  const find = {
+    idFromName: (name: string) => objects.idFromName(name),
+    get: (id: DurableObjectId) => objects.get(id) as unknown as Account,
+  };
+  return createAccounts(find, { now, holdsMs: config.ACCOUNT_RECHECK_MS });
+}
+
+function limiterOf({ LIMITERS: objects }: Env, name: string): Limiter {
+  return objects.get(objects.idFromName(name)) as unknown as Limiter;
 }
 
 /** A fetched reply's headers are read-only; the body passes as it is. */
@@ -112,24 +173,57 @@ function makeRedis(config: Config): RedisStore | undefined {
   return url !== undefined && token !== undefined ? createRedisStore({ url, token, readTimeoutMs }) : undefined;
 }
 
-function makeCache(config: Config, redis: RedisStore | undefined): Cache {
+function makeCacheAdmin(config: Config): CacheAdmin {
+  return createCacheAdmin({ redis: makeRedis(config), prices: config.MODEL_PRICES ?? {}, now, log });
+}
+
+function makeCache(config: Config): Cache {
+  const redis = makeRedis(config);
   const { CACHE_LLM_TTL: llm, CACHE_INTENT_TTL: intent, CACHE_MCP_TTL: mcp } = config;
   const store = config.CACHE_ENABLED === "true" && redis ? withBreaker(redis, { now }) : undefined;
   return createCache({ redis: store, ttlSeconds: { llm, intent, mcp }, now, random: Math.random });
 }
 
+function makeUsers({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): UserStore {
+  if (databaseUrl !== undefined) {
+    const db = openDb({ databaseUrl, httpUrl, timeoutMs: DB_TIMEOUT_MS });
+    return createUserStore(db, logFault);
+  }
+  const missing = async () => fail("not_configured", "users are not configured: DATABASE_URL");
+  return {
+    ...{ create: missing, read: missing, findForLogin: missing, readPasswordHash: missing, update: missing },
+    ...{ loadAccount: missing, putPreferences: missing, addKey: missing, listKeys: missing, removeKey: missing },
+    ...{ touchKey: missing, sessionIds: missing, erase: missing },
+  };
+}
+
 function makeHistory({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): HistoryStore {
   if (databaseUrl !== undefined) {
     const db = openDb({ databaseUrl, httpUrl, timeoutMs: DB_TIMEOUT_MS });
-    return createHistoryStore(db, {
-      now,
-      onFault: ({ kind, reason }) => log({ service: "main", route: "postgres", error: kind, code: reason }),
-    });
+    return createHistoryStore(db, { now, onFault: logFault });
   }
   const missing = async () => fail("not_configured", "the history is not configured: DATABASE_URL");
   return {
     ...{ saveBatch: missing, eraseSession: missing, setAside: missing },
     ...{ ping: missing, schemaVersion: missing, countDeadLetters: missing },
+  };
+}
+
+function makeArchive({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): {
+  archive: Archive;
+  importer: Importer;
+} {
+  if (databaseUrl === undefined) {
+    const missing = async () => fail("not_configured", "the history is not configured: DATABASE_URL");
+    return {
+      archive: { listSessions: missing, search: missing, readStats: missing },
+      importer: { add: missing },
+    };
+  }
+  const open = (timeoutMs: number) => openDb({ databaseUrl, httpUrl, timeoutMs });
+  return {
+    archive: createArchive(open(DB_TIMEOUT_MS), { onFault: logFault, workTimeoutMs: DB_WORK_MS }),
+    importer: createImporter(open(IMPORT_TIMEOUT_MS), logFault),
   };
 }
 

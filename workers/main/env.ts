@@ -50,6 +50,10 @@ const Settings = z.object({
   LLM_STALL_TIMEOUT_MS: positiveInt(20_000),
   KEEP_ALIVE_MS: positiveInt(15_000),
   TURN_LOG_SECONDS: positiveInt(3_600),
+  /** How long an account's word on a credential holds. */
+  ACCOUNT_RECHECK_MS: positiveInt(4_000),
+  /** Whether anyone may sign up. */
+  SIGN_UP: withFallback(z.enum(["open", "closed"]), "open"),
 });
 
 export interface Config extends z.infer<typeof Settings> {
@@ -65,6 +69,7 @@ const CLOSED: Record<string, unknown> = {
   TOOL_POLICY: [{ tool: "*", action: "deny" }] satisfies PolicyRule[],
   CACHE_ENABLED: "false",
   CACHE_SCOPE: "user",
+  SIGN_UP: "closed",
 };
 
 export function readConfig(env: Record<string, unknown>): Config {

@@ -1,11 +1,25 @@
 /** main's entry: the public API and the Durable Object classes. */
 import { createApp } from "./app.ts";
-import { type Env, makeAppDeps, makeSessionDeps } from "./deps.ts";
+import { AccountObject as AccountHost } from "./accounts/object.ts";
+import { type Env, makeAccountDeps, makeAppDeps, makeSessionDeps, now } from "./deps.ts";
+import { LimiterObject as LimiterHost } from "./limits/object.ts";
 import { SessionObject as SessionHost } from "./session/object.ts";
 
 export class SessionObject extends SessionHost<Env> {
   constructor(state: DurableObjectState, env: Env) {
     super(state, env, makeSessionDeps(env, state));
+  }
+}
+
+export class AccountObject extends AccountHost<Env> {
+  constructor(state: DurableObjectState, env: Env) {
+    super(state, env, makeAccountDeps(env));
+  }
+}
+
+export class LimiterObject extends LimiterHost<Env> {
+  constructor(state: DurableObjectState, env: Env) {
+    super(state, env, now);
   }
 }
 

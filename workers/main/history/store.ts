@@ -4,37 +4,23 @@
  * leaves it: faults go to `onFault` as a kind and a code.
  */
 import { and, eq, inArray, sql } from "drizzle-orm";
-import { fail, ok, type Result } from "../../../contracts/errors.ts";
+import { ok } from "../../../contracts/errors.ts";
 import type { HistoryBatch, HistoryStore, MessageRow, SaveReport, SessionRow } from "../../../contracts/history.ts";
-import { readDbFault, type Db, type DbFault } from "../../../db/open.ts";
+import { readDbFault, type Db } from "../../../db/open.ts";
 import { chatSessions, deadLetters, messages } from "../../../db/schema.ts";
+import { createAttempt, type OnFault, toFailure } from "./faults.ts";
 
 export interface HistoryStoreOptions {
   /** Milliseconds, for latencies. */
   now?: () => number;
-  /** For the log. */
-  onFault?: (fault: DbFault) => void;
+  onFault?: OnFault;
 }
 
 export function createHistoryStore(
   db: Db,
   { now = Date.now, onFault = () => undefined }: HistoryStoreOptions = {},
 ): HistoryStore {
-  const toFailure = (error: unknown): Result<never> => {
-    const fault = readDbFault(error);
-    onFault(fault);
-    return fault.kind === "timeout"
-      ? fail("db_timeout", "the database did not answer in time")
-      : fail("db_unavailable", "the database cannot be reached");
-  };
-
-  const attempt = async <T>(work: () => Promise<T>): Promise<Result<T>> => {
-    try {
-      return ok(await work());
-    } catch (error) {
-      return toFailure(error);
-    }
-  };
+  const attempt = createAttempt(onFault);
 
   return {
     async saveBatch(batch) {
@@ -42,7 +28,7 @@ export function createHistoryStore(
         return ok(await writeBatch(db, batch));
       } catch (error) {
         const fault = readDbFault(error);
-        if (fault.kind !== "values") return toFailure(error);
+        if (fault.kind !== "values") return toFailure(error, onFault);
         onFault(fault);
         return ok({ poison: true, reason: fault.reason });
       }

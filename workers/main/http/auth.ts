@@ -1,17 +1,35 @@
 /**
- * Who asks: the bearer credential of the Authorization header, verified without a look-up. Nothing else is read:
- * no cookie, no query. Without SECRET_KEY nobody gets in.
+ * Who asks: the bearer credential of the Authorization header, checked here without a look-up, and then by the user's account: whether it
+ * still holds, with which role and scopes. Nothing else is read: no cookie, no query. Without SECRET_KEY nobody gets in.
  */
+import type { Credential } from "../../../contracts/accounts.ts";
 import { AppError } from "../../../contracts/errors.ts";
-import { type User, verifyCredential } from "./credentials.ts";
+import { type Preferences, type Role, type Scope, SCOPES } from "../../../contracts/users.ts";
+import type { Accounts } from "../accounts/client.ts";
+import { verifyCredential } from "./credentials.ts";
 
-export function createAuthenticator(secretKey: string | undefined) {
-  return async function authenticate(authorization = ""): Promise<User> {
+export interface User {
+  id: string;
+  role: Role;
+  scopes: Scope[];
+  preferences: Preferences;
+  credential: Credential;
+}
+
+/** `bySession`: the account is asked by the session's object, beside its cache read; what is told here is a guess. */
+export type Authenticate = (authorization: string | undefined, bySession: boolean) => Promise<User>;
+
+export function createAuthenticator(secretKey: string | undefined, accounts: Accounts): Authenticate {
+  return async function authenticate(authorization = "", bySession): Promise<User> {
     if (secretKey === undefined) throw new AppError("not_configured", "sign-in is not configured: SECRET_KEY");
-    const [scheme, credential, ...rest] = authorization.split(" ");
-    const bearer = scheme?.toLowerCase() === "bearer" && rest.length === 0;
-    const user = bearer && credential ? await verifyCredential(credential, secretKey) : undefined;
-    if (user === undefined) throw new AppError("unauthorized", "a valid bearer credential is needed");
-    return user;
+    const [scheme, text, ...rest] = authorization.split(" ");
+    const isBearer = scheme?.toLowerCase() === "bearer" && rest.length === 0;
+    const credential = isBearer && text ? await verifyCredential(text, secretKey) : undefined;
+    if (credential === undefined) throw new AppError("unauthorized", "a valid bearer credential is needed");
+    const id = credential.userId;
+    if (bySession) return { id, credential, role: "user", scopes: [...SCOPES], preferences: accounts.guess(id) };
+    const standing = await accounts.check(credential);
+    if (!standing.ok) throw new AppError(standing.error.code, standing.error.message, standing.error);
+    return { id, credential, ...standing.value };
   };
 }

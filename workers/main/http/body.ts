@@ -1,5 +1,5 @@
 /**
- * Reads a JSON body once: counted while it comes, strict UTF-8, then checked by its schema.
+ * Reads a body once: counted while it comes, strict UTF-8; JSON is then checked by its schema.
  * Refuses other media types, a body over the limit whatever Content-Length says, and everything that the schema does not name.
  */
 import type * as z from "zod";
@@ -15,12 +15,27 @@ export async function readJson<T extends z.ZodType>(
   schema: T,
   maxBytes = MAX_BODY_BYTES,
 ): Promise<z.infer<T>> {
-  checkMediaType(request);
-  const value = decode(await readBytes(request, maxBytes));
+  checkMediaType(request, ["application/json"]);
+  const value = parseJson(decode(await readBytes(request, maxBytes)));
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new AppError("invalid_json", "the body must be a JSON object");
   }
   return checkShape(value, schema);
+}
+
+export interface Upload<T extends string> {
+  type: T;
+  text: string;
+}
+
+/** A file in one of several text forms, as its media type says. */
+export async function readUpload<T extends string>(
+  request: Request,
+  types: readonly T[],
+  maxBytes: number,
+): Promise<Upload<T>> {
+  const type = checkMediaType(request, types);
+  return { type, text: decode(await readBytes(request, maxBytes)) };
 }
 
 /** For a route that takes no body: an empty one is none. */
@@ -30,14 +45,17 @@ export async function refuseBody(request: Request): Promise<undefined> {
   if (bytes.byteLength > 0) throw new AppError("invalid_request", "this route takes no body");
 }
 
-function checkMediaType(request: Request): void {
-  const [type, ...parameters] = (request.headers.get("content-type") ?? "").toLowerCase().split(";");
+function checkMediaType<T extends string>(request: Request, types: readonly T[]): T {
+  const [given, ...parameters] = (request.headers.get("content-type") ?? "").toLowerCase().split(";");
   const charset = parameters.map((parameter) => parameter.trim()).find((parameter) => parameter.startsWith("charset="));
   const utf8 = charset === undefined || /^charset="?utf-?8"?$/.test(charset);
   const plain = (request.headers.get("content-encoding") ?? "identity") === "identity";
-  if (type?.trim() !== "application/json" || !utf8 || !plain) {
-    throw new AppError("unsupported_media_type", "the body must be application/json in UTF-8, not compressed");
+  const type = types.find((one) => one === given?.trim());
+  if (type === undefined || !utf8 || !plain) {
+    const allowed = types.join(" or ");
+    throw new AppError("unsupported_media_type", `the body must be ${allowed} in UTF-8, not compressed`);
   }
+  return type;
 }
 
 async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
@@ -65,11 +83,19 @@ async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array
   return bytes;
 }
 
-function decode(bytes: Uint8Array): unknown {
+function decode(bytes: Uint8Array): string {
   try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes));
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
   } catch {
-    throw new AppError("invalid_json", "the body is not valid JSON in UTF-8");
+    throw new AppError("invalid_json", "the body is not in UTF-8");
+  }
+}
+
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new AppError("invalid_json", "the body is not valid JSON");
   }
 }
 

@@ -4,10 +4,19 @@
  */
 import * as z from "zod";
 import type { ErrorCode } from "../../../contracts/errors.ts";
-import type { User } from "./credentials.ts";
+import type { Scope } from "../../../contracts/users.ts";
+import type { User } from "./auth.ts";
 
 /** What a reply's body is: JSON of a schema, nothing, or text of another media type. */
-export type Answer = z.ZodType | "empty" | "text/event-stream" | "text/markdown" | "application/x-ndjson" | "text/html";
+export type Answer = z.ZodType | "empty" | TextType;
+export type TextType =
+  | "text/event-stream"
+  | "application/x-ndjson"
+  | "text/markdown"
+  | "text/html"
+  | "text/plain"
+  | "text/css"
+  | "text/javascript";
 
 export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> {
   method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -16,8 +25,14 @@ export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z
   summary: string;
   /** More than the summary, in Markdown. */
   description?: string;
+  /** Its section in the document; left out: the path's first segment. */
+  tag?: string;
   /** `open`: anyone. `user`: whoever has a valid credential. `admin`: the role as well. */
   access: "open" | "user" | "admin";
+  /** What an API key must be made for; left out: what the path begins with. */
+  scope?: Scope;
+  /** The account is asked by the session's object, which refuses as the others do. */
+  checkedBy?: "session";
   /** Of a path with `{user_id}`: who may name another user than oneself. Anyone else's looks like a missing one. */
   others?: "admin" | "nobody";
   params?: P;
@@ -25,9 +40,12 @@ export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z
   query?: Q;
   /** JSON. Left out: a request with a body is refused. `raw`: the handler reads the body itself. */
   body?: B | "raw";
+  /** The media type of a raw body, for the document; left out: JSON. */
+  bodyType?: string;
   /** Request headers that the handler reads, for the document. */
   headers?: Record<string, string>;
-  answers: Partial<Record<number, Answer>>;
+  /** By status; a list where the request decides which of several forms it gets. */
+  answers: Partial<Record<number, Answer | readonly Answer[]>>;
   /** Codes that it may fail with, besides those that every route of its kind has. */
   fails?: ErrorCode[];
 }
@@ -47,6 +65,12 @@ export interface Call<P = unknown, Q = unknown, B = unknown> extends OpenCall<P,
 /** One of a list: its inputs' types are known to its handler alone. */
 export interface Route extends RouteSpec<z.ZodType, z.ZodType, z.ZodType> {
   handle(call: Call): Response | Promise<Response>;
+}
+
+const SCOPE_OF_PATH: Record<string, Scope> = { history: "history", mcp: "mcp", auth: "account" };
+
+export function scopeOf({ scope, path }: Pick<Route, "scope" | "path">): Scope {
+  return scope ?? SCOPE_OF_PATH[path.split("/")[1] ?? ""] ?? "chat";
 }
 
 const Nothing = z.strictObject({});

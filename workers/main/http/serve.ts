@@ -7,11 +7,8 @@ import * as z from "zod";
 import { AppError } from "../../../contracts/errors.ts";
 import { checkShape, readJson, refuseBody } from "./body.ts";
 import type { AppContext } from "./context.ts";
-import type { User } from "./credentials.ts";
-import type { Route } from "./route.ts";
-
-/** Whom a request's Authorization header stands for; throws for anything but a valid credential. */
-export type Authenticate = (authorization: string | undefined) => Promise<User>;
+import type { Authenticate, User } from "./auth.ts";
+import { type Route, scopeOf } from "./route.ts";
 
 const Nothing = z.strictObject({});
 
@@ -23,14 +20,22 @@ export function serveRoutes(app: Hono<AppContext>, routes: Route[], authenticate
 
 async function answer(route: Route, context: Context<AppContext>, authenticate: Authenticate): Promise<Response> {
   const { req } = context;
-  const user = route.access === "open" ? undefined : await authenticate(req.header("authorization"));
-  if (route.access === "admin" && user?.role !== "admin") throw new AppError("forbidden", "this needs the admin role");
+  const user = route.access === "open" ? undefined : await identify(route, req.header("authorization"), authenticate);
   const params = checkShape(req.param(), route.params ?? Nothing);
   if (route.others !== undefined) requireSelf(req.param("user_id"), user, route.others);
   const query = checkShape(readQuery(req.url), route.query ?? Nothing);
   const body = await readBody(req.raw, route);
   // An open route's handler is not given a user, by its type.
   return route.handle({ params, query, body, requestId: context.var.requestId, raw: req.raw, user: user as User });
+}
+
+/** Whoever asks, with a credential that may be used for this route. */
+async function identify(route: Route, authorization: string | undefined, authenticate: Authenticate): Promise<User> {
+  const user = await authenticate(authorization, route.checkedBy === "session");
+  const scope = scopeOf(route);
+  if (!user.scopes.includes(scope)) throw new AppError("forbidden", `this needs an API key with the scope ${scope}`);
+  if (route.access === "admin" && user.role !== "admin") throw new AppError("forbidden", "this needs the admin role");
+  return user;
 }
 
 function requireSelf(userId: string | undefined, user: User | undefined, others: "admin" | "nobody"): void {

@@ -8,7 +8,7 @@ import { ChatReply, ChatRequest, EditRequest, RegenerateRequest, TurnView } from
 import { AppError, type ErrorCode } from "../../../contracts/errors.ts";
 import { newId } from "../../../contracts/ids.ts";
 import { SessionPath, TurnPath } from "../../../contracts/params.ts";
-import type { Branch, Idempotency, ResolvedChat, SessionCommand, StartTurn } from "../../../contracts/session.ts";
+import type { Branch, Idempotency, SessionCommand, StartTurn } from "../../../contracts/session.ts";
 import { withCacheControl } from "../http/cache-control.ts";
 import { bytesOfKey, readIdempotency } from "../http/idempotency.ts";
 import { type Call, type Route, route } from "../http/route.ts";
@@ -17,8 +17,6 @@ import { type Call, type Route, route } from "../http/route.ts";
 export type SendToSession = (sessionOrTurnId: string, command: SessionCommand) => Promise<Response>;
 
 export interface ChatRoutesDeps {
-  /** Fills in what a request leaves out. */
-  resolve(request: ChatRequest): ResolvedChat;
   send: SendToSession;
   newId: () => string;
   now: () => number;
@@ -39,6 +37,8 @@ const TURN_FAILS: ErrorCode[] = [
   ...(["interrupted", "upstream_timeout", "cache_miss"] as const),
 ];
 const JSON_TURN = { 200: ChatReply, 202: TurnView } as const;
+/** With `stream: true` the request asks for events. */
+const EITHER_TURN = { 200: [ChatReply, "text/event-stream"], 202: TurnView } as const;
 
 export function chatRoutes(deps: ChatRoutesDeps): Route[] {
   return [...startRoutes(deps), ...branchRoutes(deps), ...turnRoutes(deps)];
@@ -48,6 +48,7 @@ function startRoutes(deps: ChatRoutesDeps): Route[] {
   const shared = {
     method: "POST",
     access: "user",
+    checkedBy: "session",
     body: ChatRequest,
     headers: TURN_HEADERS,
     fails: TURN_FAILS,
@@ -77,8 +78,8 @@ function startRoutes(deps: ChatRoutesDeps): Route[] {
 
 function branchRoutes(deps: ChatRoutesDeps): Route[] {
   const shared = {
-    ...({ method: "POST", access: "user", params: SessionPath } as const),
-    ...{ headers: TURN_HEADERS, answers: JSON_TURN, fails: TURN_FAILS },
+    ...({ method: "POST", access: "user", checkedBy: "session", params: SessionPath } as const),
+    ...{ headers: TURN_HEADERS, answers: EITHER_TURN, fails: TURN_FAILS },
   };
   return [
     route(
@@ -151,24 +152,27 @@ function turnRoutes({ send }: ChatRoutesDeps): Route[] {
         return send(turnId, { kind: "approve", turnId, decisions: call.body.decisions, ...asker(call) });
       },
     ),
-    route(
-      {
-        ...{ ...shared, method: "GET", path: "/chat/turns/{turn_id}/stream", answers: { 200: "text/event-stream" } },
-        ...{
-          query: z.strictObject({ after: z.string().optional() }),
-          fails: ["not_found", "turn_expired", "overloaded"],
-        },
-        headers: { "Last-Event-ID": "the number of the last event that was seen" },
-        summary: "Watch or resume a turn: the events after a number",
-      },
-      (call) => {
-        const { turn_id: turnId } = call.params;
-        const after = EventNumber.safeParse(call.raw.headers.get("last-event-id") ?? call.query.after ?? "0");
-        if (!after.success) throw new AppError("invalid_request", "Last-Event-ID and after must be an event's number");
-        return send(turnId, { kind: "watch", turnId, after: after.data, ...asker(call) });
-      },
-    ),
+    watchRoute(send),
   ];
+}
+
+function watchRoute(send: SendToSession): Route {
+  return route(
+    {
+      ...{ method: "GET", path: "/chat/turns/{turn_id}/stream", access: "user", answers: { 200: "text/event-stream" } },
+      ...{ params: TurnPath, query: z.strictObject({ after: z.string().optional() }) },
+      headers: { "Last-Event-ID": "the number of the last event that was seen" },
+      summary: "Watch or resume a turn: the events after a number",
+      fails: ["not_found", "turn_expired", "overloaded"],
+    },
+    (call) => {
+      const { turn_id: turnId } = call.params;
+      const after = EventNumber.safeParse(call.raw.headers.get("last-event-id") ?? call.query.after ?? "0");
+      if (!after.success) throw new AppError("invalid_request", "Last-Event-ID and after must be an event's number");
+      const { credential } = call.user;
+      return send(turnId, { kind: "watch", turnId, after: after.data, credential, ...asker(call) });
+    },
+  );
 }
 
 /** On whose behalf a session is asked. */
@@ -193,10 +197,11 @@ async function start(deps: ChatRoutesDeps, call: Call, { request, body, ...turn 
   if (idempotency && own) await claimKey(deps, call, idempotency);
   const sessionId = own ?? newSessionId(deps, idempotency);
   const cache = withCacheControl(request.cache, call.raw.headers.get("cache-control"));
-  const chat = deps.resolve({ ...request, ...(cache && { cache }) });
+  const { credential, preferences } = call.user;
   return deps.send(sessionId, {
-    ...{ kind: "start", sessionId, create: own === undefined, chat },
-    ...{ ...turn, userId, requestId, idempotency },
+    ...{ kind: "start", sessionId, create: own === undefined, ...turn },
+    request: { ...request, ...(cache && { cache }) },
+    ...{ userId, requestId, idempotency, credential, preferences, scope: "chat" },
   });
 }
 

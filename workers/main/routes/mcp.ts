@@ -13,18 +13,19 @@ export interface McpRoutesDeps {
 const FORWARDED = ["accept", "content-type", "origin", "mcp-session-id", "mcp-protocol-version", "last-event-id"];
 
 const Message = z.looseObject({ jsonrpc: z.literal("2.0") });
-const SUMMARY = {
-  POST: "The Model Context Protocol (Streamable HTTP): initialize, tools/list, tools/call",
-  GET: "The Model Context Protocol: a stream of the server's own messages; there is none",
-  DELETE: "The Model Context Protocol: ends a session; there is none",
-};
+/** One, or those of a batch. */
+const Messages = z.union([Message, z.array(Message)]);
 
+/** POST alone: the server begins nothing and keeps no sessions, so there is nothing to GET or DELETE. */
 export function mcpRoutes({ forward }: McpRoutesDeps): Route[] {
-  return (["POST", "GET", "DELETE"] as const).map((method) =>
+  return [
     route(
       {
-        ...{ method, path: "/mcp", access: "user", summary: SUMMARY[method], body: "raw" },
-        answers: { 200: Message, 202: "empty", 400: Message, 403: Message, 405: Message, 406: Message, 413: Message },
+        ...{ method: "POST", path: "/mcp", access: "user", body: "raw" },
+        summary: "The Model Context Protocol (Streamable HTTP): initialize, tools/list, tools/call",
+        headers: { "Mcp-Protocol-Version": "the version that was agreed on; left out: the oldest one that is spoken" },
+        answers: { 200: Messages, 202: "empty", 400: Message, 406: Message, 415: Message },
+        fails: ["not_found", "payload_too_large", "invalid_json"],
       },
       ({ raw, requestId, user }) => {
         const headers = new Headers({ "x-request-id": requestId, "x-basechat-user": user.id });
@@ -33,8 +34,8 @@ export function mcpRoutes({ forward }: McpRoutesDeps): Route[] {
           if (value !== null) headers.set(name, value);
         }
         const { url, body, signal } = raw;
-        return forward(new Request(url, { method, headers, signal, ...(body !== null && { body }) }));
+        return forward(new Request(url, { method: "POST", headers, signal, ...(body !== null && { body }) }));
       },
     ),
-  );
+  ];
 }

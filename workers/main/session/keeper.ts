@@ -2,17 +2,20 @@
  * Keeps the one live turn of a session: starts it, looks after it, stops it, and sees it through to the cache and Postgres whoever
  * watches. State: that turn. A turn that an earlier life of the object left unended is taken up again or ended, once.
  */
+import type { ChatRequest } from "../../../contracts/chat.ts";
 import type { HistoryStore } from "../../../contracts/history.ts";
 import type { ModelPrices } from "../../../contracts/prices.ts";
 import type { Log } from "../../../contracts/log.ts";
-import type { AnswerOptions } from "../../../contracts/session.ts";
+import type { AnswerOptions, ResolvedChat } from "../../../contracts/session.ts";
 import type { ToolList, ToolServer } from "../../../contracts/tools.ts";
+import type { Preferences } from "../../../contracts/users.ts";
+import type { Accounts } from "../accounts/client.ts";
 import type { CacheAdmin } from "../cache/admin.ts";
 import type { Cache } from "../cache/cache.ts";
 import type { StopReason, TurnRunner } from "../chat/turn.ts";
 import { deleteCheckpoints, hasTables as hasCheckpoints } from "./checkpoints.ts";
 import type { Drain } from "./drain.ts";
-import { type LiveTurn, type NewTurn, resumeTurn, startTurn } from "./live-turn.ts";
+import { type LiveTurn, type NewTurn, type PreparedTurn, prepareTurn, resumeTurn, startTurn } from "./live-turn.ts";
 import { readFrames, TurnLog } from "./log.ts";
 import { interrupt, resumable } from "./recover.ts";
 import { turnLine } from "./responses.ts";
@@ -23,6 +26,9 @@ import { countResume, openTurn, requestCancel } from "./turns.ts";
 /** A live turn keeps its object awake and is looked after this often. */
 const WATCH_MS = 30_000;
 export interface SessionDeps {
+  accounts: Pick<Accounts, "check">;
+  /** Fills in what a request leaves out. */
+  resolve(request: ChatRequest, preferences: Preferences): ResolvedChat;
   turns: TurnRunner;
   tools: ToolServer;
   cache: Pick<Cache, "write">;
@@ -37,6 +43,8 @@ export interface SessionDeps {
   /** Tokens of earlier messages that a model is shown, at most. */
   contextTokens: number;
   keepAliveMs: number;
+  /** How often the accounts of those who watch are asked again. */
+  recheckMs: number;
   /** How long an ended turn's log can be read, and a session outside the history lives. */
   turnLogMs: number;
 }
@@ -44,7 +52,7 @@ export interface SessionDeps {
 interface Asking {
   userId: string;
   requestId: string;
-  chat: AnswerOptions;
+  request: AnswerOptions["request"];
 }
 
 export class TurnKeeper {
@@ -68,12 +76,17 @@ export class TurnKeeper {
     return this.#live?.id === turnId ? this.#live : undefined;
   }
 
-  toolsFor({ chat, ...context }: Asking): Promise<ToolList | undefined> {
-    return chat.request.tools === "none" ? Promise.resolve(undefined) : this.#deps.tools.list(context);
+  toolsFor({ request, ...context }: Asking): Promise<ToolList | undefined> {
+    return request.tools === "none" ? Promise.resolve(undefined) : this.#deps.tools.list(context);
   }
 
-  start(session: Session, tools: ToolList | undefined, turn: NewTurn): void {
-    this.#attend(startTurn(this.#host(session, tools), turn), session);
+  /** Asks the cache, and writes nothing. */
+  prepare(session: Session, tools: ToolList | undefined, turn: NewTurn): PreparedTurn {
+    return prepareTurn(this.#host(session, tools), turn);
+  }
+
+  start(session: Session, tools: ToolList | undefined, prepared: PreparedTurn): void {
+    this.#attend(startTurn(this.#host(session, tools), prepared), session);
   }
 
   stop(live: LiveTurn, reason: StopReason): void {
@@ -95,7 +108,10 @@ export class TurnKeeper {
     const { storage } = this.#state;
     const turn = hasTables(storage.sql) ? openTurn(storage.sql) : undefined;
     const session = turn && readSession(storage.sql);
-    const tools = turn && session && (await this.toolsFor({ ...turn.plan, userId: session.userId }));
+    const tools =
+      turn &&
+      session &&
+      (await this.toolsFor({ ...turn.plan, request: turn.plan.chat.request, userId: session.userId }));
     // Another request may have done it meanwhile.
     if (this.#awake) return;
     this.#awake = true;

@@ -59,13 +59,21 @@ export interface NewTurn {
   alsoWrite(): void;
 }
 
-/** Starts a turn. When it returns, the cache has been asked and the user's message is written. */
-export function startTurn(host: LiveTurnHost, turn: NewTurn): LiveTurn {
-  const { storage, turns, now } = host;
+/** A turn of which nothing is written yet; the cache has been asked. */
+export interface PreparedTurn {
+  turn: NewTurn;
+  begun: BegunTurn;
+}
+
+/** Asks the cache before anything is written: a write holds back later requests until it is durable, so the two overlap. */
+export function prepareTurn(host: LiveTurnHost, turn: NewTurn): PreparedTurn {
   const context = contextOf(host, turn.leafSeq, turn.said);
-  const request = toTurnRequest(host, turn.id, turn.plan, context);
-  // Before the write below: a write holds back later requests until it is durable, so the cache read and it overlap.
-  const begun = turns.begin(request);
+  return { turn, begun: host.turns.begin(toTurnRequest(host, turn.id, turn.plan, context)) };
+}
+
+/** Starts a turn. When it returns, the user's message is written. */
+export function startTurn(host: LiveTurnHost, { turn, begun }: PreparedTurn): LiveTurn {
+  const { storage, now } = host;
   const startedAtMs = now();
   const plan = storage.transactionSync(() => {
     const parentSeq = writeSaid(host, turn);

@@ -46,7 +46,7 @@ test("[F14] a viewer is pulled: what nobody reads is not built up", async () => 
   const log = new TurnLog(sql, "t", () => 0);
   for (let at = 0; at < 1_000; at += 1) log.append({ event: "delta", data: { content: "x" } });
   log.append({ event: "done", data: { finish_reason: "stop", message_id: "01a208da-e979-7048-8025-8d0d150d1078" } });
-  const reader = viewLog(log, 998, 1_000).getReader();
+  const reader = viewLog(log, 998, { keepAliveMs: 1_000 }).getReader();
   const first = await reader.read();
   expect(new TextDecoder().decode(first.value)).toBe(log.after(998));
   expect((await reader.read()).done).toBe(true);

@@ -169,16 +169,36 @@ export function openSavedLog(sql: SqlStorage, turnId: string): Viewable {
   };
 }
 
+export interface ViewOptions {
+  keepAliveMs: number;
+  /** Ends the view from outside. */
+  signal?: AbortSignal;
+  /** The viewer has seen all, has left or was sent away. */
+  onEnd?: () => void;
+}
+
 /**
  * A viewer: the log's frames after event `after` as a byte stream, with a comment after each `keepAliveMs` of silence.
  * It is pulled, so a slow reader holds nothing but its place, and its leaving does not touch the turn.
  */
-export function viewLog(log: Viewable, after: number, keepAliveMs: number): ReadableStream<Uint8Array> {
+export function viewLog(
+  log: Viewable,
+  after: number,
+  { keepAliveMs, signal, onEnd }: ViewOptions,
+): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   let seen = after;
   let left = false;
   return new ReadableStream<Uint8Array>(
     {
+      start(controller) {
+        signal?.addEventListener("abort", () => {
+          if (left) return;
+          left = true;
+          onEnd?.();
+          controller.close();
+        });
+      },
       async pull(controller) {
         await log.beyond(seen, keepAliveMs);
         if (left) return;
@@ -189,10 +209,15 @@ export function viewLog(log: Viewable, after: number, keepAliveMs: number): Read
         } else if (!log.closed) {
           controller.enqueue(encoder.encode(KEEP_ALIVE_FRAME));
         }
-        if (log.closed && log.last <= seen) controller.close();
+        if (log.closed && log.last <= seen) {
+          left = true;
+          onEnd?.();
+          controller.close();
+        }
       },
       cancel() {
         left = true;
+        onEnd?.();
       },
     },
     { highWaterMark: 0 },

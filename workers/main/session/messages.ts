@@ -104,6 +104,7 @@ export function findMessage(sql: SqlStorage, id: string): Message | undefined {
 
 /** The path from message `seq` back to the first one, newest first, read as far as it is iterated. */
 export function* pathFrom(sql: SqlStorage, seq: number | null): Generator<Message> {
+  if (seq === null) return;
   const rows = sql.exec<MessageRow>(
     `WITH RECURSIVE path AS (
        SELECT * FROM messages WHERE seq = ?

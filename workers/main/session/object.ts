@@ -3,7 +3,6 @@
  * State: SQLite (storage.ts) and the live turn (keeper.ts). It refuses anyone but the session's owner, as if there were no session.
  */
 import { DurableObject } from "cloudflare:workers";
-import { requestMessages } from "../../../contracts/chat.ts";
 import { AppError } from "../../../contracts/errors.ts";
 import type {
   AnswerApproval,
@@ -13,21 +12,19 @@ import type {
   StartTurn,
   WatchTurn,
 } from "../../../contracts/session.ts";
-import { branchOf } from "./branches.ts";
 import { createDrain, type Drain } from "./drain.ts";
 import { claim, findClaim, forgetClaims } from "./idempotency.ts";
 import { type SessionDeps, TurnKeeper } from "./keeper.ts";
-import type { LiveTurn } from "./live-turn.ts";
-import { openSavedLog, readFrames, type Viewable, viewLog } from "./log.ts";
+import { openSavedLog, readFrames, type Viewable } from "./log.ts";
 import { listMessages } from "./pages.ts";
 import { cacheHeaders, errorResponse, eventStream, turnHeaders, turnReply, turnState } from "./responses.ts";
-import { createSession, readSession, requireOwner, type Session } from "./session.ts";
+import { readSession, requireOwner, type Session } from "./session.ts";
 import { createTables, hasTables } from "./storage.ts";
-import { forgetLogs, newestTurn, nextTurnId, readTurn, toPlan, type TurnRow } from "./turns.ts";
+import { TurnStarter } from "./starter.ts";
+import { newestTurn, readTurn, type TurnRow } from "./turns.ts";
+import { Viewers } from "./viewers.ts";
 
 const CLAIM_KEPT_MS = 24 * 3_600_000;
-/** Messages that may wait for a busy session. */
-const MAX_WAITING = 8;
 
 export class SessionObject<Env = unknown> extends DurableObject<Env> {
   readonly #deps: SessionDeps;
@@ -35,7 +32,8 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
   readonly #sql: SqlStorage;
   readonly #drain: Drain;
   readonly #keeper: TurnKeeper;
-  #waiting = 0;
+  readonly #starter: TurnStarter;
+  readonly #viewers: Viewers;
 
   constructor(state: DurableObjectState, env: Env, deps: SessionDeps) {
     super(state, env);
@@ -44,6 +42,8 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     this.#sql = state.storage.sql;
     this.#drain = createDrain(state.storage, deps);
     this.#keeper = new TurnKeeper(state, deps, this.#drain);
+    this.#starter = new TurnStarter(state.storage.sql, this.#keeper, deps);
+    this.#viewers = new Viewers(deps);
   }
 
   override async fetch(request: Request): Promise<Response> {
@@ -110,73 +110,23 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
 
   async #start(command: StartTurn): Promise<Response> {
     if (!command.create) this.#owned(command);
-    const tools = await this.#keeper.toolsFor(command);
-    let waited = false;
-    for (let live = this.#toWaitFor(command, waited); live !== undefined; live = this.#toWaitFor(command, waited)) {
-      waited = true;
-      this.#waiting += 1;
-      await live.ended.finally(() => {
-        this.#waiting -= 1;
-      });
-    }
-    // From here to the turn's start nothing is awaited: two requests cannot both find the session free.
-    const earlier = this.#findEarlier(command);
-    if (earlier !== undefined) return this.#respond(earlier, command, true);
-    if (this.#keeper.live !== undefined) throw busy(this.#keeper.live.id);
-    const session = command.create ? this.#create(command) : this.#owned(command);
-    const { idempotency } = command;
-    const id = nextTurnId(this.#sql, session.id, this.#deps.now());
-    const branch = branchOf(this.#sql, command.branch, requestMessages(command.chat.request));
-    this.#keeper.start(session, tools, {
-      id,
-      plan: toPlan(command, branch, this.#deps.newId()),
-      ...branch,
-      alsoWrite: () => {
-        forgetLogs(this.#sql, this.#deps.now() - this.#deps.turnLogMs);
-        if (idempotency) claim(this.#sql, idempotency, id, this.#deps.now());
-      },
-    });
-    return this.#respond(id, command, false);
-  }
-
-  /** The turn whose end this request waits for, as it asks to; undefined when it may go on, or is to be refused. */
-  #toWaitFor(command: StartTurn, waited: boolean): LiveTurn | undefined {
-    const { on_busy: whenBusy = "reject" } = command.chat.request;
-    const { live } = this.#keeper;
-    if (live === undefined || whenBusy === "reject" || this.#findEarlier(command) !== undefined) return undefined;
-    this.#owned(command);
-    if (this.#waiting >= MAX_WAITING) throw busy(live.id);
-    // The turn that ran when it came; those that were queued before it keep their place.
-    if (whenBusy === "interrupt" && !waited) this.#keeper.stop(live, "cancelled");
-    return live;
-  }
-
-  /** The turn that this very request, or an earlier one with its idempotency key, has started. */
-  #findEarlier({ idempotency, requestId, userId }: StartTurn): string | undefined {
-    if (!hasTables(this.#sql)) return undefined;
-    const claimed = idempotency && findClaim(this.#sql, idempotency);
-    if (claimed?.turnId) return claimed.turnId;
-    const newest = newestTurn(this.#sql);
-    return newest?.plan.requestId === requestId && readSession(this.#sql)?.userId === userId ? newest.id : undefined;
-  }
-
-  #create({ sessionId, userId, chat }: StartTurn): Session {
-    createTables(this.#sql);
-    if (readSession(this.#sql) !== undefined) {
-      throw new AppError("conflict", "this Idempotency-Key made a session before: use a new key");
-    }
-    return createSession(this.#sql, { id: sessionId, userId, chat, createdAtMs: this.#deps.now() });
+    const { turnId, replayed } = await this.#starter.start(command);
+    return this.#respond(turnId, command, replayed);
   }
 
   /** The turn as the request wants to see it: live or ended, as a stream or in one reply. */
-  async #respond(turnId: string, { view, requestId, userId }: StartTurn, replayed: boolean): Promise<Response> {
+  async #respond(
+    turnId: string,
+    { view, requestId, userId, credential }: StartTurn,
+    replayed: boolean,
+  ): Promise<Response> {
     const session = this.#owned({ userId });
     const live = this.#keeper.find(turnId);
     const mark = replayed ? { "idempotent-replayed": "true" } : {};
     if (view === "stream") {
       const headers = turnHeaders(turnId, session.id, await live?.verdict);
       const log = live?.log ?? this.#openEnded(this.#turn(turnId));
-      return eventStream(viewLog(log, 0, this.#deps.keepAliveMs), { ...headers, ...mark });
+      return eventStream(this.#viewers.watch(log, 0, credential), { ...headers, ...mark });
     }
     // One that waits for a person is answered with what it asks: nobody could decide without knowing.
     await Promise.race([live?.ended, live?.gate.asking]);
@@ -197,7 +147,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     return new Response(null, { status: 204 });
   }
 
-  #watch({ turnId, after, userId }: WatchTurn): Response {
+  #watch({ turnId, after, userId, credential }: WatchTurn): Response {
     const session = this.#owned({ userId });
     const turn = this.#turn(turnId);
     const live = this.#keeper.find(turnId);
@@ -209,7 +159,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     if (from > (live ? promised : log.last)) {
       throw new AppError("invalid_request", "the turn has no event of that number yet");
     }
-    return eventStream(viewLog(log, from, this.#deps.keepAliveMs), turnHeaders(turnId, session.id));
+    return eventStream(this.#viewers.watch(log, from, credential), turnHeaders(turnId, session.id));
   }
 
   async #inspect({ turnId, userId, cancel }: InspectTurn): Promise<Response> {
@@ -260,9 +210,4 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     if (expiresAtMs > this.#deps.now()) await this.#storage.setAlarm(expiresAtMs);
     else await this.#storage.deleteAll();
   }
-}
-
-function busy(turnId: string): AppError {
-  const details = { turn_id: turnId };
-  return new AppError("turn_in_progress", "the session is answering another message", { details });
 }

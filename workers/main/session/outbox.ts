@@ -7,6 +7,7 @@ import type { HistoryStore, MessageRow } from "../../../contracts/history.ts";
 import { costUsd, type ModelPrices } from "../../../contracts/prices.ts";
 import { toolsOf } from "../../../contracts/rounds.ts";
 import type { Log } from "../../../contracts/log.ts";
+import { storable } from "../../../contracts/text.ts";
 import { type Message, messagesAfter, readMessage } from "./messages.ts";
 import { readSession, type Session } from "./session.ts";
 
@@ -92,11 +93,6 @@ function toRow({ sql, prices }: OutboxDeps, message: Message): MessageRow {
     mcpToolsUsed: toolsOf(rounds),
     metaInfo: storableJson({ usage, cache, finish_reason, ...(rounds.length > 0 && { rounds }) }),
   };
-}
-
-/** Postgres takes neither NUL nor half a surrogate pair; a model or a tool may send both. */
-function storable(text: string): string {
-  return text.replaceAll("\u0000", "\ufffd").toWellFormed();
 }
 
 function storableJson(value: Record<string, unknown>): Record<string, unknown> {

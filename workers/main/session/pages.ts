@@ -4,13 +4,13 @@
  */
 import type { MessagePage } from "../../../contracts/history.ts";
 import type { ListMessages } from "../../../contracts/session.ts";
-import { messagesBefore, newestSeq, pathFrom, readMessage } from "./messages.ts";
+import { messagesAfter, messagesBefore, newestSeq, pathFrom, readMessage } from "./messages.ts";
 import type { Session } from "./session.ts";
 
-export function listMessages(sql: SqlStorage, session: Session, { before, limit }: ListMessages): MessagePage {
-  const rows = messagesBefore(sql, before, limit + 1);
+export function listMessages(sql: SqlStorage, session: Session, { before, after, limit }: ListMessages): MessagePage {
+  const rows = after === undefined ? messagesBefore(sql, before, limit + 1) : messagesAfter(sql, after, limit + 1);
   const shown = rows.slice(0, limit);
-  const oldest = shown.at(-1)?.seq ?? 0;
+  const oldest = shown.at(after === undefined ? -1 : 0)?.seq ?? 0;
   const active = new Set<number>();
   for (const { seq } of pathFrom(sql, newestSeq(sql))) {
     if (seq < oldest) break;
@@ -30,6 +30,7 @@ export function listMessages(sql: SqlStorage, session: Session, { before, limit 
       tokens_used: message.tokens,
       created_at: new Date(message.createdAtMs).toISOString(),
     })),
-    next_before: rows.length > limit ? oldest : null,
+    next_before: after === undefined && rows.length > limit ? oldest : null,
+    next_after: after !== undefined && rows.length > limit ? (shown.at(-1)?.seq ?? null) : null,
   };
 }

@@ -49,14 +49,18 @@ export interface NewSession {
   createdAtMs: number;
 }
 
-export function createSession(sql: SqlStorage, { id, userId, chat, createdAtMs }: NewSession): Session {
-  const session: Session = {
+/** What a session is before it is written. */
+export function newSession({ id, userId, chat, createdAtMs }: NewSession): Session {
+  return {
     ...{ id, userId, createdAtMs, modelType: chat.modelType, modelName: chat.model },
     title: requestMessages(chat.request)[0]?.content.slice(0, TITLE_CHARS) ?? "",
     stored: chat.request.store ?? true,
     drainedSeq: 0,
     erased: false,
   };
+}
+
+export function insertSession(sql: SqlStorage, session: Session): void {
   sql.exec(
     `INSERT INTO session (id, user_id, title, model_type, model_name, stored, created_at, drained_seq)
      VALUES (?, ?, ?, ?, ?, ?, ?, 0)`,
@@ -68,7 +72,6 @@ export function createSession(sql: SqlStorage, { id, userId, chat, createdAtMs }
     session.stored ? 1 : 0,
     session.createdAtMs,
   );
-  return session;
 }
 
 /** From here on nothing of the session is drained or shown. */

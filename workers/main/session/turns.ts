@@ -7,7 +7,7 @@ import type { CachedRoute } from "../../../contracts/cache.ts";
 import type { CacheVerdict, FinishReason, Usage } from "../../../contracts/chat.ts";
 import type { Failure } from "../../../contracts/errors.ts";
 import { newTurnId } from "../../../contracts/ids.ts";
-import type { AnswerOptions, StartTurn } from "../../../contracts/session.ts";
+import type { AnswerOptions, ResolvedChat } from "../../../contracts/session.ts";
 import type { BranchPoint } from "./branches.ts";
 
 /** What a turn was started with: enough to run it again. */
@@ -56,16 +56,23 @@ export interface TurnRow {
   endedAtMs: number | undefined;
 }
 
-export function toPlan(command: StartTurn, branch: BranchPoint, messageId: string): Omit<TurnPlan, "parentSeq"> {
-  const { tools, response_format, cache } = command.chat.request;
+export interface NewPlan {
+  chat: ResolvedChat;
+  branch: BranchPoint;
+  messageId: string;
+  requestId: string;
+  route: CachedRoute;
+}
+
+export function toPlan({ chat, branch, messageId, requestId, route }: NewPlan): Omit<TurnPlan, "parentSeq"> {
+  const { tools, response_format, cache } = chat.request;
   const request = {
     ...(tools !== undefined && { tools }),
     ...(response_format !== undefined && { response_format }),
     ...(cache !== undefined && { cache }),
   };
   const firstTurn = branch.leafSeq === null && branch.said.length === 1;
-  const { requestId, route } = command;
-  return { messageId, requestId, route, chat: { ...command.chat, request }, firstTurn };
+  return { messageId, requestId, route, chat: { ...chat, request }, firstTurn };
 }
 
 /** A turn's id is its time: no two turns of a session share a millisecond. */

@@ -1,0 +1,101 @@
+/**
+ * Erasing a user, a part at a time: the objects of the sessions, the cache, then Postgres in one transaction, and last the account itself.
+ * State: the progress row of the account's SQLite, so that a cut or a store that is away only delays it. Each part may be done twice.
+ */
+import type { ErasedCounts, ErasureReport, UserStore } from "../../../contracts/accounts.ts";
+import { fail, ok, type Result } from "../../../contracts/errors.ts";
+
+export interface ErasureDeps {
+  users: UserStore;
+  /** Empties a session's object; false: it held nothing. */
+  discardSession(sessionId: string, userId: string): Promise<Result<boolean>>;
+  /** Removes what the cache keeps for the user alone, and says how many entries that were. */
+  purgeUser(userId: string): Promise<Result<number>>;
+}
+
+/** Sessions that one round asks for, and how many of their objects are asked at a time. */
+const PAGE = 50;
+const AT_A_TIME = 5;
+/** Rounds before the rest is left to the alarm. */
+const ROUNDS = 10;
+
+interface Progress {
+  /** Sessions up to this id are done. */
+  after: string | undefined;
+  removed: ErasedCounts;
+  finished: boolean;
+}
+
+const NOTHING: ErasedCounts = {
+  postgres: { users: 0, sessions: 0, messages: 0, api_keys: 0, preferences: 0 },
+  session_objects: 0,
+  cache_entries: 0,
+};
+
+export function isErasing(sql: SqlStorage): boolean {
+  return sql.exec("SELECT 1 FROM account WHERE erasing = 1").toArray().length > 0;
+}
+
+export function readReport(sql: SqlStorage): ErasureReport {
+  const { finished, removed } = readProgress(sql);
+  return { finished, removed };
+}
+
+/** Goes on for a while. Fails when a store is away: what is done stays done. */
+export async function continueErasure(sql: SqlStorage, userId: string, deps: ErasureDeps): Promise<Result<void>> {
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const progress = readProgress(sql);
+    const listed = await deps.users.sessionIds(userId, progress.after, PAGE);
+    if (!listed.ok) return listed;
+    const unstored = sql.exec<{ id: string }>("SELECT id FROM unstored_sessions LIMIT ?", PAGE).toArray();
+    const ids = [...listed.value, ...unstored.map(({ id }) => id)];
+    if (ids.length === 0) return finish(sql, userId, deps);
+    const discarded = await discardAll(ids, userId, deps);
+    if (!discarded.ok) return discarded;
+    progress.removed.session_objects += discarded.value;
+    progress.after = listed.value.at(-1) ?? progress.after;
+    writeProgress(sql, progress);
+    sql.exec("DELETE FROM unstored_sessions WHERE id IN (SELECT value FROM json_each(?))", JSON.stringify(ids));
+  }
+  return ok(undefined);
+}
+
+async function discardAll(ids: string[], userId: string, deps: ErasureDeps): Promise<Result<number>> {
+  let held = 0;
+  for (let at = 0; at < ids.length; at += AT_A_TIME) {
+    const outcomes = await Promise.all(ids.slice(at, at + AT_A_TIME).map((id) => deps.discardSession(id, userId)));
+    for (const outcome of outcomes) {
+      if (!outcome.ok) return fail(outcome.error.code, outcome.error.message);
+      if (outcome.value) held += 1;
+    }
+  }
+  return ok(held);
+}
+
+async function finish(sql: SqlStorage, userId: string, deps: ErasureDeps): Promise<Result<void>> {
+  const progress = readProgress(sql);
+  const purged = await deps.purgeUser(userId);
+  if (!purged.ok) return purged;
+  progress.removed.cache_entries += purged.value;
+  writeProgress(sql, progress);
+  const erased = await deps.users.erase(userId);
+  if (!erased.ok) return erased;
+  writeProgress(sql, { ...progress, finished: true, removed: { ...progress.removed, postgres: erased.value } });
+  return ok(undefined);
+}
+
+function readProgress(sql: SqlStorage): Progress {
+  const row = sql.exec("SELECT progress FROM erasure").toArray()[0];
+  // Written by writeProgress.
+  return row
+    ? (JSON.parse(String(row["progress"])) as Progress)
+    : structuredClone({ after: undefined, removed: NOTHING, finished: false });
+}
+
+function writeProgress(sql: SqlStorage, progress: Progress): void {
+  const text = JSON.stringify(progress);
+  sql.exec(
+    "INSERT INTO erasure (id, progress) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET progress = excluded.progress",
+    text,
+  );
+}

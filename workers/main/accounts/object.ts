@@ -1,0 +1,257 @@
+/**
+ * The Durable Object of one user's account: what a credential may do now, asked by every request. State: SQLite (storage.ts), a copy of
+ * what Postgres says of the user, and the logins, which are kept here alone. Postgres is read when there is no copy, or when it is stale.
+ * Refuses alike whatever does not hold: an ended login, a revoked key, a user who is inactive, erased or unknown.
+ */
+import { DurableObject } from "cloudflare:workers";
+import type {
+  Account,
+  Credential,
+  ErasureReport,
+  KeyRow,
+  Login,
+  Standing,
+  UserChange,
+  UserRow,
+  UserStore,
+} from "../../../contracts/accounts.ts";
+import { fail, ok, type Result } from "../../../contracts/errors.ts";
+import type { Log } from "../../../contracts/log.ts";
+import { type Preferences, SCOPES } from "../../../contracts/users.ts";
+import { continueErasure, type ErasureDeps, isErasing, readReport } from "./erasure.ts";
+import { closeLogin, closeLogins, holds, openLogin, rotateLogin } from "./logins.ts";
+import {
+  type AccountCopy,
+  createTables,
+  hasTables,
+  markErasing,
+  markStale,
+  noteSession,
+  readCopy,
+  readKey,
+  writeCopy,
+  writeKey,
+  writeStanding,
+} from "./storage.ts";
+
+export interface AccountDeps extends ErasureDeps {
+  users: UserStore;
+  now: () => number;
+  newId: () => string;
+  log: Log;
+  /** How long a login lives without a refresh. */
+  loginMs: number;
+}
+
+/** The last use of a key is noted this often at most. */
+const TOUCH_EVERY_MS = 3_600_000;
+/** An unknown key that is well signed may be newer than the copy: Postgres is asked, this often at most. */
+const LOOK_AGAIN_MS = 5_000;
+const RETRY_MS = 2_000;
+
+const refused = () => fail("unauthorized", "a valid bearer credential is needed");
+
+export class AccountObject<Env = unknown> extends DurableObject<Env> implements Account {
+  readonly #deps: AccountDeps;
+  readonly #storage: DurableObjectStorage;
+  readonly #sql: SqlStorage;
+  readonly #waitUntil: (work: Promise<unknown>) => void;
+  #readAtMs = Number.NEGATIVE_INFINITY;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(state: DurableObjectState, env: Env, deps: AccountDeps) {
+    super(state, env);
+    this.#deps = deps;
+    this.#storage = state.storage;
+    this.#sql = state.storage.sql;
+    this.#waitUntil = (work) => state.waitUntil(work);
+  }
+
+  async check(credential: Credential, unstoredSessionId?: string): Promise<Result<Standing>> {
+    const copy = await this.#copy(credential.userId);
+    if (!copy.ok) return copy;
+    const standing = await this.#standing(credential, copy.value);
+    if (standing.ok && unstoredSessionId !== undefined) noteSession(this.#sql, unstoredSessionId, this.#deps.now());
+    return standing;
+  }
+
+  async #standing(credential: Credential, { role, preferences }: AccountCopy): Promise<Result<Standing>> {
+    if (credential.kind === "login") {
+      const isHeld = holds(this.#sql, credential.loginId, credential.version, this.#deps.now());
+      return isHeld ? ok({ role, preferences, scopes: [...SCOPES] }) : refused();
+    }
+    const key = await this.#key(credential);
+    if (key === undefined) return refused();
+    // A key acts for an admin only if it was made to.
+    const acts = key.scopes.includes("admin") ? role : "user";
+    return ok({ role: acts, preferences, scopes: key.scopes });
+  }
+
+  async openLogin(userId: string, expiresAtMs: number): Promise<Result<Login>> {
+    const copy = await this.#copy(userId);
+    if (!copy.ok) return copy;
+    const login = { loginId: this.#deps.newId(), version: copy.value.tokenVersion, generation: 1 };
+    openLogin(this.#sql, login, { nowMs: this.#deps.now(), expiresAtMs });
+    return ok(login);
+  }
+
+  async refreshLogin(userId: string, asked: Login): Promise<Result<Login>> {
+    const copy = await this.#copy(userId);
+    if (!copy.ok) return copy;
+    const nowMs = this.#deps.now();
+    const login = rotateLogin(this.#sql, asked, { nowMs, expiresAtMs: nowMs + this.#deps.loginMs });
+    return login ? ok(login) : refused();
+  }
+
+  async closeLogin(userId: string, loginId: string): Promise<Result<void>> {
+    const copy = await this.#copy(userId);
+    if (copy.ok) closeLogin(this.#sql, loginId);
+    return copy.ok ? ok(undefined) : copy;
+  }
+
+  async closeLogins(userId: string): Promise<Result<void>> {
+    const copy = await this.#copy(userId);
+    if (copy.ok) closeLogins(this.#sql);
+    return copy.ok ? ok(undefined) : copy;
+  }
+
+  async update(userId: string, change: UserChange): Promise<Result<UserRow>> {
+    return this.#change(userId, async () => {
+      const updated = await this.#deps.users.update(userId, change);
+      if (!updated.ok) return updated;
+      if (updated.value === undefined) return fail("not_found", "there is no such user");
+      const { passwordHash, role, isActive } = change;
+      if ([passwordHash, role, isActive].some((part) => part !== undefined)) closeLogins(this.#sql);
+      writeStanding(this.#sql, updated.value);
+      return ok(updated.value);
+    });
+  }
+
+  putPreferences(userId: string, preferences: Preferences): Promise<Result<void>> {
+    return this.#change(userId, () => this.#deps.users.putPreferences(userId, preferences));
+  }
+
+  async addKey(userId: string, key: KeyRow & { hash: string }): Promise<Result<void>> {
+    const copy = await this.#copy(userId);
+    if (!copy.ok) return copy;
+    return this.#inTurn(async () => {
+      const added = await this.#deps.users.addKey(userId, key);
+      if (added.ok) writeKey(this.#sql, key);
+      return added;
+    });
+  }
+
+  /** Revoked at once and for good; that Postgres forgets the key is owed until it has. */
+  async removeKey(userId: string, keyId: string): Promise<Result<boolean>> {
+    const copy = await this.#copy(userId);
+    if (!copy.ok) return copy;
+    if (!readKey(this.#sql, keyId)) await this.#read(userId);
+    const key = readKey(this.#sql, keyId);
+    if (key === undefined) return ok(false);
+    this.#sql.exec("UPDATE keys SET revoked = 1 WHERE id = ?", keyId);
+    void this.#storage.setAlarm(this.#deps.now());
+    return ok(!key.revoked);
+  }
+
+  /** Begun for good when it answers; what a store that is away holds up goes on later. */
+  async erase(userId: string): Promise<Result<ErasureReport>> {
+    createTables(this.#sql);
+    markErasing(this.#sql, userId);
+    // Before anything is awaited: a runtime that dies here comes back to it.
+    void this.#storage.setAlarm(this.#deps.now() + RETRY_MS);
+    return ok(await this.#erase(userId));
+  }
+
+  /** Goes on with what is owed: an erasure, keys that Postgres is to forget. Never throws. */
+  override async alarm(): Promise<void> {
+    if (!hasTables(this.#sql)) return;
+    const userId = String(this.#sql.exec("SELECT user_id FROM account").toArray()[0]?.["user_id"] ?? "");
+    if (isErasing(this.#sql)) await this.#erase(userId);
+    else if (!(await this.#forgetKeys(userId))) await this.#storage.setAlarm(this.#deps.now() + RETRY_MS);
+  }
+
+  async #erase(userId: string): Promise<ErasureReport> {
+    const outcome = await continueErasure(this.#sql, userId, this.#deps);
+    const report = readReport(this.#sql);
+    if (report.finished) await this.#storage.deleteAll();
+    else await this.#storage.setAlarm(this.#deps.now() + (outcome.ok ? 0 : RETRY_MS));
+    return report;
+  }
+
+  #forgetKeys(userId: string): Promise<boolean> {
+    return this.#inTurn(() => this.#forgetRevoked(userId));
+  }
+
+  async #forgetRevoked(userId: string): Promise<boolean> {
+    for (const { id } of this.#sql.exec<{ id: string }>("SELECT id FROM keys WHERE revoked = 1").toArray()) {
+      if (!(await this.#deps.users.removeKey(userId, id)).ok) return false;
+      this.#sql.exec("DELETE FROM keys WHERE id = ?", id);
+    }
+    return true;
+  }
+
+  /** The copy of an active user; read from Postgres first where there is none, or where it is stale and Postgres can be reached. */
+  async #copy(userId: string): Promise<Result<AccountCopy>> {
+    const kept = hasTables(this.#sql) ? readCopy(this.#sql) : undefined;
+    if (kept === undefined || kept.stale) {
+      const read = await this.#read(userId);
+      if (!read.ok && kept === undefined) return read;
+    }
+    const copy = hasTables(this.#sql) ? readCopy(this.#sql) : undefined;
+    return copy === undefined || !copy.isActive || copy.erasing ? refused() : ok(copy);
+  }
+
+  #read(userId: string): Promise<Result<void>> {
+    return this.#inTurn(() => this.#readNow(userId));
+  }
+
+  async #readNow(userId: string): Promise<Result<void>> {
+    this.#readAtMs = this.#deps.now();
+    const record = await this.#deps.users.loadAccount(userId);
+    if (!record.ok) return record;
+    if (record.value !== undefined) {
+      createTables(this.#sql);
+      writeCopy(this.#sql, userId, record.value);
+    }
+    return ok(undefined);
+  }
+
+  /** A change of what Postgres says: the copy is stale from before it until it has been read again. */
+  async #change<T>(userId: string, change: () => Promise<Result<T>>): Promise<Result<T>> {
+    // A user who is inactive may be changed too.
+    const known = hasTables(this.#sql) && readCopy(this.#sql) !== undefined ? ok(undefined) : await this.#read(userId);
+    if (!known.ok) return known;
+    return this.#inTurn(async () => {
+      if (hasTables(this.#sql)) markStale(this.#sql);
+      const changed = await change();
+      await this.#readNow(userId);
+      return changed;
+    });
+  }
+
+  /** What goes between Postgres and the copy, one after another: an older answer never overwrites a newer one. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => undefined);
+    return done;
+  }
+
+  async #key({ userId, keyId, hash }: Credential & { kind: "key" }) {
+    const nowMs = this.#deps.now();
+    if (readKey(this.#sql, keyId) === undefined && nowMs - this.#readAtMs > LOOK_AGAIN_MS) await this.#read(userId);
+    const key = readKey(this.#sql, keyId);
+    if (key === undefined || key.revoked || key.expiresAtMs <= nowMs || !isEqual(key.hash, hash)) return undefined;
+    if (nowMs - key.usedAtMs > TOUCH_EVERY_MS) {
+      this.#sql.exec("UPDATE keys SET used_at = ? WHERE id = ?", nowMs, keyId);
+      this.#waitUntil(this.#deps.users.touchKey(userId, keyId, nowMs));
+    }
+    return key;
+  }
+}
+
+/** In a time that says nothing of where two hashes differ. */
+function isEqual(one: string, other: string): boolean {
+  const encoder = new TextEncoder();
+  const [left, right] = [encoder.encode(one), encoder.encode(other)];
+  return left.byteLength === right.byteLength && crypto.subtle.timingSafeEqual(left, right);
+}

@@ -1,0 +1,166 @@
+/**
+ * Starts turns in a session's object: one at a time, of those who may, once for each request. State: a start under way and how many
+ * messages wait for a busy session. Nothing is written before the user's account has agreed.
+ */
+import type { Standing } from "../../../contracts/accounts.ts";
+import { requestMessages } from "../../../contracts/chat.ts";
+import { AppError } from "../../../contracts/errors.ts";
+import { newTurnId } from "../../../contracts/ids.ts";
+import type { StartTurn } from "../../../contracts/session.ts";
+import type { ToolList } from "../../../contracts/tools.ts";
+import type { Preferences } from "../../../contracts/users.ts";
+import { branchOf } from "./branches.ts";
+import { claim, findClaim } from "./idempotency.ts";
+import type { SessionDeps, TurnKeeper } from "./keeper.ts";
+import type { LiveTurn } from "./live-turn.ts";
+import { insertSession, newSession, readSession, requireOwner, type Session } from "./session.ts";
+import { createTables, hasTables } from "./storage.ts";
+import { forgetLogs, newestTurn, nextTurnId, toPlan } from "./turns.ts";
+
+/** Messages that may wait for a busy session. */
+const MAX_WAITING = 8;
+
+export class TurnStarter {
+  readonly #sql: SqlStorage;
+  readonly #keeper: TurnKeeper;
+  readonly #deps: SessionDeps;
+  /** A turn is about to be written; settles when it is, or is not. */
+  #starting: Promise<void> | undefined;
+  #waiting = 0;
+
+  constructor(sql: SqlStorage, keeper: TurnKeeper, deps: SessionDeps) {
+    this.#sql = sql;
+    this.#keeper = keeper;
+    this.#deps = deps;
+  }
+
+  /** Settles when no turn is about to be written. */
+  async settled(): Promise<void> {
+    while (this.#starting !== undefined) await this.#starting;
+  }
+
+  async start(command: StartTurn): Promise<{ turnId: string; replayed: boolean }> {
+    const tools = await this.#keeper.toolsFor(command);
+    let waited = false;
+    for (;;) {
+      // Of a start under way it is not yet known what comes of it.
+      await this.settled();
+      const live = this.#toWaitFor(command, waited);
+      if (live === undefined && this.#starting === undefined) break;
+      if (live !== undefined) await this.#waitFor(live);
+      waited ||= live !== undefined;
+    }
+    // From here to the mark of a start nothing is awaited: two requests cannot both find the session free.
+    const earlier = this.#findEarlier(command);
+    const { live } = this.#keeper;
+    if (earlier === undefined && live === undefined) {
+      return { turnId: await this.#begin(command, tools), replayed: false };
+    }
+    await this.#admit(command);
+    if (earlier === undefined) throw busy(live?.id ?? "");
+    return { turnId: earlier, replayed: true };
+  }
+
+  async #waitFor(live: LiveTurn): Promise<void> {
+    this.#waiting += 1;
+    await live.ended.finally(() => {
+      this.#waiting -= 1;
+    });
+  }
+
+  /**
+   * Asks the account and the cache at once, and writes once the account agrees. The cache is asked with the preferences that main
+   * believes in, and once more in the rare case that they have changed.
+   */
+  async #begin(command: StartTurn, tools: ToolList | undefined): Promise<string> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#starting = promise;
+    try {
+      const admitted = this.#admit(command);
+      const guessed = this.#prepare(command, tools, command.preferences);
+      const { preferences } = await admitted;
+      const isRight = JSON.stringify(preferences) === JSON.stringify(command.preferences);
+      const { session, ...prepared } = isRight ? guessed : this.#prepare(command, tools, preferences);
+      if (command.create) {
+        createTables(this.#sql);
+        insertSession(this.#sql, session);
+      } else requireSession(this.#sql, command);
+      this.#keeper.start(session, tools, prepared);
+      return prepared.turn.id;
+    } finally {
+      this.#starting = undefined;
+      resolve();
+    }
+  }
+
+  #prepare(command: StartTurn, tools: ToolList | undefined, preferences: Preferences) {
+    const { create, idempotency, requestId, route, userId } = command;
+    const chat = this.#deps.resolve(command.request, preferences);
+    const nowMs = this.#deps.now();
+    if (create) this.#requireNoSession();
+    const session = create
+      ? newSession({ id: command.sessionId, userId, chat, createdAtMs: nowMs })
+      : requireSession(this.#sql, command);
+    const said = requestMessages(command.request);
+    const branch = create ? { leafSeq: null, said } : branchOf(this.#sql, command.branch, said);
+    const id = create ? newTurnId(nowMs, session.id) : nextTurnId(this.#sql, session.id, nowMs);
+    const prepared = this.#keeper.prepare(session, tools, {
+      id,
+      plan: toPlan({ chat, branch, messageId: this.#deps.newId(), requestId, route }),
+      ...branch,
+      alsoWrite: () => {
+        forgetLogs(this.#sql, this.#deps.now() - this.#deps.turnLogMs);
+        if (idempotency) claim(this.#sql, idempotency, id, this.#deps.now());
+      },
+    });
+    return { ...prepared, session };
+  }
+
+  /** What the account says of who asks; throws when it refuses. */
+  async #admit({ credential, scope, create, request, sessionId }: StartTurn): Promise<Standing> {
+    const unstoredSessionId = create && request.store === false ? sessionId : undefined;
+    const standing = await this.#deps.accounts.check(credential, { unstoredSessionId });
+    if (!standing.ok) throw new AppError(standing.error.code, standing.error.message, standing.error);
+    if (!standing.value.scopes.includes(scope))
+      throw new AppError("forbidden", `this needs an API key with the scope ${scope}`);
+    return standing.value;
+  }
+
+  /** The turn whose end this request waits for, as it asks to; undefined when it may go on, or is to be refused. */
+  #toWaitFor(command: StartTurn, waited: boolean): LiveTurn | undefined {
+    const { on_busy: whenBusy = "reject" } = command.request;
+    const { live } = this.#keeper;
+    if (live === undefined || whenBusy === "reject" || this.#findEarlier(command) !== undefined) return undefined;
+    requireSession(this.#sql, command);
+    if (this.#waiting >= MAX_WAITING) throw busy(live.id);
+    // The turn that ran when it came; those that were queued before it keep their place.
+    if (whenBusy === "interrupt" && !waited) this.#keeper.stop(live, "cancelled");
+    return live;
+  }
+
+  /** The turn that this very request, or an earlier one with its idempotency key, has started. */
+  #findEarlier({ idempotency, requestId, userId }: StartTurn): string | undefined {
+    if (!hasTables(this.#sql)) return undefined;
+    const claimed = idempotency && findClaim(this.#sql, idempotency);
+    if (claimed?.turnId) return claimed.turnId;
+    const newest = newestTurn(this.#sql);
+    return newest?.plan.requestId === requestId && readSession(this.#sql)?.userId === userId ? newest.id : undefined;
+  }
+
+  #requireNoSession(): void {
+    if (hasTables(this.#sql) && readSession(this.#sql) !== undefined) {
+      throw new AppError("conflict", "this Idempotency-Key made a session before: use a new key");
+    }
+  }
+}
+
+function requireSession(sql: SqlStorage, { userId, sessionId }: StartTurn): Session {
+  const session = requireOwner(hasTables(sql) ? readSession(sql) : undefined, userId);
+  if (session.id !== sessionId) throw new AppError("not_found", "there is no such session");
+  return session;
+}
+
+function busy(turnId: string): AppError {
+  const details = { turn_id: turnId };
+  return new AppError("turn_in_progress", "the session is answering another message", { details });
+}
