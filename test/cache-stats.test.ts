@@ -15,7 +15,7 @@ beforeAll(async () => {
   house = await openHouse();
   as = await house.newTenant();
   const redis = createRedisStore({ url: house.redis.url, token: LOCAL_REDIS_TOKEN, readTimeoutMs: 5_000 });
-  admin = createCacheAdmin({ redis, prices: PRICES, now: Date.now, log: () => {} });
+  admin = createCacheAdmin({ redis, enabled: true, prices: PRICES, now: Date.now, log: () => {} });
 });
 afterAll(() => house.close());
 

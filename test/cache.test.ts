@@ -13,7 +13,7 @@ beforeAll(async () => {
   house = await openHouse();
   as = await house.newTenant();
   const redis = createRedisStore({ url: house.redis.url, token: LOCAL_REDIS_TOKEN, readTimeoutMs: 5_000 });
-  admin = createCacheAdmin({ redis, prices: {}, now: Date.now, log: () => {} });
+  admin = createCacheAdmin({ redis, enabled: true, prices: {}, now: Date.now, log: () => {} });
 });
 afterAll(() => house.close());
 

@@ -72,6 +72,7 @@ export function makeAppDeps(env: Env): AppDeps {
     isSignUpOpen: config.SIGN_UP === "open",
     limitRequest: createRequestLimit(findLimiter),
     send: createSessionClient(env.SESSIONS),
+    cache: makeCacheAdmin(config),
     forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
     readAsset: (path) => env.ASSETS.fetch(new URL(path, "https://assets.internal")),
     historyHealth: () => historyHealth(makeHistory(config)),
@@ -105,6 +106,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
     resolve: (request, preferences) => resolveChat(request, preferences, defaultsOf(config)),
     recheckMs: config.ACCOUNT_RECHECK_MS,
     purge: makeCacheAdmin(config).purge,
+    explain: makeCacheAdmin(config).explain,
     newId: makeId,
     random: Math.random,
     history: makeHistory(config),
@@ -174,7 +176,8 @@ function makeRedis(config: Config): RedisStore | undefined {
 }
 
 function makeCacheAdmin(config: Config): CacheAdmin {
-  return createCacheAdmin({ redis: makeRedis(config), prices: config.MODEL_PRICES ?? {}, now, log });
+  const enabled = config.CACHE_ENABLED === "true";
+  return createCacheAdmin({ redis: makeRedis(config), enabled, prices: config.MODEL_PRICES ?? {}, now, log });
 }
 
 function makeCache(config: Config): Cache {

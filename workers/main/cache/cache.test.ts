@@ -50,7 +50,13 @@ describe.each([
       const redis = createRedisStore({ url: standIn.url, token: TOKEN, readTimeoutMs: 5_000 });
       const ttlSeconds = { llm: 3_600, intent: 7_200, mcp: 1_800 };
       cache = createCache({ redis, ttlSeconds, now: Date.now, random: Math.random });
-      admin = createCacheAdmin({ redis, prices: {}, now: Date.now, log: (line) => void lines.push(line) });
+      admin = createCacheAdmin({
+        redis,
+        enabled: true,
+        prices: {},
+        now: Date.now,
+        log: (line) => void lines.push(line),
+      });
     });
     afterAll(() => standIn.close());
     beforeEach(async () => {

@@ -2,9 +2,16 @@
  * The three cache layers over one mechanism: read several entries in one round trip, write several in one, with what was counted.
  * State lives in Redis. Redis away means a bypass; a value that does not fit its envelope is a miss and is deleted.
  */
-import { CACHE_VALUE, type CacheValue, Envelope, type Layer, type Saves } from "../../../contracts/cache.ts";
+import {
+  type About,
+  CACHE_VALUE,
+  type CacheValue,
+  Envelope,
+  type Layer,
+  type Saves,
+} from "../../../contracts/cache.ts";
 import { countLooked, type Counts, type Looked } from "./counts.ts";
-import { cacheKey, PURGE_COUNT, type Scope } from "./key.ts";
+import { cacheKey, describeParts, PURGE_COUNT, type Scope } from "./key.ts";
 import type { RedisStore } from "./redis.ts";
 import { KEEP, REMOVE_ENTRIES } from "./scripts.ts";
 import { type Origin, tagsOf } from "./tags.ts";
@@ -20,6 +27,8 @@ const MAX_PENDING = 1_000;
 export interface Slot<L extends Layer> {
   layer: L;
   key: string;
+  scope: Scope;
+  parts: Record<string, unknown>;
 }
 
 export interface CacheEntry<L extends Layer> {
@@ -81,19 +90,21 @@ export function createCache(options: CacheOptions): Cache {
   const { redis, ttlSeconds, now, random, pending = isolatePending } = options;
   /** An entry as the script KEEP takes it: how it is kept, and its envelope. */
   function toKept({ slot, value, saves, origin, ttlSeconds: asked = Infinity }: CacheEntry<Layer>) {
-    const tags = tagsOf(slot.layer, origin);
-    const envelope = { key: slot.key, created_at_ms: now(), saves, value } satisfies typeof Envelope._output;
+    const { layer, key, scope, parts } = slot;
+    const [tags, createdAtMs] = [tagsOf(layer, origin), now()];
+    const about = { layer, tags, parts: describeParts(scope, parts), created_at_ms: createdAtMs } satisfies About;
+    const envelope = { key, created_at_ms: createdAtMs, saves, value } satisfies typeof Envelope._output;
     return {
       plan: {
-        ...{ layer: slot.layer, key: slot.key, tags, about: JSON.stringify({ tags }) },
-        ttl_ms: lifetimeMs(Math.min(asked, ttlSeconds[slot.layer]), random()),
+        ...{ layer, key, tags, about: JSON.stringify(about) },
+        ttl_ms: lifetimeMs(Math.min(asked, ttlSeconds[layer]), random()),
       },
       envelope: JSON.stringify(envelope),
     };
   }
 
   return {
-    slot: (layer, scope, parts) => ({ layer, key: cacheKey(layer, scope, parts) }),
+    slot: (layer, scope, parts) => ({ layer, key: cacheKey(layer, scope, parts), scope, parts }),
 
     async read(slots, maxAgeSeconds = Infinity) {
       const stored = redis && (await redis.getMany([...slots.map((slot) => slot.key), PURGE_COUNT]));

@@ -70,22 +70,29 @@ for _, key in ipairs(ARGV) do remove(key) end
 return #ARGV
 `;
 
+/** Whether an entry of the first tag's index is there and carries the other tags. */
+const MATCHES = `
+local function matches(key, tags)
+  for at = 2, #tags do
+    if not redis.call('ZSCORE', '${INDEX}' .. tags[at], key) then return false end
+  end
+  return redis.call('EXISTS', key) == 1
+end
+`;
+
 /** ARGV: tags as JSON, the one with the fewest entries first; then '1' to only count. Gives how many entries carry all of them. */
 export const PURGE = `
 local tags = cjson.decode(ARGV[1])
 local dry = ARGV[2] == '1'
 ${REMOVE}
+${MATCHES}
 if not dry then
   redis.call('ZADD', '${PURGED}', redis.call('INCR', '${PURGE_COUNT}'), tags[1])
   redis.call('ZREMRANGEBYRANK', '${PURGED}', 0, -${REMEMBERED + 1})
 end
 local found = 0
 for _, key in ipairs(redis.call('ZRANGE', '${INDEX}' .. tags[1], 0, -1)) do
-  local matches = redis.call('EXISTS', key) == 1
-  for at = 2, #tags do
-    if not redis.call('ZSCORE', '${INDEX}' .. tags[at], key) then matches = false end
-  end
-  if matches then
+  if matches(key, tags) then
     found = found + 1
     if not dry then remove(key) end
   end
@@ -110,4 +117,41 @@ end
 local days = {}
 for at, day in ipairs(asked.days) do days[at] = redis.call('HGETALL', '${STATS}:' .. day) end
 return {sizes, redis.call('HGETALL', '${STATS}'), days}
+`;
+
+/** An entry without its value: its key, what is known about it, its bytes, the milliseconds that it has left. */
+const VIEW = `
+local function view(key)
+  return {key, redis.call('GET', key .. ':about') or '', redis.call('STRLEN', key), redis.call('PTTL', key)}
+end
+`;
+
+/** ARGV: tags as JSON, as for a purge; how many to pass over; how many to give. Gives how many there are, and those. */
+export const LIST = `
+local tags = cjson.decode(ARGV[1])
+${MATCHES}
+${VIEW}
+local total = 0
+local shown = {}
+for _, key in ipairs(redis.call('ZRANGE', '${INDEX}' .. tags[1], 0, -1, 'REV')) do
+  if matches(key, tags) then
+    if total >= tonumber(ARGV[2]) and #shown < tonumber(ARGV[3]) then shown[#shown + 1] = view(key) end
+    total = total + 1
+  end
+end
+return {total, shown}
+`;
+
+/** ARGV: layers and keys in turn; last, of how many of a layer's newest entries to tell. Gives the entry and those, a key. */
+export const EXPLAIN = `
+${VIEW}
+local told = {}
+for at = 1, #ARGV - 1, 2 do
+  local near = {}
+  for _, key in ipairs(redis.call('ZRANGE', '${INDEX}layer:' .. ARGV[at], 0, tonumber(ARGV[#ARGV]) - 1, 'REV')) do
+    near[#near + 1] = view(key)
+  end
+  told[#told + 1] = {view(ARGV[at + 1]), near}
+end
+return told
 `;

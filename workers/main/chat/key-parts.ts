@@ -17,7 +17,7 @@ export function keyParts(request: KeyedRequest): Record<string, unknown> {
     response_format: request.responseFormat,
     tools: request.tools && { version: request.tools.version, names: request.tools.tools.map((tool) => tool.name) },
     ask_first: request.askFirst,
-    messages: normalize(request.context),
+    ...conversation(normalize(request.context)),
   };
 }
 
@@ -26,6 +26,11 @@ export type KeyedRequest = Pick<
   TurnRequest,
   "model" | "modelType" | "temperature" | "maxTokens" | "responseFormat" | "tools" | "askFirst" | "context"
 >;
+
+/** Apart from each other, so that it can be told which of the two differs. */
+function conversation(messages: ModelMessage[]) {
+  return { history: messages.slice(0, -1), question: messages.at(-1) };
+}
 
 function normalize(messages: ModelMessage[]): ModelMessage[] {
   const numbers = new Map<string, string>();

@@ -144,12 +144,19 @@ export interface BegunTurn {
 export interface TurnRunner {
   /** The cache read leaves before this returns, so that a write that follows does not hold it back. */
   begin(request: Omit<TurnRequest, "askFirst">): BegunTurn;
+  /** Where `begin` would ask. */
+  slots(request: Omit<TurnRequest, "askFirst">): TurnSlots;
 }
 
 export function createTurnRunner(deps: TurnDeps): TurnRunner {
+  const decide = (asked: Omit<TurnRequest, "askFirst">): TurnRequest => ({
+    ...asked,
+    ...applyPolicy(asked.tools, deps.policy, asked.userId),
+  });
   return {
+    slots: (asked) => turnSlots(deps, decide(asked)),
     begin(asked) {
-      const request = { ...asked, ...applyPolicy(asked.tools, deps.policy, asked.userId) };
+      const request = decide(asked);
       const slots = turnSlots(deps, request);
       const lookup = lookUp(deps.cache, slots, request);
       return {

@@ -10,6 +10,7 @@ import { toolsOf } from "../../../contracts/rounds.ts";
 import type { Approval } from "../../../contracts/approvals.ts";
 import type { ToolCall, ToolList } from "../../../contracts/tools.ts";
 import type { BegunTurn, ResumedTurn, TurnOutcome, TurnRequest, TurnResult, TurnRunner } from "../chat/turn.ts";
+import type { TurnSlots } from "../chat/reuse.ts";
 import { ApprovalGate } from "./approvals.ts";
 import { TurnLog } from "./log.ts";
 import { appendMessage, contextWindow } from "./messages.ts";
@@ -69,6 +70,10 @@ export interface PreparedTurn {
 export function prepareTurn(host: LiveTurnHost, turn: NewTurn): PreparedTurn {
   const context = contextOf(host, turn.leafSeq, turn.said);
   return { turn, begun: host.turns.begin(toTurnRequest(host, turn.id, turn.plan, context)) };
+}
+
+export function slotsOf(host: LiveTurnHost, turn: NewTurn): TurnSlots {
+  return host.turns.slots(toTurnRequest(host, turn.id, turn.plan, contextOf(host, turn.leafSeq, turn.said)));
 }
 
 /** Starts a turn. When it returns, the user's message is written. */

@@ -7,6 +7,7 @@ import { AppError } from "../../../contracts/errors.ts";
 import type {
   AnswerApproval,
   ClaimKey,
+  ExplainTurn,
   InspectTurn,
   SessionCommand,
   StartTurn,
@@ -79,6 +80,8 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     switch (command.kind) {
       case "start":
         return this.#start(command);
+      case "explain":
+        return this.#explain(command);
       case "claim":
         return this.#claim(command);
       case "watch":
@@ -136,6 +139,12 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     }
     const note = live && cacheHeaders(await live.verdict);
     return turnReply(this.#turn(turnId), session.id, requestId, { ...note, ...mark });
+  }
+
+  async #explain(command: ExplainTurn): Promise<Response> {
+    const explained = await this.#deps.explain(await this.#starter.slotsFor(command));
+    if (!explained.ok) return errorResponse(explained.error, command.requestId);
+    return Response.json(explained.value);
   }
 
   #claim({ idempotency }: ClaimKey): Response {
