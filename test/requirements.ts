@@ -541,6 +541,22 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "faults",
     text: "What was generated before a purge, or while it ran, is not served after it.",
   },
+  "CACHE-5": {
+    source: "API: the cache field, Cache-Control",
+    text: "A request says what may be read and written; the reply says whether it was a hit, how old, and why not.",
+  },
+  "CACHE-6": {
+    source: "docs/storage.md: Redis",
+    text: "Two requests share a cache key exactly when they mean the same.",
+  },
+  "CACHE-7": {
+    source: "docs/storage.md: Redis",
+    text: "Hits, misses, bypasses, outages, entries, bytes and what was saved are counted for all Workers together, exactly.",
+  },
+  "CACHE-8": {
+    source: "docs/storage.md: Redis",
+    text: "Only complete answers are kept: nothing cut, refused, stopped, failed or too large.",
+  },
   "API-1": {
     source: "API: /openapi.json",
     text: "Every route that the router serves is documented, and every documented one is served; the document names no host.",
@@ -567,7 +583,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   F28: {
     source: "faults",
-    text: "Redis that is full, or refuses a command, is passed by.",
+    text: "A Redis that is full, over its limit or answers nonsense is passed by and counted.",
   },
   "HIST-1": {
     source: "API: GET /history/users/{user_id}/sessions",
@@ -692,5 +708,17 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   B84: {
     source: "bad input",
     text: "Upgrades, Expect, HTTP/1.0 and pipelined requests are answered, never with a 5xx.",
+  },
+  B58: {
+    source: "bad input",
+    text: "A layer, route or tag to purge that is none is refused; no pattern is read as one.",
+  },
+  "CACHE-9": {
+    source: "API: DELETE /cache/invalidate, GET /cache/keys",
+    text: "Each layer, route and tag can be purged and listed by itself.",
+  },
+  "CACHE-10": {
+    source: "API: GET /cache/explain",
+    text: "It can be told why a request is a hit or a miss, and which part of its key is in the way.",
   },
 };

@@ -16,6 +16,7 @@ import { serveRoutes } from "./http/serve.ts";
 import { refuseLongUris } from "./http/uri.ts";
 import { archiveRoutes, type ArchiveRoutesDeps } from "./routes/archive.ts";
 import { authRoutes, type AuthRoutesDeps } from "./routes/auth.ts";
+import { cacheRoutes, type CacheRoutesDeps } from "./routes/cache.ts";
 import { chatRoutes, type ChatRoutesDeps } from "./routes/chat.ts";
 import { docsRoutes, type DocsRoutesDeps } from "./routes/docs.ts";
 import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
@@ -29,6 +30,7 @@ export interface RoutesDeps
   extends
     ArchiveRoutesDeps,
     AuthRoutesDeps,
+    CacheRoutesDeps,
     ChatRoutesDeps,
     DocsRoutesDeps,
     TransferRoutesDeps,
@@ -56,6 +58,7 @@ export function allRoutes(deps: RoutesDeps): Route[] {
     historyRoutes,
     archiveRoutes,
     transferRoutes,
+    cacheRoutes,
     mcpRoutes,
   ].flatMap((make) => make(deps));
   return [...routes, ...docsRoutes(deps, routes)];

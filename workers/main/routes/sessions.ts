@@ -3,7 +3,6 @@
  * object; these routes say who asks for what.
  */
 import * as z from "zod";
-import type { Accounts } from "../accounts/client.ts";
 import { AppError, type ErrorCode } from "../../../contracts/errors.ts";
 import {
   ErasedSession,
