@@ -112,6 +112,7 @@ export const MATRIX: Readonly<Record<string, Row>> = {
     gets: ownerAlone(),
     path: ({ session_id }) => `/history/search?q=hello&session_id=${session_id}`,
   },
+  "GET /history/sessions/{session_id}/export": { gets: ownerAlone() },
   "POST /history/import": { gets: everyone(), body: () => "\n", headers: { "content-type": "application/x-ndjson" } },
   "GET /history/sessions/{session_id}/messages": { gets: ownerAlone() },
   "DELETE /history/sessions/{session_id}": { gets: ownerAlone(), spends: "session" },

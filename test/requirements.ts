@@ -629,6 +629,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "API: POST /history/import",
     text: "Of a ChatGPT export the path to the current message is taken; what cannot be is left out and counted.",
   },
+  "HIST-12": {
+    source: "API: GET /history/sessions/{session_id}/export",
+    text: "An export is the session as it is at that moment, in order, in the memory of a page, and an import takes it back.",
+  },
   B13: {
     source: "faults",
     text: "Long URLs, very many, nested and repeated query names are refused.",
