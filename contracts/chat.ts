@@ -10,7 +10,7 @@ const MAX_TEXT_CHARS = 100_000;
 const MAX_MESSAGES = 1_000;
 
 /** Text that a person can see: not empty, not only white space or zero-width characters, no NUL. */
-const VisibleText = z
+export const VisibleText = z
   .string()
   .max(MAX_TEXT_CHARS)
   .refine((text) => !text.includes("\u0000"), "must not contain NUL")

@@ -25,6 +25,8 @@ export interface Runtime {
   readonly url: URL;
   /** Queries the SQLite of the object that holds a session. */
   query(sessionId: string, query: string): Promise<Record<string, unknown>[]>;
+  /** Sends a command to the object that holds a session, as main does. */
+  command(sessionId: string, command: object): Promise<{ status: number; body: unknown }>;
   /** Takes the object of a session out of memory, as the platform does at times; its storage stays. */
   evict(sessionId: string): Promise<void>;
   /** SIGKILL: nothing is flushed, nobody is told. */
@@ -50,6 +52,15 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     async query(sessionId, query) {
       const storage = await workerd.unsafeGetDurableObjectStorage(...OBJECTS, { name: objectName(sessionId) });
       return storage.exec(query);
+    },
+    async command(sessionId, command) {
+      const objects = await workerd.getDurableObjectNamespace("SESSIONS", OBJECTS[0]);
+      const object = objects.get(objects.idFromName(objectName(sessionId)));
+      const response = await object.fetch("https://session.internal/", {
+        method: "POST",
+        body: JSON.stringify(command),
+      });
+      return { status: response.status, body: await response.json() };
     },
     evict: (sessionId) => workerd.unsafeEvictDurableObject(...OBJECTS, { name: objectName(sessionId) }),
     async kill() {

@@ -30,6 +30,7 @@ import { interrupt, resumable } from "./recover.ts";
 import { turnLine } from "./responses.ts";
 import { readSession, type Session } from "./session.ts";
 import { hasTables } from "./storage.ts";
+import { titleByModel, titleByWords, type TitleModel } from "./titling.ts";
 import { countResume, openTurn, requestCancel } from "./turns.ts";
 
 /** A live turn keeps its object awake and is looked after this often. */
@@ -57,6 +58,10 @@ export interface SessionDeps {
   recheckMs: number;
   /** How long an ended turn's log can be read, and a session outside the history lives. */
   turnLogMs: number;
+  /** How long after its last use a session stays in its object. */
+  restMs: number;
+  /** Left out: titles are the first words of a session. */
+  titleModel?: TitleModel | undefined;
 }
 
 interface Asking {
@@ -164,10 +169,25 @@ export class TurnKeeper {
   async #seeThrough(live: LiveTurn, session: Session): Promise<void> {
     const { outcome, keep } = await live.ended;
     this.#live = undefined;
-    this.#deps.log(turnLine(live, outcome, this.#deps.now()));
+    const { log, now, cache, turnLogMs, titleModel } = this.#deps;
+    log(turnLine(live, outcome, now()));
+    if (session.title === "") this.#titleByWords();
     await Promise.all([
-      this.#deps.cache.write(keep),
-      session.stored ? this.#drain.run() : this.#state.storage.setAlarm(this.#deps.now() + this.#deps.turnLogMs),
+      cache.write(keep),
+      session.stored ? this.#drain.run() : this.#state.storage.setAlarm(now() + turnLogMs),
+      titleModel && this.#titleByModel(live, titleModel),
     ]);
+  }
+
+  #titleByWords(): void {
+    const { sql } = this.#state.storage;
+    const session = readSession(sql);
+    if (session !== undefined) titleByWords(sql, session, this.#deps.now());
+  }
+
+  /** Behind the reply, beside the drain: nobody waits for a title. */
+  async #titleByModel({ id, requestId }: LiveTurn, titleModel: TitleModel): Promise<void> {
+    const host = { sql: this.#state.storage.sql, now: this.#deps.now, titleModel };
+    if (await titleByModel(host, id, requestId)) await this.#drain.run();
   }
 }

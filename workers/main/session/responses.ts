@@ -113,6 +113,10 @@ export function errorResponse(failure: Failure, requestId: string, headers: Reco
   const retryAfter = failure.retryAfterSeconds;
   return Response.json(toErrorBody(failure, requestId), {
     status: ERROR_STATUS[failure.code],
-    headers: { ...headers, ...(retryAfter !== undefined && { "retry-after": String(Math.ceil(retryAfter)) }) },
+    headers: {
+      ...headers,
+      ...(retryAfter !== undefined && { "retry-after": String(Math.ceil(retryAfter)) }),
+      ...(failure.code === "unauthorized" && { "www-authenticate": "Bearer" }),
+    },
   });
 }
