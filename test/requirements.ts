@@ -653,6 +653,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "faults",
     text: "Another user's session or user looks like a missing one on every route.",
   },
+  B58: {
+    source: "bad input",
+    text: "A layer, route or tag to purge that is none is refused; no pattern is read as one.",
+  },
   "CACHE-9": {
     source: "API: DELETE /cache/invalidate, GET /cache/keys",
     text: "Each layer, route and tag can be purged and listed by itself.",
