@@ -629,6 +629,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "API: POST /history/import",
     text: "Of a ChatGPT export the path to the current message is taken; what cannot be is left out and counted.",
   },
+  "HIST-12": {
+    source: "API: GET /history/sessions/{session_id}/export",
+    text: "An export is the session as it is at that moment, in order, in the memory of a page, and an import takes it back.",
+  },
   B13: {
     source: "faults",
     text: "Long URLs, very many, nested and repeated query names are refused.",
@@ -652,6 +656,18 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   B38: {
     source: "faults",
     text: "Another user's session or user looks like a missing one on every route.",
+  },
+  B58: {
+    source: "bad input",
+    text: "A layer, route or tag to purge that is none is refused; no pattern is read as one.",
+  },
+  "CACHE-9": {
+    source: "API: DELETE /cache/invalidate, GET /cache/keys",
+    text: "Each layer, route and tag can be purged and listed by itself.",
+  },
+  "CACHE-10": {
+    source: "API: GET /cache/explain",
+    text: "It can be told why a request is a hit or a miss, and which part of its key is in the way.",
   },
   "AUTHZ-1": {
     source: "AGENTS.md: Check the owner of an id",
@@ -708,18 +724,6 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   B84: {
     source: "bad input",
     text: "Upgrades, Expect, HTTP/1.0 and pipelined requests are answered, never with a 5xx.",
-  },
-  B58: {
-    source: "bad input",
-    text: "A layer, route or tag to purge that is none is refused; no pattern is read as one.",
-  },
-  "CACHE-9": {
-    source: "API: DELETE /cache/invalidate, GET /cache/keys",
-    text: "Each layer, route and tag can be purged and listed by itself.",
-  },
-  "CACHE-10": {
-    source: "API: GET /cache/explain",
-    text: "It can be told why a request is a hit or a miss, and which part of its key is in the way.",
   },
   "FUZZ-1": {
     source: "API",
