@@ -106,7 +106,15 @@ export const MATRIX: Readonly<Record<string, Row>> = {
   },
 
   "GET /history/health": { gets: everyone() },
+  "POST /history/sessions": { gets: ownerAlone(201), body: ({ user_id }) => ({ title: "New", user_id }) },
+  "GET /history/sessions/{session_id}": { gets: ownerAlone() },
+  "PATCH /history/sessions/{session_id}": { gets: ownerAlone(), body: ({ unique }) => ({ title: unique }) },
   "GET /history/sessions/{session_id}/messages": { gets: ownerAlone() },
+  "POST /history/messages": {
+    gets: ownerAlone(201),
+    body: ({ session_id, unique }) => ({ session_id, role: "user", content: unique }),
+  },
+  "POST /history/chat/with-history": { gets: ownerAlone(), body: ({ session_id }) => ({ ...turn, session_id }) },
   "DELETE /history/sessions/{session_id}": { gets: ownerAlone(), spends: "session" },
 
   "POST /mcp": { gets: everyone(), body: () => ping, headers: PROTOCOL },
