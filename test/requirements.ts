@@ -669,4 +669,16 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "architecture",
     text: "What an object holds can be discarded for its owner without touching Postgres, and is counted.",
   },
+  "TITLE-1": {
+    source: "API: POST /chat",
+    text: "A session is called by the first words said in it: one line, cut at a word's end, never inside a character.",
+  },
+  "TITLE-2": {
+    source: "settings: TITLE_MODEL",
+    text: "Where a model is set for it, it names a session once, after the first complete turn; a title of the user's stays.",
+  },
+  "TITLE-3": {
+    source: "settings: TITLE_MODEL",
+    text: "No reply waits for a title, and a call for one that fails changes nothing.",
+  },
 };
