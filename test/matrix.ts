@@ -53,6 +53,8 @@ const everyone = (status = 200): Gets => ({ owner: status, other: status, admin:
 const ownerAlone = (status = 200): Gets => ({ owner: status, other: 404, admin: 404 });
 const ownerAndAdmins = (status = 200): Gets => ({ owner: status, other: 404, admin: status });
 
+const adminsAlone = (status = 200): Gets => ({ owner: 403, other: 403, admin: status });
+
 /** A turn that costs one small answer, and is never told from the cache. */
 const turn = { prompt: "Hello", tools: "none", cache: { mode: "no-store" } } as const;
 const answer = { tools: "none" } as const;
@@ -116,6 +118,21 @@ export const MATRIX: Readonly<Record<string, Row>> = {
   "POST /history/import": { gets: everyone(), body: () => "\n", headers: { "content-type": "application/x-ndjson" } },
   "GET /history/sessions/{session_id}/messages": { gets: ownerAlone() },
   "DELETE /history/sessions/{session_id}": { gets: ownerAlone(), spends: "session" },
+
+  "GET /cache/health": { gets: everyone() },
+  "GET /cache/stats": { gets: adminsAlone() },
+  "GET /cache/keys": { gets: adminsAlone() },
+  // Also an admin is told of the history of own sessions alone.
+  "GET /cache/explain": {
+    gets: adminsAlone(404),
+    path: ({ session_id }) => `/cache/explain?prompt=Hello&session_id=${session_id}`,
+  },
+  "DELETE /cache/invalidate/llm": { gets: adminsAlone() },
+  "DELETE /cache/invalidate/intent": { gets: adminsAlone() },
+  "DELETE /cache/invalidate/mcp": { gets: adminsAlone() },
+  "DELETE /cache/invalidate/all": { gets: adminsAlone() },
+  "DELETE /cache/invalidate/route/{route}": { gets: adminsAlone(), path: () => "/cache/invalidate/route/chat" },
+  "DELETE /cache/invalidate": { gets: everyone() },
 
   "POST /mcp": { gets: everyone(), body: () => ping, headers: PROTOCOL },
 

@@ -657,6 +657,18 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "faults",
     text: "Another user's session or user looks like a missing one on every route.",
   },
+  B58: {
+    source: "bad input",
+    text: "A layer, route or tag to purge that is none is refused; no pattern is read as one.",
+  },
+  "CACHE-9": {
+    source: "API: DELETE /cache/invalidate, GET /cache/keys",
+    text: "Each layer, route and tag can be purged and listed by itself.",
+  },
+  "CACHE-10": {
+    source: "API: GET /cache/explain",
+    text: "It can be told why a request is a hit or a miss, and which part of its key is in the way.",
+  },
   "AUTHZ-1": {
     source: "AGENTS.md: Check the owner of an id",
     text: "Every route has a row that says what each kind of caller gets, and each gets it; ids in bodies count as ids in paths.",
@@ -712,17 +724,5 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   B84: {
     source: "bad input",
     text: "Upgrades, Expect, HTTP/1.0 and pipelined requests are answered, never with a 5xx.",
-  },
-  B58: {
-    source: "bad input",
-    text: "A layer, route or tag to purge that is none is refused; no pattern is read as one.",
-  },
-  "CACHE-9": {
-    source: "API: DELETE /cache/invalidate, GET /cache/keys",
-    text: "Each layer, route and tag can be purged and listed by itself.",
-  },
-  "CACHE-10": {
-    source: "API: GET /cache/explain",
-    text: "It can be told why a request is a hit or a miss, and which part of its key is in the way.",
   },
 };
