@@ -725,4 +725,16 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "bad input",
     text: "Upgrades, Expect, HTTP/1.0 and pipelined requests are answered, never with a 5xx.",
   },
+  "FUZZ-1": {
+    source: "API",
+    text: "No request that can be made from the routes' own schemas and from hostile values is answered with a 5xx or not at all.",
+  },
+  S17: {
+    source: "security",
+    text: "Every error is a stable code with the request's id; none shows a stack, SQL, a credential or what was sent.",
+  },
+  S29: {
+    source: "security",
+    text: "No text takes a pattern or a parser a time without bounds.",
+  },
 };
