@@ -116,13 +116,14 @@ export const MATRIX: Readonly<Record<string, Row>> = {
   "POST /history/sessions": { gets: ownerAlone(201), body: ({ user_id }) => ({ title: "A session", user_id }) },
   "GET /history/sessions/{session_id}": { gets: ownerAlone() },
   "PATCH /history/sessions/{session_id}": { gets: ownerAlone(), body: () => ({ title: "Another title" }) },
-  "POST /history/messages": {
-    gets: ownerAlone(201),
-    body: ({ session_id }) => ({ session_id, role: "user", content: "Hello" }),
-  },
   "GET /history/sessions/{session_id}/export": { gets: ownerAlone() },
   "POST /history/import": { gets: everyone(), body: () => "\n", headers: { "content-type": "application/x-ndjson" } },
   "GET /history/sessions/{session_id}/messages": { gets: ownerAlone() },
+  "POST /history/messages": {
+    gets: ownerAlone(201),
+    body: ({ session_id, unique }) => ({ session_id, role: "user", content: unique }),
+  },
+  "POST /history/chat/with-history": { gets: ownerAlone(), body: ({ session_id }) => ({ ...turn, session_id }) },
   "DELETE /history/sessions/{session_id}": { gets: ownerAlone(), spends: "session" },
 
   "GET /cache/health": { gets: everyone() },
