@@ -35,6 +35,8 @@ const CacheControl = z
     /** Narrows the scope: an entry that could be shared is kept for its user. */
     scope: z.enum(["user"]).optional(),
     ttl_seconds: z.int().min(1).max(86_400).optional(),
+    /** An older entry is not used. */
+    max_age_seconds: z.int().min(0).max(86_400).optional(),
   })
   .meta({ id: "CacheControl" });
 

@@ -146,8 +146,18 @@ export interface DiscardSession extends Asker {
   sessionId: string;
 }
 
+/** What the cache would say to a turn that was started like this; nothing is started or written. */
+export interface ExplainTurn extends Asker {
+  kind: "explain";
+  sessionId: string;
+  create: boolean;
+  request: ChatRequest;
+  preferences: Preferences;
+}
+
 export type SessionCommand =
   | StartTurn
+  | ExplainTurn
   | ClaimKey
   | WatchTurn
   | InspectTurn

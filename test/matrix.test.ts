@@ -3,6 +3,7 @@
  * an id exists. State: a house, its people, and how many cells were as expected.
  */
 import { randomBytes } from "node:crypto";
+import * as z from "zod";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ChatReply, TurnView } from "../contracts/chat.ts";
 import { ErrorBody } from "../contracts/errors.ts";
@@ -108,9 +109,29 @@ interface Reply {
   headers: string[];
 }
 
+function pathOf(route: Route, row: Row, owned: Owned): string {
+  return row.path?.(owned) ?? route.path.replaceAll(/\{(\w+)\}/g, (_, name: keyof Ids) => owned[name]);
+}
+
+/** The names of fields that hold ids, at any depth. */
+function idNames(...schemas: Route["body"][]): string[] {
+  const names = new Set<string>();
+  const walk = (value: unknown): void => {
+    if (typeof value !== "object" || value === null) return;
+    for (const [key, inner] of Object.entries(value)) {
+      for (const name of key === "properties" ? Object.keys(Object(inner)) : [])
+        if (name.endsWith("_id")) names.add(name);
+      walk(inner);
+    }
+  };
+  for (const schema of schemas) {
+    if (schema !== undefined && schema !== "raw") walk(z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }));
+  }
+  return [...names];
+}
+
 async function send(route: Route, row: Row, owned: Owned, apiKey: string | undefined): Promise<Reply> {
-  const path = row.path?.(owned) ?? route.path.replaceAll(/\{(\w+)\}/g, (_, name: keyof Ids) => owned[name]);
-  const response = await house.call(path, {
+  const response = await house.call(pathOf(route, row, owned), {
     method: route.method,
     headers: { ...fromAnywhere(), ...row.headers },
     ...(row.body && { body: row.body(owned) }),
@@ -132,8 +153,7 @@ function idsOf(route: Route, row: Row): (keyof Ids)[] {
       return owned[name];
     },
   });
-  if (row.path) row.path(watched);
-  else for (const [, name] of route.path.matchAll(/\{(\w+)\}/g)) void watched[name as keyof Ids]; // rows fill only such
+  pathOf(route, row, watched);
   row.body?.(watched);
   return [...used];
 }
@@ -185,6 +205,17 @@ test("[AUTHZ-1] every route has its row, and every row its route", () => {
   expect(ROUTES.map(({ name }) => name).toSorted()).toEqual(Object.keys(MATRIX).toSorted());
 });
 
+test("[AUTHZ-1] every row's request names every id that its route can be given", () => {
+  const unnamed = ROUTES.flatMap((route) => {
+    const row = MATRIX[route.name];
+    const { owned } = people.owner;
+    const request = `${row && pathOf(route, row, owned)} ${JSON.stringify(row?.body?.(owned))}`;
+    const isNamed = (name: string): boolean => new RegExp(`[?&]${name}=|"${name}":`).test(request);
+    return idNames(route.query, route.body).flatMap((name) => (isNamed(name) ? [] : [`${route.name}: ${name}`]));
+  });
+  expect(unnamed).toEqual([]);
+});
+
 test.for(ROUTES)("[AUTHZ-1] [S1] [S5] [B38] [B46] [B52] $name", async (route) => {
   const row = MATRIX[route.name];
   if (row === undefined) throw new Error("test/matrix.ts has no row for this route");
@@ -217,7 +248,7 @@ test.for(ROUTES.filter(({ access }) => access !== "open"))(
   },
 );
 
-test.for(ROUTES.filter(({ name }) => MATRIX[name]?.gets.other === 404))(
+test.for(ROUTES.filter(({ name }) => Object.values(MATRIX[name]?.gets ?? {}).includes(404)))(
   "[AUTHZ-1] [S1] [B38] $name: somebody else's id, wherever it stands, is a missing one",
   async (route) => {
     const row = MATRIX[route.name];

@@ -52,6 +52,7 @@ export interface Row {
 const everyone = (status = 200): Gets => ({ owner: status, other: status, admin: status });
 const ownerAlone = (status = 200): Gets => ({ owner: status, other: 404, admin: 404 });
 const ownerAndAdmins = (status = 200): Gets => ({ owner: status, other: 404, admin: status });
+const adminsAlone = (status = 200): Gets => ({ owner: 403, other: 403, admin: status });
 
 /** A turn that costs one small answer, and is never told from the cache. */
 const turn = { prompt: "Hello", tools: "none", cache: { mode: "no-store" } } as const;
@@ -106,9 +107,17 @@ export const MATRIX: Readonly<Record<string, Row>> = {
   },
 
   "GET /history/health": { gets: everyone() },
-  "POST /history/sessions": { gets: ownerAlone(201), body: ({ user_id }) => ({ title: "New", user_id }) },
+  "GET /history/users/{user_id}/sessions": { gets: ownerAlone() },
+  "GET /history/users/{user_id}/stats": { gets: ownerAlone() },
+  "GET /history/search": {
+    gets: ownerAlone(),
+    path: ({ session_id }) => `/history/search?q=hello&session_id=${session_id}`,
+  },
+  "POST /history/sessions": { gets: ownerAlone(201), body: ({ user_id }) => ({ title: "A session", user_id }) },
   "GET /history/sessions/{session_id}": { gets: ownerAlone() },
-  "PATCH /history/sessions/{session_id}": { gets: ownerAlone(), body: ({ unique }) => ({ title: unique }) },
+  "PATCH /history/sessions/{session_id}": { gets: ownerAlone(), body: () => ({ title: "Another title" }) },
+  "GET /history/sessions/{session_id}/export": { gets: ownerAlone() },
+  "POST /history/import": { gets: everyone(), body: () => "\n", headers: { "content-type": "application/x-ndjson" } },
   "GET /history/sessions/{session_id}/messages": { gets: ownerAlone() },
   "POST /history/messages": {
     gets: ownerAlone(201),
@@ -117,7 +126,27 @@ export const MATRIX: Readonly<Record<string, Row>> = {
   "POST /history/chat/with-history": { gets: ownerAlone(), body: ({ session_id }) => ({ ...turn, session_id }) },
   "DELETE /history/sessions/{session_id}": { gets: ownerAlone(), spends: "session" },
 
+  "GET /cache/health": { gets: everyone() },
+  "GET /cache/stats": { gets: adminsAlone() },
+  "GET /cache/keys": { gets: adminsAlone() },
+  // Also an admin is told of the history of own sessions alone.
+  "GET /cache/explain": {
+    gets: adminsAlone(404),
+    path: ({ session_id }) => `/cache/explain?prompt=Hello&session_id=${session_id}`,
+  },
+  "DELETE /cache/invalidate/llm": { gets: adminsAlone() },
+  "DELETE /cache/invalidate/intent": { gets: adminsAlone() },
+  "DELETE /cache/invalidate/mcp": { gets: adminsAlone() },
+  "DELETE /cache/invalidate/all": { gets: adminsAlone() },
+  "DELETE /cache/invalidate/route/{route}": { gets: adminsAlone(), path: () => "/cache/invalidate/route/chat" },
+  "DELETE /cache/invalidate": {
+    gets: { owner: 200, other: 403, admin: 200 },
+    path: ({ user_id, session_id }) => `/cache/invalidate?user=${user_id}&session=${session_id}`,
+  },
+
   "POST /mcp": { gets: everyone(), body: () => ping, headers: PROTOCOL },
-  "GET /mcp": { gets: everyone(405) },
-  "DELETE /mcp": { gets: everyone(405) },
+
+  "GET /openapi.json": { gets: everyone() },
+  "GET /docs": { gets: everyone() },
+  "GET /docs/{file}": { gets: everyone(), path: () => "/docs/start.js" },
 };

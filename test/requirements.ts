@@ -19,7 +19,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   B8: {
     source: "bad input",
-    text: "A body over the limit or compressed is refused.",
+    text: "A body over the limit or compressed is refused, whatever its length is said to be; what comes after it is no part of it.",
   },
   B9: {
     source: "bad input",
@@ -27,11 +27,11 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   B11: {
     source: "bad input",
-    text: "A method that a route does not have is answered with 405 and Allow.",
+    text: "A method that a path does not have is answered with 405 and Allow, on every path.",
   },
   B12: {
     source: "bad input",
-    text: "A path near a route is not that route.",
+    text: "A path near a route is not that route, and never another one.",
   },
   B16: {
     source: "bad input",
@@ -541,6 +541,22 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "faults",
     text: "What was generated before a purge, or while it ran, is not served after it.",
   },
+  "CACHE-5": {
+    source: "API: the cache field, Cache-Control",
+    text: "A request says what may be read and written; the reply says whether it was a hit, how old, and why not.",
+  },
+  "CACHE-6": {
+    source: "docs/storage.md: Redis",
+    text: "Two requests share a cache key exactly when they mean the same.",
+  },
+  "CACHE-7": {
+    source: "docs/storage.md: Redis",
+    text: "Hits, misses, bypasses, outages, entries, bytes and what was saved are counted for all Workers together, exactly.",
+  },
+  "CACHE-8": {
+    source: "docs/storage.md: Redis",
+    text: "Only complete answers are kept: nothing cut, refused, stopped, failed or too large.",
+  },
   "API-1": {
     source: "API: /openapi.json",
     text: "Every route that the router serves is documented, and every documented one is served; the document names no host.",
@@ -567,7 +583,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   F28: {
     source: "faults",
-    text: "Redis that is full, or refuses a command, is passed by.",
+    text: "A Redis that is full, over its limit or answers nonsense is passed by and counted.",
   },
   "HIST-1": {
     source: "API: GET /history/users/{user_id}/sessions",
@@ -597,6 +613,26 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "API: POST /history/import",
     text: "An import takes whole sessions, again adds nothing, and never touches another user's.",
   },
+  "HIST-8": {
+    source: "API: indexes for every query",
+    text: "No statement of a store reads messages or sessions from end to end, at 100,000 messages.",
+  },
+  "HIST-9": {
+    source: "API: cursor pages",
+    text: "The last page of a list costs at most 1.25 times what the first one does: queries, rows read and buffers.",
+  },
+  "HIST-10": {
+    source: "API: POST /history/import",
+    text: "An export of ours is taken back with its branches; a line that does not fit refuses the file and is named.",
+  },
+  "HIST-11": {
+    source: "API: POST /history/import",
+    text: "Of a ChatGPT export the path to the current message is taken; what cannot be is left out and counted.",
+  },
+  "HIST-12": {
+    source: "API: GET /history/sessions/{session_id}/export",
+    text: "An export is the session as it is at that moment, in order, in the memory of a page, and an import takes it back.",
+  },
   B13: {
     source: "faults",
     text: "Long URLs, very many, nested and repeated query names are refused.",
@@ -621,6 +657,18 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "faults",
     text: "Another user's session or user looks like a missing one on every route.",
   },
+  B58: {
+    source: "bad input",
+    text: "A layer, route or tag to purge that is none is refused; no pattern is read as one.",
+  },
+  "CACHE-9": {
+    source: "API: DELETE /cache/invalidate, GET /cache/keys",
+    text: "Each layer, route and tag can be purged and listed by itself.",
+  },
+  "CACHE-10": {
+    source: "API: GET /cache/explain",
+    text: "It can be told why a request is a hit or a miss, and which part of its key is in the way.",
+  },
   "AUTHZ-1": {
     source: "AGENTS.md: Check the owner of an id",
     text: "Every route has a row that says what each kind of caller gets, and each gets it; ids in bodies count as ids in paths.",
@@ -640,6 +688,54 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   B52: {
     source: "bad input",
     text: "A user who calls what is an admin's is refused.",
+  },
+  B1: {
+    source: "bad input",
+    text: "An empty or missing body is refused as invalid_json.",
+  },
+  B4: {
+    source: "bad input",
+    text: "A body that is no UTF-8 is refused.",
+  },
+  B5: {
+    source: "bad input",
+    text: "A byte order mark before a body changes nothing, on any route.",
+  },
+  B7: {
+    source: "bad input",
+    text: "A body that is nested deep, or has a million items, is refused as any other that does not fit.",
+  },
+  B10: {
+    source: "bad input",
+    text: "An Accept header that asks for something else is not looked at.",
+  },
+  B32: {
+    source: "bad input",
+    text: "A prompt of megabytes is refused before it is looked at.",
+  },
+  B54: {
+    source: "bad input",
+    text: "Pages of other origins get nothing, whatever their credential.",
+  },
+  B55: {
+    source: "bad input",
+    text: "A preflight lets listed pages in and no others; replies are never for everyone, and never with credentials.",
+  },
+  B84: {
+    source: "bad input",
+    text: "Upgrades, Expect, HTTP/1.0 and pipelined requests are answered, never with a 5xx.",
+  },
+  "FUZZ-1": {
+    source: "API",
+    text: "No request that can be made from the routes' own schemas and from hostile values is answered with a 5xx or not at all.",
+  },
+  S17: {
+    source: "security",
+    text: "Every error is a stable code with the request's id; none shows a stack, SQL, a credential or what was sent.",
+  },
+  S29: {
+    source: "security",
+    text: "No text takes a pattern or a parser a time without bounds.",
   },
   "SESS-7": {
     source: "settings: SESSION_REST_DAYS",

@@ -17,7 +17,7 @@ import { type Accounts, createAccounts } from "./accounts/client.ts";
 import type { AppDeps } from "./app.ts";
 import { type ChatDefaults, resolveChat } from "./chat/resolve.ts";
 import { createTurnRunner } from "./chat/turn.ts";
-import { createCacheAdmin } from "./cache/admin.ts";
+import { type CacheAdmin, createCacheAdmin } from "./cache/admin.ts";
 import { withBreaker } from "./cache/breaker.ts";
 import { type Cache, createCache } from "./cache/cache.ts";
 import { createRedisStore, type RedisStore } from "./cache/redis.ts";
@@ -71,7 +71,9 @@ export function makeAppDeps(env: Env): AppDeps {
     users: makeUsers(config),
     isSignUpOpen: config.SIGN_UP === "open",
     limitRequest: createRequestLimit(findLimiter),
+    corsOrigins: config.CORS_ORIGINS,
     send: createSessionClient(env.SESSIONS),
+    cache: makeCacheAdmin(config),
     forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
     readAsset: (path) => env.ASSETS.fetch(new URL(path, "https://assets.internal")),
     historyHealth: () => historyHealth(makeHistory(config)),
@@ -87,8 +89,7 @@ export function makeAppDeps(env: Env): AppDeps {
 /** What a session's object needs. */
 export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDeps {
   const config = readConfig({ ...env });
-  const redis = makeRedis(config);
-  const cache = makeCache(config, redis);
+  const cache = makeCache(config);
   const tools = createMcpToolServer({
     fetch: (url, init) => env.MCP.fetch(url, init),
     now,
@@ -97,6 +98,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
   const turns = createTurnRunner({
     ...{ cache, tools, now, log, llm: llmAgent(env) },
     newCallId: () => `call_${makeId()}`,
+    sharesAnswers: config.CACHE_SCOPE === "shared",
     policy: config.TOOL_POLICY ?? [],
     saver: () => new SqliteSaver(state.storage.sql, Math.random),
     stallTimeoutMs: config.LLM_STALL_TIMEOUT_MS,
@@ -106,7 +108,8 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
     accounts: makeAccounts(env, config),
     resolve: (request, preferences) => resolveChat(request, preferences, defaultsOf(config)),
     recheckMs: config.ACCOUNT_RECHECK_MS,
-    purge: createCacheAdmin({ redis, log }).purge,
+    purge: makeCacheAdmin(config).purge,
+    explain: makeCacheAdmin(config).explain,
     newId: makeId,
     random: Math.random,
     history: makeHistory(config),
@@ -123,7 +126,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
 export function makeAccountDeps(env: Env): AccountDeps {
   const config = readConfig({ ...env });
   const send = createSessionClient(env.SESSIONS);
-  const { purge } = createCacheAdmin({ redis: makeRedis(config), log });
+  const { purge } = makeCacheAdmin(config);
   return {
     ...{ now, log, newId: makeId, users: makeUsers(config), loginMs: REFRESH_SECONDS * 1_000 },
     async discardSession(sessionId, userId) {
@@ -177,7 +180,13 @@ function makeRedis(config: Config): RedisStore | undefined {
   return url !== undefined && token !== undefined ? createRedisStore({ url, token, readTimeoutMs }) : undefined;
 }
 
-function makeCache(config: Config, redis: RedisStore | undefined): Cache {
+function makeCacheAdmin(config: Config): CacheAdmin {
+  const enabled = config.CACHE_ENABLED === "true";
+  return createCacheAdmin({ redis: makeRedis(config), enabled, prices: config.MODEL_PRICES ?? {}, now, log });
+}
+
+function makeCache(config: Config): Cache {
+  const redis = makeRedis(config);
   const { CACHE_LLM_TTL: llm, CACHE_INTENT_TTL: intent, CACHE_MCP_TTL: mcp } = config;
   const store = config.CACHE_ENABLED === "true" && redis ? withBreaker(redis, { now }) : undefined;
   return createCache({ redis: store, ttlSeconds: { llm, intent, mcp }, now, random: Math.random });

@@ -4,6 +4,7 @@
  * since none are given out (404), and bodies above 4 MiB (413).
  */
 import { ERROR_STATUS, type ErrorCode, fail, ok, type Result, toErrorBody } from "../../contracts/errors.ts";
+import { isOwnOrigin } from "../../contracts/origins.ts";
 import type { ConfigResult } from "./env.ts";
 import type { Registry } from "./registry.ts";
 import { createToolRunner, type LogLine } from "./run.ts";
@@ -73,14 +74,9 @@ function readCaller(headers: Headers, newId: () => string): Caller {
   };
 }
 
-/**
- * No Origin: not a browser. A page of our own host counts only over https or on this machine, since over plain http a
- * rebound name makes a stranger's page look like one of ours.
- */
+/** No Origin: not a browser. */
 export function isOriginAllowed(origin: string | null, url: URL, allowed: readonly string[]): boolean {
-  if (origin === null || allowed.includes(origin)) return true;
-  const trusted = url.protocol === "https:" || ["localhost", "127.0.0.1", "[::1]"].includes(url.hostname);
-  return trusted && origin === url.origin;
+  return origin === null || allowed.includes(origin) || isOwnOrigin(origin, url);
 }
 
 /** The body as text, its bytes counted while they are read. */

@@ -34,8 +34,8 @@ async function insertSessions(db: Db, userId: string, sessions: ImportedSession[
     ), added as (
       insert into chat_sessions (id, user_id, title, model_type, model_name, is_active, created_at, updated_at)
       select id, ${userId}::uuid, title, model_type, model_name, is_active, created_at, updated_at from incoming
-      where not exists (
-        select from chat_sessions as original where original.id = incoming.copy_of and original.user_id = ${userId}::uuid)
+      where (
+        select id from chat_sessions as original where original.id = copy_of and original.user_id = ${userId}::uuid) is null
       on conflict do nothing returning id
     ), filled as (
       insert into messages

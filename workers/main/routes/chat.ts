@@ -10,6 +10,7 @@ import { newId } from "../../../contracts/ids.ts";
 import { SessionPath, TurnPath } from "../../../contracts/params.ts";
 import type { Branch, Idempotency, SessionCommand, StartTurn } from "../../../contracts/session.ts";
 import type { Accounts } from "../accounts/client.ts";
+import { withCacheControl } from "../http/cache-control.ts";
 import { bytesOfKey, readIdempotency } from "../http/idempotency.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 
@@ -28,6 +29,10 @@ const Health = z.strictObject({ status: z.literal("healthy") });
 export const KEY_HEADER = {
   "Idempotency-Key":
     "1 to 255 printable ASCII characters; a retry with the same key and body shows the first one's turn",
+};
+const TURN_HEADERS = {
+  ...KEY_HEADER,
+  "Cache-Control": "no-cache, no-store, only-if-cached or max-age; joined with the body's cache",
 };
 /** What can go wrong with a turn, from its request to the provider. */
 export const TURN_FAILS: ErrorCode[] = [
@@ -50,7 +55,7 @@ function startRoutes(deps: ChatRoutesDeps): Route[] {
     access: "user",
     checkedBy: "session",
     body: ChatRequest,
-    headers: KEY_HEADER,
+    headers: TURN_HEADERS,
     fails: TURN_FAILS,
   } as const;
   return [
@@ -79,7 +84,7 @@ function startRoutes(deps: ChatRoutesDeps): Route[] {
 function branchRoutes(deps: ChatRoutesDeps): Route[] {
   const shared = {
     ...({ method: "POST", access: "user", checkedBy: "session", params: SessionPath } as const),
-    ...{ headers: KEY_HEADER, answers: EITHER_TURN, fails: TURN_FAILS },
+    ...{ headers: TURN_HEADERS, answers: EITHER_TURN, fails: TURN_FAILS },
   };
   return [
     route(
@@ -195,9 +200,11 @@ export async function start(deps: ChatRoutesDeps, call: Call, { request, body, .
   const own = request.session_id;
   const idempotency = await claimedKey(deps, call, { body, sessionId: own });
   const sessionId = own ?? newSessionId(deps, idempotency);
+  const cache = withCacheControl(request.cache, call.raw.headers.get("cache-control"));
   const { credential, preferences } = call.user;
   return deps.send(sessionId, {
-    ...{ kind: "start", sessionId, create: own === undefined, request, ...turn },
+    ...{ kind: "start", sessionId, create: own === undefined, ...turn },
+    request: { ...request, ...(cache && { cache }) },
     ...{ userId, requestId, idempotency, credential, preferences, scope: "chat" },
   });
 }

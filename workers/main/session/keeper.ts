@@ -11,11 +11,20 @@ import type { ToolList, ToolServer } from "../../../contracts/tools.ts";
 import type { Preferences } from "../../../contracts/users.ts";
 import type { Accounts } from "../accounts/client.ts";
 import type { CacheAdmin } from "../cache/admin.ts";
+import type { TurnSlots } from "../chat/reuse.ts";
 import type { Cache } from "../cache/cache.ts";
 import type { StopReason, TurnRunner } from "../chat/turn.ts";
 import { deleteCheckpoints, hasTables as hasCheckpoints } from "./checkpoints.ts";
 import type { Drain } from "./drain.ts";
-import { type LiveTurn, type NewTurn, type PreparedTurn, prepareTurn, resumeTurn, startTurn } from "./live-turn.ts";
+import {
+  type LiveTurn,
+  type NewTurn,
+  type PreparedTurn,
+  prepareTurn,
+  resumeTurn,
+  slotsOf,
+  startTurn,
+} from "./live-turn.ts";
 import { readFrames, TurnLog } from "./log.ts";
 import { interrupt, resumable } from "./recover.ts";
 import { turnLine } from "./responses.ts";
@@ -34,6 +43,7 @@ export interface SessionDeps {
   tools: ToolServer;
   cache: Pick<Cache, "write">;
   purge: CacheAdmin["purge"];
+  explain: CacheAdmin["explain"];
   history: HistoryStore;
   prices: ModelPrices;
   log: Log;
@@ -88,6 +98,11 @@ export class TurnKeeper {
   /** Asks the cache, and writes nothing. */
   prepare(session: Session, tools: ToolList | undefined, turn: NewTurn): PreparedTurn {
     return prepareTurn(this.#host(session, tools), turn);
+  }
+
+  /** Where the cache would be asked; it is not. */
+  slots(session: Session, tools: ToolList | undefined, turn: NewTurn): TurnSlots {
+    return slotsOf(this.#host(session, tools), turn);
   }
 
   start(session: Session, tools: ToolList | undefined, prepared: PreparedTurn): void {

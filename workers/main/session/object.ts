@@ -11,6 +11,7 @@ import type {
   ClaimKey,
   DiscardSession,
   EraseSession,
+  ExplainTurn,
   InspectTurn,
   SessionCommand,
   StartTurn,
@@ -24,7 +25,7 @@ import { type SessionDeps, TurnKeeper } from "./keeper.ts";
 import { openSavedLog, readFrames, type Viewable } from "./log.ts";
 import { createPages, type Pages } from "./pages.ts";
 import { SessionRecords } from "./records.ts";
-import { errorResponse, eventStream, turnHeaders, turnReply, turnState } from "./responses.ts";
+import { cacheHeaders, errorResponse, eventStream, turnHeaders, turnReply, turnState } from "./responses.ts";
 import { createRest, type Rest } from "./rest.ts";
 import { readSession, requireOwner, type Session } from "./session.ts";
 import { createTables, hasTables, upgradeTables } from "./storage.ts";
@@ -113,6 +114,8 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     switch (command.kind) {
       case "start":
         return this.#starter.guard(command, (admitted) => this.#start(command, admitted));
+      case "explain":
+        return this.#explain(command);
       case "claim":
         return this.#claim(command);
       case "watch":
@@ -190,7 +193,14 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
       const waiting = turnState(this.#turn(turnId), session.id, live.log.last);
       return Response.json(waiting, { status: 202, headers: { ...turnHeaders(turnId, session.id), ...mark } });
     }
-    return turnReply(this.#turn(turnId), session.id, requestId, mark);
+    const note = live && cacheHeaders(await live.verdict);
+    return turnReply(this.#turn(turnId), session.id, requestId, { ...note, ...mark });
+  }
+
+  async #explain(command: ExplainTurn): Promise<Response> {
+    const explained = await this.#deps.explain(await this.#starter.slotsFor(command));
+    if (!explained.ok) return errorResponse(explained.error, command.requestId);
+    return Response.json(explained.value);
   }
 
   #claim({ idempotency }: ClaimKey): Response {

@@ -6,13 +6,14 @@ import type { Standing } from "../../../contracts/accounts.ts";
 import { requestMessages } from "../../../contracts/chat.ts";
 import { AppError } from "../../../contracts/errors.ts";
 import { newTurnId } from "../../../contracts/ids.ts";
-import type { StartTurn } from "../../../contracts/session.ts";
+import type { ExplainTurn, StartTurn } from "../../../contracts/session.ts";
 import type { ToolList } from "../../../contracts/tools.ts";
 import type { Preferences } from "../../../contracts/users.ts";
+import type { TurnSlots } from "../chat/reuse.ts";
 import { branchOf } from "./branches.ts";
 import { claim, findClaim } from "./idempotency.ts";
 import type { SessionDeps, TurnKeeper } from "./keeper.ts";
-import type { LiveTurn } from "./live-turn.ts";
+import type { LiveTurn, NewTurn } from "./live-turn.ts";
 import { insertSession, newSession, readSession, requireOwner, type Session } from "./session.ts";
 import { createTables, hasTables } from "./storage.ts";
 import { forgetLogs, newestTurn, nextTurnId, toPlan } from "./turns.ts";
@@ -112,7 +113,20 @@ export class TurnStarter {
     }
   }
 
+  /** Where the cache would be asked for a turn that was started like this. */
+  async slotsFor(command: ExplainTurn): Promise<TurnSlots> {
+    const tools = await this.#keeper.toolsFor(command);
+    const plain = { ...command, branch: { kind: "end" }, route: "chat" } as const;
+    const { session, turn } = this.#plan(plain, command.preferences);
+    return this.#keeper.slots(session, tools, turn);
+  }
+
   #prepare(command: StartTurn, tools: ToolList | undefined, preferences: Preferences) {
+    const { session, turn } = this.#plan(command, preferences);
+    return { ...this.#keeper.prepare(session, tools, turn), session };
+  }
+
+  #plan(command: PlannedTurn, preferences: Preferences): { session: Session; turn: NewTurn } {
     const { create, idempotency, requestId, route, userId } = command;
     const chat = this.#deps.resolve(command.request, preferences);
     const nowMs = this.#deps.now();
@@ -123,7 +137,7 @@ export class TurnStarter {
     const said = requestMessages(command.request);
     const branch = create ? { leafSeq: null, said } : branchOf(this.#sql, command.branch, said);
     const id = create ? newTurnId(nowMs, session.id) : nextTurnId(this.#sql, session.id, nowMs);
-    const prepared = this.#keeper.prepare(session, tools, {
+    const turn: NewTurn = {
       id,
       plan: toPlan({ chat, branch, messageId: this.#deps.newId(), requestId, route }),
       ...branch,
@@ -131,8 +145,8 @@ export class TurnStarter {
         forgetLogs(this.#sql, this.#deps.now() - this.#deps.turnLogMs);
         if (idempotency) claim(this.#sql, idempotency, id, this.#deps.now());
       },
-    });
-    return { ...prepared, session };
+    };
+    return { session, turn };
   }
 
   /** What the account says of who asks; throws when it refuses. */
@@ -171,7 +185,11 @@ export class TurnStarter {
   }
 }
 
-function requireSession(sql: SqlStorage, { userId, sessionId }: StartTurn): Session {
+/** What it takes to plan a turn. */
+type PlannedTurn = Pick<StartTurn, "create" | "requestId" | "route" | "userId" | "sessionId" | "request" | "branch"> &
+  Pick<Partial<StartTurn>, "idempotency">;
+
+function requireSession(sql: SqlStorage, { userId, sessionId }: Pick<StartTurn, "userId" | "sessionId">): Session {
   const session = requireOwner(readSession(sql), userId);
   if (session.id !== sessionId) throw new AppError("not_found", "there is no such session");
   return session;
