@@ -52,7 +52,6 @@ export interface Row {
 const everyone = (status = 200): Gets => ({ owner: status, other: status, admin: status });
 const ownerAlone = (status = 200): Gets => ({ owner: status, other: 404, admin: 404 });
 const ownerAndAdmins = (status = 200): Gets => ({ owner: status, other: 404, admin: status });
-
 const adminsAlone = (status = 200): Gets => ({ owner: 403, other: 403, admin: status });
 
 /** A turn that costs one small answer, and is never told from the cache. */
@@ -114,9 +113,17 @@ export const MATRIX: Readonly<Record<string, Row>> = {
     gets: ownerAlone(),
     path: ({ session_id }) => `/history/search?q=hello&session_id=${session_id}`,
   },
+  "POST /history/sessions": { gets: ownerAlone(201), body: ({ user_id }) => ({ title: "A session", user_id }) },
+  "GET /history/sessions/{session_id}": { gets: ownerAlone() },
+  "PATCH /history/sessions/{session_id}": { gets: ownerAlone(), body: () => ({ title: "Another title" }) },
   "GET /history/sessions/{session_id}/export": { gets: ownerAlone() },
   "POST /history/import": { gets: everyone(), body: () => "\n", headers: { "content-type": "application/x-ndjson" } },
   "GET /history/sessions/{session_id}/messages": { gets: ownerAlone() },
+  "POST /history/messages": {
+    gets: ownerAlone(201),
+    body: ({ session_id, unique }) => ({ session_id, role: "user", content: unique }),
+  },
+  "POST /history/chat/with-history": { gets: ownerAlone(), body: ({ session_id }) => ({ ...turn, session_id }) },
   "DELETE /history/sessions/{session_id}": { gets: ownerAlone(), spends: "session" },
 
   "GET /cache/health": { gets: everyone() },
@@ -132,7 +139,10 @@ export const MATRIX: Readonly<Record<string, Row>> = {
   "DELETE /cache/invalidate/mcp": { gets: adminsAlone() },
   "DELETE /cache/invalidate/all": { gets: adminsAlone() },
   "DELETE /cache/invalidate/route/{route}": { gets: adminsAlone(), path: () => "/cache/invalidate/route/chat" },
-  "DELETE /cache/invalidate": { gets: everyone() },
+  "DELETE /cache/invalidate": {
+    gets: { owner: 200, other: 403, admin: 200 },
+    path: ({ user_id, session_id }) => `/cache/invalidate?user=${user_id}&session=${session_id}`,
+  },
 
   "POST /mcp": { gets: everyone(), body: () => ping, headers: PROTOCOL },
 

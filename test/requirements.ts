@@ -725,4 +725,44 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "bad input",
     text: "Upgrades, Expect, HTTP/1.0 and pipelined requests are answered, never with a 5xx.",
   },
+  "FUZZ-1": {
+    source: "API",
+    text: "No request that can be made from the routes' own schemas and from hostile values is answered with a 5xx or not at all.",
+  },
+  S17: {
+    source: "security",
+    text: "Every error is a stable code with the request's id; none shows a stack, SQL, a credential or what was sent.",
+  },
+  S29: {
+    source: "security",
+    text: "No text takes a pattern or a parser a time without bounds.",
+  },
+  "SESS-7": {
+    source: "settings: SESSION_REST_DAYS",
+    text: "A session that nobody uses leaves its object once Postgres has all of it, and reads as before.",
+  },
+  "SESS-8": {
+    source: "docs/decisions/0018",
+    text: "A session that only Postgres has is taken up by whatever is done to it: nothing is doubled, lost or invented.",
+  },
+  "SESS-9": {
+    source: "API: POST /history/chat/with-history",
+    text: "A turn is answered with the end of its session's history.",
+  },
+  "ERASE-3": {
+    source: "API: DELETE /history/sessions/{session_id}",
+    text: "A session is deleted wherever it is, and each store's part of it is counted.",
+  },
+  "ERASE-4": {
+    source: "architecture",
+    text: "A session whose user is gone from Postgres ends by itself.",
+  },
+  "ERASE-5": {
+    source: "architecture",
+    text: "What an erasure left over in an object goes when it would rest.",
+  },
+  "ERASE-6": {
+    source: "architecture",
+    text: "What an object holds can be discarded for its owner without touching Postgres, and is counted.",
+  },
 };
