@@ -216,3 +216,14 @@ test("[ERASE-3] a session that rests is deleted from Postgres and counted", asyn
   expect((await house.call(path, { as, method: "DELETE" })).status).toBe(404);
   expect((await house.call("/chat", { as, body: { prompt: "Hi", session_id: id } })).status).toBe(404);
 });
+
+test("[ERASE-3] a session that rests is not half deleted while the cache is away", async () => {
+  const id = await importSession(house, as.id, [{ seq: 1, content: "Here" }]);
+  const remove = () => house.call(`/history/sessions/${id}`, { as, method: "DELETE" });
+  house.redis.control({ mode: "500" });
+  const refused = await remove();
+  house.redis.control({ mode: "up" });
+  expect([refused.status, await codeOf(refused)]).toEqual([502, "upstream_error"]);
+  expect((await pageOf(id)).messages).toHaveLength(1);
+  expect((await remove()).status).toBe(200);
+});

@@ -33,7 +33,7 @@ test("[TITLE-2] after its first complete turn a session is named by the model, o
   const { calls } = house.llm.stats();
   const { session_id, response } = await say("Tell me about the deep sea");
   const { last_request } = await house.llm.until((stats) => stats.calls === calls + 2 && stats.in_flight === 0);
-  const asked = last_request as unknown as Asked;
+  const asked = last_request as Asked;
   expect(asked).toMatchObject({ model: TITLE_MODEL, messages: [{ role: "system" }, { role: "user" }] });
   expect(asked.stream ?? false).toBe(false);
   expect(asked.messages[1]?.content).toContain("Tell me about the deep sea");

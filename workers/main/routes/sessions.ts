@@ -85,6 +85,8 @@ function recordRoutes({ send, newId }: SessionRoutesDeps): Route[] {
     route(
       {
         ...{ ...shared, method: "DELETE", path: PATH, answers: { 200: ErasedSession, 202: ErasedSession } },
+        // The cache of a session that only Postgres has: nothing is deleted then.
+        fails: [...FAILS, "upstream_error"],
         summary: "Stops the session's turn and deletes the session, and says what was removed",
       },
       (call) => {
