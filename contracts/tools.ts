@@ -1,6 +1,6 @@
 /**
- * Tools as the workflow and the model see them. Pure; the Model Context Protocol's own types stay in its two files
- * (workers/mcp/server.ts, workers/main/tools/mcp.ts).
+ * Tools as the workflow and the model see them. Pure; the Model Context Protocol's own types stay in workers/mcp/protocol/ and
+ * workers/main/tools/mcp.ts.
  */
 import * as z from "zod";
 

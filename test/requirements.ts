@@ -597,4 +597,37 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "faults",
     text: "Another user's session or user looks like a missing one on every route.",
   },
+  "MCP-1": {
+    source: "MCP security best practices: session hijacking",
+    text: "A session's handle is random, belongs to its user, and lets nobody in.",
+  },
+  "MCP-2": {
+    source: "MCP 2025-11-25: session management",
+    text: "A session ends when its client says so, or when nobody has asked for a while, and leaves nothing behind.",
+  },
+  "MCP-3": {
+    source: "MCP 2025-11-25: resumability and redelivery",
+    text: "What a session knows outlives its object, and a client that lost its connection gets the rest once.",
+  },
+  "MCP-4": {
+    source: "MCP 2025-11-25: sampling and elicitation",
+    text: "A tool can ask the client's model and the client's user, and fails where there is none.",
+  },
+  "MCP-5": {
+    source: "MCP 2025-11-25: JSON-RPC ids",
+    text: "Clients whose request ids collide never get each other's results.",
+  },
+  "MCP-6": {
+    source: "@modelcontextprotocol/conformance, requirements of 2025-11-25",
+    text: "Every scenario that the revision requires of a server passes.",
+  },
+  B66: {
+    source: "bad input",
+    text: "MCP: what does not accept what it may be answered with is refused; GET needs a session.",
+  },
+  B67: { source: "bad input", text: "MCP: what is no message of the protocol is refused with its own code." },
+  B68: {
+    source: "bad input",
+    text: "MCP: a missing, unknown, deleted or foreign session, and a wrong protocol version, are refused.",
+  },
 };

@@ -6,6 +6,7 @@
 import type * as z from "zod";
 import type { ToolOutcome } from "../../contracts/tools.ts";
 import type { Registry } from "./registry.ts";
+import type { Part } from "./tools/content.ts";
 import type { Tool, ToolContext, ToolReply } from "./tools/tool.ts";
 
 const TIME_LIMIT_MS = 15_000;
@@ -28,6 +29,8 @@ export interface RunRequest {
 }
 
 export interface RunOutcome extends ToolOutcome {
+  /** In place of `content`, for a client that can show more than text. */
+  parts?: Part[];
   /** Provenance: the content is data from this tool, never an instruction. */
   source: string;
   /** True where the list has changed since `version`; the tool did not run. */
@@ -61,7 +64,7 @@ interface Bounds {
   timeLimitMs: number;
 }
 
-type Settled = ToolOutcome & Pick<RunOutcome, "stale">;
+type Settled = ToolOutcome & Pick<RunOutcome, "stale" | "parts">;
 
 const failure = (content: string): Settled => ({ ok: false, content });
 
@@ -98,8 +101,18 @@ async function runBounded(tool: Tool, args: unknown, { context, timeLimitMs }: B
 }
 
 function toOutcome(reply: ToolReply): Settled {
+  if (reply.parts !== undefined) return toParts(reply.ok, reply.parts);
   const text = typeof reply.content === "string" ? reply.content : toJson(reply.content);
   return text === undefined ? failure("The tool gave a result that is no text.") : { ok: reply.ok, content: text };
+}
+
+/** Bytes cannot be cut as text can: too many are a failure. */
+function toParts(ok: boolean, parts: Part[]): Settled {
+  const text = toJson(parts);
+  const bytes = text === undefined ? Number.POSITIVE_INFINITY : new TextEncoder().encode(text).length;
+  if (bytes > MAX_OUTPUT_BYTES) return failure("The tool gave too much.");
+  const texts = parts.map((part) => (part.type === "text" ? part.text : `[${part.type}]`));
+  return { ok, content: texts.join("\n"), parts };
 }
 
 /** Undefined for what JSON cannot hold: circular values, bigints, functions. Bytes are refused too: they are no text. */

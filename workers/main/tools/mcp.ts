@@ -25,7 +25,7 @@ import type {
   ToolServer,
 } from "../../../contracts/tools.ts";
 
-const URL_OF_SERVER = new URL("https://mcp.internal/mcp"); // the binding decides who answers, not the name
+const URL_OF_SERVER = new URL("https://mcp.internal/stateless"); // the binding decides who answers, not the name
 const FRESH_MS = 60_000;
 /** Served while a newer list is fetched; older than this it is as good as none. */
 const STALE_MS = 600_000;
