@@ -3,6 +3,7 @@
  * State lives in this process and ends with `close()`; with `persistTo` the objects' storage stays in that folder.
  * Nothing but loopback is ever reached.
  */
+import type { SessionCommand } from "../contracts/session.ts";
 import { migrate } from "../db/migrate.ts";
 import type { Sql } from "../db/open.ts";
 import type { Bundles } from "./build.ts";
@@ -59,6 +60,8 @@ export interface House {
   call(path: string, options?: CallOptions): Promise<Response>;
   /** Queries the SQLite of the object that holds a session. */
   querySession(sessionId: string, query: string): Promise<Record<string, unknown>[]>;
+  /** Sends a command to the object that holds a session, as main does. */
+  commandSession(sessionId: string, command: SessionCommand): Promise<{ status: number; body: unknown }>;
   /** Takes a session's object out of memory, as the platform does at times. */
   evict(sessionId: string): Promise<void>;
   /** The same for any object, by its class and its name. */
@@ -105,6 +108,7 @@ export async function openHouse(options: HouseOptions): Promise<House> {
       return response;
     },
     querySession: runtime.query,
+    commandSession: runtime.command,
     evict: runtime.evict,
     ...{ queryObject: runtime.queryObject, evictObject: runtime.evictObject },
     kill: runtime.kill,

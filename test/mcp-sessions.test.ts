@@ -3,6 +3,7 @@ import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { CreateMessageRequestSchema, ElicitRequestSchema } from "@modelcontextprotocol/sdk/types.js";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { NewApiKey } from "../contracts/users.ts";
 import { type House, openHouse, type Tenant } from "./house.ts";
 
 let house: House;
@@ -96,6 +97,25 @@ test("[MCP-1] a handle is no credential", async () => {
   const headers = { "mcp-session-id": handle, accept: "application/json, text/event-stream" };
   const response = await house.call("/mcp", { body: callOf("echo", { text: "x" }), headers });
   expect(response.status).toBe(401);
+});
+
+test("[S21] a client without a credential, or with one for something else, is told where to read what it needs", async () => {
+  const headers = { accept: "application/json, text/event-stream" };
+  const metadata = `${house.url.origin}/.well-known/oauth-protected-resource/mcp`;
+  const unknown = await house.call("/mcp", { body: message("initialize", FIRST), headers });
+  expect(unknown.status).toBe(401);
+  expect(unknown.headers.get("www-authenticate")).toBe(`Bearer scope="mcp", resource_metadata="${metadata}"`);
+  const made = await house.call("/auth/api-keys", { as, body: { name: "Chat only", scopes: ["chat"] } });
+  const { key } = NewApiKey.parse(await made.json());
+  const narrow = await post(message("initialize", FIRST), { who: { id: as.id, apiKey: key } });
+  expect(narrow.status).toBe(403);
+  expect(narrow.headers.get("www-authenticate")).toBe(
+    `Bearer error="insufficient_scope", scope="mcp", resource_metadata="${metadata}"`,
+  );
+  const about = await house.call(new URL(metadata).pathname);
+  expect(await about.json()).toMatchObject({
+    ...{ resource: `${house.url.origin}/mcp`, scopes_supported: ["mcp"], bearer_methods_supported: ["header"] },
+  });
 });
 
 test.each([

@@ -19,7 +19,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   B8: {
     source: "bad input",
-    text: "A body over the limit or compressed is refused.",
+    text: "A body over the limit or compressed is refused, whatever its length is said to be; what comes after it is no part of it.",
   },
   B9: {
     source: "bad input",
@@ -27,11 +27,11 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   B11: {
     source: "bad input",
-    text: "A method that a route does not have is answered with 405 and Allow.",
+    text: "A method that a path does not have is answered with 405 and Allow, on every path.",
   },
   B12: {
     source: "bad input",
-    text: "A path near a route is not that route.",
+    text: "A path near a route is not that route, and never another one.",
   },
   B16: {
     source: "bad input",
@@ -381,6 +381,30 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "faults",
     text: "What is owed to Postgres is paid after many failed tries, also by an object that nobody asks for.",
   },
+  "SESS-1": {
+    source: "API: GET /history/sessions/{session_id}/messages",
+    text: "Messages are read in both directions, at the same cost at any place of a long session, with the branch they belong to.",
+  },
+  "SESS-2": {
+    source: "API: GET /history/sessions/{session_id}/messages",
+    text: "A session that no object holds is read from Postgres, by its owner alone; its object stays empty.",
+  },
+  "SESS-3": {
+    source: "docs/storage.md",
+    text: "An object that was made when its tables had fewer columns is read and goes on.",
+  },
+  "SESS-4": {
+    source: "API: POST /history/sessions",
+    text: "A session is made without a turn, once, and is in Postgres when the answer comes.",
+  },
+  "SESS-5": {
+    source: "API: PATCH /history/sessions/{session_id}",
+    text: "A session is renamed and archived; the change reaches Postgres whatever breaks, and nothing late takes it back.",
+  },
+  "SESS-6": {
+    source: "API: POST /history/messages",
+    text: "A message is saved without a turn, once, and never while a turn runs.",
+  },
   F25: {
     source: "faults",
     text: "A migration that fails half-way, runs twice, races or is rolled back leaves one of the known schemas, with its journal.",
@@ -517,6 +541,22 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "faults",
     text: "What was generated before a purge, or while it ran, is not served after it.",
   },
+  "CACHE-5": {
+    source: "API: the cache field, Cache-Control",
+    text: "A request says what may be read and written; the reply says whether it was a hit, how old, and why not.",
+  },
+  "CACHE-6": {
+    source: "docs/storage.md: Redis",
+    text: "Two requests share a cache key exactly when they mean the same.",
+  },
+  "CACHE-7": {
+    source: "docs/storage.md: Redis",
+    text: "Hits, misses, bypasses, outages, entries, bytes and what was saved are counted for all Workers together, exactly.",
+  },
+  "CACHE-8": {
+    source: "docs/storage.md: Redis",
+    text: "Only complete answers are kept: nothing cut, refused, stopped, failed or too large.",
+  },
   "API-1": {
     source: "API: /openapi.json",
     text: "Every route that the router serves is documented, and every documented one is served; the document names no host.",
@@ -543,7 +583,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   F28: {
     source: "faults",
-    text: "Redis that is full, or refuses a command, is passed by.",
+    text: "A Redis that is full, over its limit or answers nonsense is passed by and counted.",
   },
   "HIST-1": {
     source: "API: GET /history/users/{user_id}/sessions",
@@ -572,6 +612,22 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   "HIST-7": {
     source: "API: POST /history/import",
     text: "An import takes whole sessions, again adds nothing, and never touches another user's.",
+  },
+  "HIST-8": {
+    source: "API: indexes for every query",
+    text: "No statement of a store reads messages or sessions from end to end, at 100,000 messages.",
+  },
+  "HIST-9": {
+    source: "API: cursor pages",
+    text: "The last page of a list costs at most 1.25 times what the first one does: queries, rows read and buffers.",
+  },
+  "HIST-10": {
+    source: "API: POST /history/import",
+    text: "An export of ours is taken back with its branches; a line that does not fit refuses the file and is named.",
+  },
+  "HIST-11": {
+    source: "API: POST /history/import",
+    text: "Of a ChatGPT export the path to the current message is taken; what cannot be is left out and counted.",
   },
   B13: {
     source: "faults",
@@ -621,6 +677,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "@modelcontextprotocol/conformance, requirements of 2025-11-25",
     text: "Every scenario that the revision requires of a server passes.",
   },
+  S21: {
+    source: "security",
+    text: "A client of /mcp without the right credential is told where to read what it needs.",
+  },
   B66: {
     source: "bad input",
     text: "MCP: what does not accept what it may be answered with is refused; GET needs a session.",
@@ -629,5 +689,73 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   B68: {
     source: "bad input",
     text: "MCP: a missing, unknown, deleted or foreign session, and a wrong protocol version, are refused.",
+  },
+  "AUTHZ-1": {
+    source: "AGENTS.md: Check the owner of an id",
+    text: "Every route has a row that says what each kind of caller gets, and each gets it; ids in bodies count as ids in paths.",
+  },
+  "AUTHZ-2": {
+    source: "README: how a turn runs",
+    text: "A credential that was taken back has no effect on a session, and its owner is told no more than that.",
+  },
+  S1: {
+    source: "security",
+    text: "Whoever may not use an object cannot tell it from a missing one, on any route.",
+  },
+  S5: {
+    source: "security",
+    text: "What is an admin's alone needs the role and a credential that may act with it.",
+  },
+  B52: {
+    source: "bad input",
+    text: "A user who calls what is an admin's is refused.",
+  },
+  B1: {
+    source: "bad input",
+    text: "An empty or missing body is refused as invalid_json.",
+  },
+  B4: {
+    source: "bad input",
+    text: "A body that is no UTF-8 is refused.",
+  },
+  B5: {
+    source: "bad input",
+    text: "A byte order mark before a body changes nothing, on any route.",
+  },
+  B7: {
+    source: "bad input",
+    text: "A body that is nested deep, or has a million items, is refused as any other that does not fit.",
+  },
+  B10: {
+    source: "bad input",
+    text: "An Accept header that asks for something else is not looked at.",
+  },
+  B32: {
+    source: "bad input",
+    text: "A prompt of megabytes is refused before it is looked at.",
+  },
+  B54: {
+    source: "bad input",
+    text: "Pages of other origins get nothing, whatever their credential.",
+  },
+  B55: {
+    source: "bad input",
+    text: "A preflight lets listed pages in and no others; replies are never for everyone, and never with credentials.",
+  },
+  B84: {
+    source: "bad input",
+    text: "Upgrades, Expect, HTTP/1.0 and pipelined requests are answered, never with a 5xx.",
+  },
+  B58: {
+    source: "bad input",
+    text: "A layer, route or tag to purge that is none is refused; no pattern is read as one.",
+  },
+  "CACHE-9": {
+    source: "API: DELETE /cache/invalidate, GET /cache/keys",
+    text: "Each layer, route and tag can be purged and listed by itself.",
+  },
+  "CACHE-10": {
+    source: "API: GET /cache/explain",
+    text: "It can be told why a request is a hit or a miss, and which part of its key is in the way.",
   },
 };

@@ -25,6 +25,8 @@ export interface Runtime {
   readonly url: URL;
   /** Queries the SQLite of the object that holds a session. */
   query(sessionId: string, query: string): Promise<Record<string, unknown>[]>;
+  /** Sends a command to the object that holds a session, as main does. */
+  command(sessionId: string, command: object): Promise<{ status: number; body: unknown }>;
   /** Takes the object of a session out of memory, as the platform does at times; its storage stays. */
   evict(sessionId: string): Promise<void>;
   /** The same of any object of the three Workers, by its class and its name. */
@@ -60,6 +62,15 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
       return url;
     },
     query: (sessionId, query) => queryObject("SessionObject", objectName(sessionId), query),
+    async command(sessionId, command) {
+      const objects = await workerd.getDurableObjectNamespace("SESSIONS", WORKER_OF.SessionObject);
+      const object = objects.get(objects.idFromName(objectName(sessionId)));
+      const response = await object.fetch("https://session.internal/", {
+        method: "POST",
+        body: JSON.stringify(command),
+      });
+      return { status: response.status, body: await response.json() };
+    },
     evict: (sessionId) => evictObject("SessionObject", objectName(sessionId)),
     async kill() {
       for (const pid of childrenMarked(mark)) process.kill(pid, "SIGKILL");

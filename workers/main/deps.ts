@@ -17,7 +17,7 @@ import { type Accounts, createAccounts } from "./accounts/client.ts";
 import type { AppDeps } from "./app.ts";
 import { type ChatDefaults, resolveChat } from "./chat/resolve.ts";
 import { createTurnRunner } from "./chat/turn.ts";
-import { createCacheAdmin } from "./cache/admin.ts";
+import { type CacheAdmin, createCacheAdmin } from "./cache/admin.ts";
 import { withBreaker } from "./cache/breaker.ts";
 import { type Cache, createCache } from "./cache/cache.ts";
 import { createRedisStore, type RedisStore } from "./cache/redis.ts";
@@ -71,13 +71,17 @@ export function makeAppDeps(env: Env): AppDeps {
     users: makeUsers(config),
     isSignUpOpen: config.SIGN_UP === "open",
     limitRequest: createRequestLimit(findLimiter),
+    corsOrigins: config.CORS_ORIGINS,
     send: createSessionClient(env.SESSIONS),
+    cache: makeCacheAdmin(config),
     forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
     readAsset: (path) => env.ASSETS.fetch(new URL(path, "https://assets.internal")),
     historyHealth: () => historyHealth(makeHistory(config)),
-    ...makeArchive(config),
+    archive: makeArchive(config),
+    importer: makeImporter(config),
     cursors: createCursors(config.SECRET_KEY),
     problems: config.problems,
+    expectedSchema: SCHEMA_VERSION,
     probes: makeProbes(env, config),
   };
 }
@@ -85,8 +89,7 @@ export function makeAppDeps(env: Env): AppDeps {
 /** What a session's object needs. */
 export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDeps {
   const config = readConfig({ ...env });
-  const redis = makeRedis(config);
-  const cache = makeCache(config, redis);
+  const cache = makeCache(config);
   const tools = createMcpToolServer({
     fetch: (url, init) => env.MCP.fetch(url, init),
     now,
@@ -95,6 +98,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
   const turns = createTurnRunner({
     ...{ cache, tools, now, log, llm: llmAgent(env) },
     newCallId: () => `call_${makeId()}`,
+    sharesAnswers: config.CACHE_SCOPE === "shared",
     policy: config.TOOL_POLICY ?? [],
     saver: () => new SqliteSaver(state.storage.sql, Math.random),
     stallTimeoutMs: config.LLM_STALL_TIMEOUT_MS,
@@ -104,7 +108,8 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
     accounts: makeAccounts(env, config),
     resolve: (request, preferences) => resolveChat(request, preferences, defaultsOf(config)),
     recheckMs: config.ACCOUNT_RECHECK_MS,
-    purge: createCacheAdmin({ redis, log }).purge,
+    purge: makeCacheAdmin(config).purge,
+    explain: makeCacheAdmin(config).explain,
     newId: makeId,
     random: Math.random,
     history: makeHistory(config),
@@ -112,6 +117,8 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
     contextTokens: config.CONTEXT_TOKENS,
     keepAliveMs: config.KEEP_ALIVE_MS,
     turnLogMs: config.TURN_LOG_SECONDS * 1_000,
+    titleModel: config.TITLE_MODEL === undefined ? undefined : { llm: llmAgent(env), model: config.TITLE_MODEL },
+    restMs: config.SESSION_REST_DAYS * 86_400_000,
   };
 }
 
@@ -119,11 +126,11 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
 export function makeAccountDeps(env: Env): AccountDeps {
   const config = readConfig({ ...env });
   const send = createSessionClient(env.SESSIONS);
-  const { purge } = createCacheAdmin({ redis: makeRedis(config), log });
+  const { purge } = makeCacheAdmin(config);
   return {
     ...{ now, log, newId: makeId, users: makeUsers(config), loginMs: REFRESH_SECONDS * 1_000 },
     async discardSession(sessionId, userId) {
-      const response = await send(sessionId, { kind: "erase", sessionId, userId, requestId: "erasure" });
+      const response = await send(sessionId, { kind: "discard", sessionId, userId, requestId: "erasure" });
       if (response.status === 404) return ok(false);
       return response.ok ? ok(true) : fail("overloaded", "a session could not be emptied");
     },
@@ -173,53 +180,50 @@ function makeRedis(config: Config): RedisStore | undefined {
   return url !== undefined && token !== undefined ? createRedisStore({ url, token, readTimeoutMs }) : undefined;
 }
 
-function makeCache(config: Config, redis: RedisStore | undefined): Cache {
+function makeCacheAdmin(config: Config): CacheAdmin {
+  const enabled = config.CACHE_ENABLED === "true";
+  return createCacheAdmin({ redis: makeRedis(config), enabled, prices: config.MODEL_PRICES ?? {}, now, log });
+}
+
+function makeCache(config: Config): Cache {
+  const redis = makeRedis(config);
   const { CACHE_LLM_TTL: llm, CACHE_INTENT_TTL: intent, CACHE_MCP_TTL: mcp } = config;
   const store = config.CACHE_ENABLED === "true" && redis ? withBreaker(redis, { now }) : undefined;
   return createCache({ redis: store, ttlSeconds: { llm, intent, mcp }, now, random: Math.random });
 }
 
-function makeUsers({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): UserStore {
-  if (databaseUrl !== undefined) {
-    const db = openDb({ databaseUrl, httpUrl, timeoutMs: DB_TIMEOUT_MS });
-    return createUserStore(db, logFault);
-  }
-  const missing = async () => fail("not_configured", "users are not configured: DATABASE_URL");
-  return {
-    ...{ create: missing, read: missing, findForLogin: missing, readPasswordHash: missing, update: missing },
-    ...{ loadAccount: missing, putPreferences: missing, addKey: missing, listKeys: missing, removeKey: missing },
-    ...{ touchKey: missing, sessionIds: missing, erase: missing },
-  };
+function openStores({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config) {
+  if (databaseUrl === undefined) return undefined;
+  return (timeoutMs: number) => openDb({ databaseUrl, httpUrl, timeoutMs });
 }
 
-function makeHistory({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): HistoryStore {
-  if (databaseUrl !== undefined) {
-    const db = openDb({ databaseUrl, httpUrl, timeoutMs: DB_TIMEOUT_MS });
-    return createHistoryStore(db, { now, onFault: logFault });
-  }
-  const missing = async () => fail("not_configured", "the history is not configured: DATABASE_URL");
-  return {
-    ...{ saveBatch: missing, eraseSession: missing, setAside: missing },
-    ...{ ping: missing, schemaVersion: missing, countDeadLetters: missing },
-  };
+function makeUsers(config: Config): UserStore {
+  const open = openStores(config);
+  return open ? createUserStore(open(DB_TIMEOUT_MS), logFault) : (unconfigured("users") as UserStore);
 }
 
-function makeArchive({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): {
-  archive: Archive;
-  importer: Importer;
-} {
-  if (databaseUrl === undefined) {
-    const missing = async () => fail("not_configured", "the history is not configured: DATABASE_URL");
-    return {
-      archive: { listSessions: missing, search: missing, readStats: missing },
-      importer: { add: missing },
-    };
-  }
-  const open = (timeoutMs: number) => openDb({ databaseUrl, httpUrl, timeoutMs });
-  return {
-    archive: createArchive(open(DB_TIMEOUT_MS), { onFault: logFault, workTimeoutMs: DB_WORK_MS }),
-    importer: createImporter(open(IMPORT_TIMEOUT_MS), logFault),
-  };
+function makeHistory(config: Config): HistoryStore {
+  const open = openStores(config);
+  return open
+    ? createHistoryStore(open(DB_TIMEOUT_MS), { now, onFault: logFault })
+    : (unconfigured("the history") as HistoryStore);
+}
+
+function makeArchive(config: Config): Archive {
+  const open = openStores(config);
+  const options = { onFault: logFault, workTimeoutMs: DB_WORK_MS };
+  return open ? createArchive(open(DB_TIMEOUT_MS), options) : (unconfigured("the history") as Archive);
+}
+
+function makeImporter(config: Config): Importer {
+  const open = openStores(config);
+  return open ? createImporter(open(IMPORT_TIMEOUT_MS), logFault) : (unconfigured("the history") as Importer);
+}
+
+/** In place of a store whose members all are functions that give a Result: each answers that DATABASE_URL is missing. */
+function unconfigured(what: string): object {
+  const answer = () => Promise.resolve(fail("not_configured", `not configured: ${what} (DATABASE_URL)`));
+  return new Proxy({}, { get: () => answer });
 }
 
 async function historyHealth(history: HistoryStore): Promise<HistoryHealth> {
@@ -258,7 +262,6 @@ function makeProbes(env: Env, config: Config): Probe[] {
         return (await tools.list(context(requestId))) === undefined ? "unhealthy" : "healthy";
       },
     },
-    { name: "postgres", essential: false, check: async () => fromResult(await makeHistory(config).ping()) },
     {
       name: "redis",
       essential: false,

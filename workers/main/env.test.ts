@@ -30,3 +30,14 @@ test("[F36] a malformed policy denies every tool, and a malformed switch of the 
   const config = readConfig({ ...COMPLETE, TOOL_POLICY: "[{},]", CACHE_ENABLED: "False" });
   expect(config).toMatchObject({ TOOL_POLICY: [{ tool: "*", action: "deny" }], CACHE_ENABLED: "false" });
 });
+
+test("[B55] a list of pages holds exact origins; anything else in it empties it", () => {
+  const read = (list: string) => readConfig({ ...COMPLETE, CORS_ORIGINS: list });
+  expect(read("https://a.example, http://localhost:5173,").CORS_ORIGINS).toEqual([
+    ...["https://a.example", "http://localhost:5173"],
+  ]);
+  for (const list of ["*", "null", "https://a.example/", "https://a.example,a.example", "https://*.a.example"]) {
+    expect(read(list)).toMatchObject({ CORS_ORIGINS: [], problems: ["CORS_ORIGINS is malformed"] });
+  }
+  expect(read("")).toMatchObject({ CORS_ORIGINS: [], problems: [] });
+});

@@ -2,21 +2,11 @@
  * The Worker's settings. Pure. Names a malformed setting, never its value.
  */
 import * as z from "zod";
-
-const Origin = z.string().refine((text) => URL.canParse(text) && new URL(text).origin === text && text !== "null");
+import { OriginList } from "../../contracts/origins.ts";
 
 const Env = z.object({
   /** Origins that a browser may call from, separated by commas. */
-  MCP_ALLOWED_ORIGINS: z
-    .string()
-    .default("")
-    .transform((list) =>
-      list
-        .split(",")
-        .map((origin) => origin.trim())
-        .filter((origin) => origin !== ""),
-    )
-    .pipe(z.array(Origin).max(100)),
+  MCP_ALLOWED_ORIGINS: z.string().default("").pipe(OriginList),
   /** Seconds without a request after which a session ends. */
   MCP_SESSION_SECONDS: z.coerce.number().int().min(1).max(604_800).default(86_400),
   /** "1" adds the tools, resources and prompts that the conformance suite asks for. */

@@ -5,6 +5,7 @@
  * without a session (400), handles that are none (404), and bodies above 4 MiB (413).
  */
 import { ERROR_STATUS, type ErrorCode, toErrorBody } from "../../contracts/errors.ts";
+import { isOwnOrigin, isTrustedHost } from "../../contracts/origins.ts";
 import type { Config } from "./env.ts";
 import { isInitialize, parseBody, readBody, refuseMessage } from "./protocol/messages.ts";
 import type { ServerParts } from "./protocol/server.ts";
@@ -140,22 +141,14 @@ export function readAsker(headers: Headers, newId: () => string): Asker {
   };
 }
 
-const LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"];
-
 /** Over plain http a page may have brought its own name to our address: only this machine's names and those of allowed origins count. */
-export function isHostAllowed({ protocol, hostname, host }: URL, allowed: readonly string[]): boolean {
-  if (protocol === "https:" || LOCAL_HOSTS.includes(hostname)) return true;
-  return allowed.some((origin) => new URL(origin).host === host);
+export function isHostAllowed(url: URL, allowed: readonly string[]): boolean {
+  return isTrustedHost(url) || allowed.some((origin) => new URL(origin).host === url.host);
 }
 
-/**
- * No Origin: not a browser. A page of our own host counts only over https or on this machine, since over plain http a
- * rebound name makes a stranger's page look like one of ours.
- */
+/** No Origin: not a browser. */
 export function isOriginAllowed(origin: string | null, url: URL, allowed: readonly string[]): boolean {
-  if (origin === null || allowed.includes(origin)) return true;
-  const trusted = url.protocol === "https:" || LOCAL_HOSTS.includes(url.hostname);
-  return trusted && origin === url.origin;
+  return origin === null || allowed.includes(origin) || isOwnOrigin(origin, url);
 }
 
 function refuse(

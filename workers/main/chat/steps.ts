@@ -11,7 +11,7 @@ import type { ModelMessage, ModelRequest, ModelStream, WhenGone } from "../../..
 import { estimateTokens, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
 import { systemMessage } from "./prompt.ts";
 import { readReply } from "./read-reply.ts";
-import type { Found, Reusable } from "./reuse.ts";
+import { type Found, type Reusable, tokensOf } from "./reuse.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
 import { jsonBytes, MAX_CALLS_A_ROUND, type RequestedCall, runToolRound } from "./tool-round.ts";
 import type { TurnRequest, TurnRun } from "./turn.ts";
@@ -27,6 +27,8 @@ export interface Progress {
   model: string;
   provider: string;
   finishReason: FinishReason | undefined;
+  /** How often the model was asked. */
+  modelCalls: number;
   reusable: Reusable;
 }
 
@@ -45,11 +47,11 @@ export class TurnSteps {
     this.#cachedCalls = found.intent.verdict === "hit" ? found.intent.value.calls : undefined;
     const { content = "", rounds = [] } = run.request.resumed ?? {};
     this.progress = {
-      ...{ content, rounds: [...rounds], usage: undefined, finishReason: undefined },
+      ...{ content, rounds: [...rounds], usage: undefined, finishReason: undefined, modelCalls: 0 },
       model: run.request.model,
       provider: run.request.modelType,
       // Of a turn that was cut nothing is kept: what it depended on is not all known any more.
-      reusable: { intent: [], toolEntries: [], answer: run.request.resumed === undefined },
+      reusable: { intent: undefined, toolEntries: [], answer: run.request.resumed === undefined },
     };
   }
 
@@ -63,10 +65,12 @@ export class TurnSteps {
       this.#tellIntent("tools", "cache", cached);
       return cached;
     }
+    const { deps } = this.#run;
+    const askedAtMs = deps.now();
     const calls = await this.think();
     if (calls.length > 0) {
       this.#tellIntent("tools", "model", calls);
-      this.progress.reusable.intent = wellFormed(calls);
+      this.progress.reusable.intent = this.#toIntent(calls, deps.now() - askedAtMs);
     }
     return calls;
   }
@@ -114,6 +118,7 @@ export class TurnSteps {
   async #ask(gone: WhenGone): Promise<RequestedCall[]> {
     const { request, deps, emit, signal } = this.#run;
     const { progress } = this;
+    progress.modelCalls += 1;
     const opened = await openStream(modelRequest(request, progress.rounds), this.#run, gone);
     progress.model = opened.model;
     progress.provider = opened.provider;
@@ -138,6 +143,16 @@ export class TurnSteps {
     return reply.calls;
   }
 
+  /** The first calls as they may be used again; undefined unless each of them could be run. */
+  #toIntent(calls: RequestedCall[], ms: number): Reusable["intent"] {
+    const { model, usage } = this.progress;
+    const runnable = calls.flatMap((call) =>
+      "malformed" in call ? [] : [{ name: call.name, arguments: call.arguments }],
+    );
+    if (runnable.length < calls.length || usage === undefined) return undefined;
+    return { calls: runnable, saves: { calls: 1, ms, tokens: tokensOf(model, usage) } };
+  }
+
   /** The round that an earlier life of the turn began; once. */
   #takeOpenRound(): NonNullable<TurnRequest["resumed"]>["open"] {
     const open = this.#openRound;
@@ -155,14 +170,6 @@ function decided(call: RequestedCall, decisions: Decision[]): RequestedCall {
   const decision = decisions.find(({ call_id }) => call_id === call.id);
   const edited = decision?.decision === "approve" ? decision.arguments : undefined;
   return edited === undefined ? call : { id: call.id, name: call.name, arguments: edited };
-}
-
-/** The intent is kept only when every call of it could be run. */
-function wellFormed(calls: RequestedCall[]): Reusable["intent"] {
-  const runnable = calls.flatMap((call) =>
-    "malformed" in call ? [] : [{ name: call.name, arguments: call.arguments }],
-  );
-  return runnable.length === calls.length ? runnable : [];
 }
 
 function modelRequest(request: TurnRequest, rounds: ToolRound[]): ModelRequest {

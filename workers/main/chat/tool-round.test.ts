@@ -32,18 +32,34 @@ function runWith(content: string): TurnRun {
       ...{ temperature: undefined, maxTokens: undefined, responseFormat: undefined, context: [], firstTurn: true },
       tools: { version: "1", tools: [TOOL] },
       askFirst: [],
-      cache: { read: true, write: true, onlyIfCached: false, userScope: false, ttlSeconds: undefined },
+      cache: {
+        read: true,
+        write: true,
+        onlyIfCached: false,
+        userScope: false,
+        ttlSeconds: undefined,
+        maxAgeSeconds: undefined,
+      },
     },
     deps: {
       llm: { stream: never, generate: never, models: never, health: never },
       tools: { list: never, call: () => Promise.resolve({ ok: true, content }) },
-      ...{ cache, policy: [], stallTimeoutMs: 1_000, log: () => {}, now: () => 0, newCallId: () => "id" },
+      ...{
+        cache,
+        policy: [],
+        sharesAnswers: true,
+        stallTimeoutMs: 1_000,
+        log: () => {},
+        now: () => 0,
+        newCallId: () => "id",
+      },
       saver: () => {
         throw new Error("nothing asks first");
       },
     },
     emit: { append: () => {}, text: () => {}, save: () => {} },
     approver: { ask: never },
+    looked: [],
     signal: new AbortController().signal,
   };
 }

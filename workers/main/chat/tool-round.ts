@@ -54,6 +54,7 @@ export async function runToolRound(run: TurnRun, input: RoundInput): Promise<Rou
     const settled = input.settled?.get(call.id);
     if (settled !== undefined) return settled;
     const again = input.settled !== undefined && !mayRepeat(call, request);
+    const calledAtMs = deps.now();
     const rejected = rejection(call, input.decisions);
     const whole = rejected ?? (again ? UNKNOWN : (cached.get(call.id) ?? (await settle(run, call, at))));
     // A failure, so that neither it nor an answer made from it is kept for others.
@@ -61,7 +62,8 @@ export async function runToolRound(run: TurnRun, input: RoundInput): Promise<Rou
     const slot = toolSlot(call, request, deps);
     if (slot !== undefined && outcome.ok && !cached.has(call.id)) {
       const value = { ok: true as const, content: outcome.content };
-      entries.push({ slot, value, origin: originOf(request, [], [call.name]) });
+      const saves = { calls: 1, ms: deps.now() - calledAtMs, tokens: null };
+      entries.push({ slot, value, saves, origin: originOf(request, [], [call.name]) });
     }
     emit.append({
       event: "tool_result",
@@ -118,7 +120,7 @@ function mayRepeat(call: RequestedCall, request: TurnRequest): boolean {
 
 /** Results already in the cache by call id. A free tool is not asked for unless its calls cost no model call. */
 async function readCached(
-  { request, deps }: TurnRun,
+  { request, deps, looked }: TurnRun,
   { calls, fromCache }: RoundInput,
 ): Promise<Map<string, ToolOutcome>> {
   const asked = calls.flatMap((call) => {
@@ -127,7 +129,9 @@ async function readCached(
     return slot && (fromCache || metered) && request.cache.read ? [{ call, slot }] : [];
   });
   if (asked.length === 0) return new Map();
-  const { reads }: { reads: CacheRead<"mcp">[] } = await deps.cache.read(asked.map(({ slot }) => slot));
+  const slots = asked.map(({ slot }) => slot);
+  const { reads }: { reads: CacheRead<"mcp">[] } = await deps.cache.read(slots, request.cache.maxAgeSeconds);
+  looked.push(...reads.map((read) => ({ layer: "mcp" as const, read })));
   return new Map(
     asked.flatMap(({ call }, at) => {
       const read = reads[at];

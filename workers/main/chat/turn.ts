@@ -9,12 +9,13 @@ import type { ChatEvent } from "../../../contracts/events.ts";
 import type { LlmAgent, ModelMessage } from "../../../contracts/llm.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { ToolCall, ToolList, ToolOutcome, ToolServer } from "../../../contracts/tools.ts";
-import type { Cache, TurnWrite } from "../cache/cache.ts";
+import type { Cache, CacheRead, TurnWrite } from "../cache/cache.ts";
+import type { Looked } from "../cache/counts.ts";
 import type { CachedRoute, CacheValue } from "../../../contracts/cache.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
 import { type GraphThread, runGraph, runWaitingGraph } from "./graph.ts";
 import { applyPolicy } from "./policy.ts";
-import { entriesOf, type Found, lookUp, type TurnSlots, turnSlots } from "./reuse.ts";
+import { entriesOf, type Found, lookedUp, lookUp, type TurnSlots, turnSlots } from "./reuse.ts";
 import { type Progress, TurnSteps } from "./steps.ts";
 
 /** All that a turn runs on, as plain data. */
@@ -39,7 +40,14 @@ export interface TurnRequest {
   askFirst: string[];
   /** Nothing of an earlier turn is in the context. */
   firstTurn: boolean;
-  cache: { read: boolean; write: boolean; onlyIfCached: boolean; userScope: boolean; ttlSeconds: number | undefined };
+  cache: {
+    read: boolean;
+    write: boolean;
+    onlyIfCached: boolean;
+    userScope: boolean;
+    ttlSeconds: number | undefined;
+    /** An older entry is as good as none. */ maxAgeSeconds: number | undefined;
+  };
   /** What an earlier life of the turn has done; undefined for a turn that starts. */
   resumed?: ResumedTurn;
 }
@@ -69,6 +77,8 @@ export interface TurnDeps {
   llm: LlmAgent;
   tools: ToolServer;
   cache: Cache;
+  /** First answers are for all users of the deployment; false: each user has their own. */
+  sharesAnswers: boolean;
   now: () => number;
   newCallId: () => string;
   stallTimeoutMs: number;
@@ -82,6 +92,8 @@ export interface TurnRun {
   emit: TurnEmitter;
   approver: Approver;
   signal: AbortSignal;
+  /** Look-ups in the cache, to be counted. */
+  looked: Looked[];
 }
 
 /** Who decides on calls: waits for a person, as long as it takes. */
@@ -115,30 +127,52 @@ export interface TurnResult {
   keep: TurnWrite;
 }
 
+/** What the cache had to say, and why; of a hit, how old it is. */
+export interface CacheNote {
+  verdict: CacheVerdict;
+  why?: string;
+  ageSeconds?: number;
+}
+
 /** A turn whose cache read is under way. */
 export interface BegunTurn {
   /** What the cache had to say; settles before any model is called. */
-  verdict: Promise<CacheVerdict>;
+  verdict: Promise<CacheNote>;
   run(emit: TurnEmitter, approver: Approver, signal: AbortSignal): Promise<TurnResult>;
 }
 
 export interface TurnRunner {
   /** The cache read leaves before this returns, so that a write that follows does not hold it back. */
   begin(request: Omit<TurnRequest, "askFirst">): BegunTurn;
+  /** Where `begin` would ask. */
+  slots(request: Omit<TurnRequest, "askFirst">): TurnSlots;
 }
 
 export function createTurnRunner(deps: TurnDeps): TurnRunner {
+  const decide = (asked: Omit<TurnRequest, "askFirst">): TurnRequest => ({
+    ...asked,
+    ...applyPolicy(asked.tools, deps.policy, asked.userId),
+  });
   return {
+    slots: (asked) => turnSlots(deps, decide(asked)),
     begin(asked) {
-      const request = { ...asked, ...applyPolicy(asked.tools, deps.policy, asked.userId) };
-      const slots = turnSlots(deps.cache, request);
+      const request = decide(asked);
+      const slots = turnSlots(deps, request);
       const lookup = lookUp(deps.cache, slots, request);
       return {
-        verdict: lookup.then((found) => found.answer.verdict),
-        run: async (emit, approver, signal) => runTurn({ request, deps, emit, signal, approver }, slots, await lookup),
+        verdict: lookup.then((found) => noteOf(found.answer)),
+        run: async (emit, approver, signal) => {
+          const found = await lookup;
+          return runTurn({ request, deps, emit, signal, approver, looked: lookedUp(found) }, slots, found);
+        },
       };
     },
   };
+}
+
+function noteOf(read: CacheRead<"llm">): CacheNote {
+  const { verdict } = read;
+  return verdict === "hit" ? { verdict, ageSeconds: read.ageSeconds } : { verdict, why: read.why };
 }
 
 /** Why a turn is stopped from outside. */
@@ -159,9 +193,11 @@ async function runTurn(run: TurnRun, slots: TurnSlots, found: Found): Promise<Tu
     emit.append({ event: "meta", data: { turn_id, session_id, message_id, model, provider, cache: verdict } });
   }
   const { since } = found;
+  const { looked } = run;
   if (found.answer.verdict === "hit") {
-    return { outcome: replay(found.answer.value, deps, emit), keep: { since, entries: [] } };
+    return { outcome: replay(found.answer.value, deps, emit), keep: { since, entries: [], looked } };
   }
+  const startedAtMs = deps.now();
   const steps = new TurnSteps(run, found);
   try {
     if (request.cache.onlyIfCached) throw new AppError("cache_miss", "no cached answer to this request");
@@ -169,10 +205,11 @@ async function runTurn(run: TurnRun, slots: TurnSlots, found: Found): Promise<Tu
     const { finishReason } = steps.progress;
     if (finishReason === undefined) throw new AppError("upstream_truncated", "the model's answer was cut off");
     const outcome = { ...base(steps.progress, verdict), ok: true, finishReason } as const;
-    return { outcome, keep: { since, entries: entriesOf(outcome, request, slots, steps.progress.reusable) } };
+    const made = { ...steps.progress, ms: deps.now() - startedAtMs };
+    return { outcome, keep: { since, entries: entriesOf(outcome, request, slots, made), looked } };
   } catch (error) {
     const outcome = { ...base(steps.progress, verdict), ok: false, failure: failureOf(error, run) } as const;
-    return { outcome, keep: { since, entries: [] } };
+    return { outcome, keep: { since, entries: [], looked } };
   }
 }
 

@@ -1,6 +1,6 @@
 /** The history store against the Neon stand-in: what is saved, what is refused, and how each fault is told. */
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { HistoryBatch, HistoryStore, MessageRow } from "../../../contracts/history.ts";
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import type { HistoryBatch, HistoryStore, MessageQuery, MessageRow, StoredPage } from "../../../contracts/history.ts";
 import { migrate } from "../../../db/migrate.ts";
 import { SCHEMA_VERSION } from "../../../db/schema.ts";
 import { openDb, openSql, type DbFault } from "../../../db/open.ts";
@@ -19,6 +19,7 @@ function message(seq: number, more: Partial<MessageRow> = {}): MessageRow {
     id: uuid(1_000 + seq),
     seq,
     parentId: seq === 0 ? null : uuid(1_000 + seq - 1),
+    branchFrom: null,
     role: seq % 2 === 0 ? "user" : "assistant",
     content: `message ${seq}`,
     status: "complete",
@@ -44,10 +45,29 @@ function batchOf(messages: MessageRow[], session: Partial<HistoryBatch["session"
     title: "First",
     modelType: "openai",
     modelName: "demo",
+    isActive: true,
     createdAtMs: T0,
     updatedAtMs: T0,
   };
   return { session: { ...base, ...session }, messages };
+}
+
+interface Statement {
+  query: string;
+  params: string[];
+}
+
+/** How many rows a statement takes out of tables and indexes. */
+async function rowsRead(sql: ReturnType<typeof openSql>, { query, params }: Statement): Promise<number> {
+  const [explained] = await sql.query(`explain (analyze, format json) ${query}`, params);
+  const count = (node: Record<string, unknown>): number => {
+    const inner = ((node["Plans"] ?? []) as Record<string, unknown>[]).reduce((sum, child) => sum + count(child), 0);
+    if (!String(node["Node Type"]).endsWith("Scan") || node["Node Type"] === "Subquery Scan") return inner;
+    const perLoop = Number(node["Actual Rows"]) + Number(node["Rows Removed by Filter"] ?? 0);
+    return inner + perLoop * Number(node["Actual Loops"]);
+  };
+  const plans = (explained?.["QUERY PLAN"] ?? []) as { Plan: Record<string, unknown> }[];
+  return count(plans[0]?.Plan ?? {});
 }
 
 describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
@@ -188,6 +208,112 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
         { value: { poison: true, reason } },
         { value: { inserted: 1 } },
       ]);
+    });
+
+    describe("reading", () => {
+      const seqs = (page: StoredPage | undefined) => page?.messages.map(({ seq }) => seq);
+      const read = async (more: Partial<MessageQuery> = {}) => {
+        const page = await store.readMessages({ sessionId: SESSION, userId: ANN, limit: 3, ...more });
+        if (!page.ok) throw new Error(page.error.code);
+        return page.value;
+      };
+
+      test("[SESS-1] a page is one request, newest first or oldest first, from any place, every field as it was saved", async () => {
+        const rows = [1, 2, 3, 4, 5].map((seq) => message(seq));
+        await store.saveBatch(batchOf(rows));
+        const { calls } = neon.stats();
+        expect(await read()).toEqual({ messages: [rows[4], rows[3], rows[2]], starts: [], newestSeq: 5 });
+        expect(neon.stats().calls).toBe(calls + 1);
+        expect(seqs(await read({ before: 3 }))).toEqual([2, 1]);
+        expect(seqs(await read({ after: 0 }))).toEqual([1, 2, 3]);
+        expect(seqs(await read({ after: 1, before: 4 }))).toEqual([2, 3]);
+        expect(seqs(await read({ after: 5 }))).toEqual([]);
+      });
+
+      test("[SESS-1] another user's session is no session, and one without messages is one", async () => {
+        await store.saveBatch(batchOf([message(1)]));
+        expect(await read({ userId: BOB })).toBeUndefined();
+        expect(await store.readSession(SESSION, BOB)).toEqual({ ok: true, value: undefined });
+        const limits = { messages: 10, bytes: 1_000 };
+        expect(await store.readWindow({ sessionId: SESSION, userId: BOB, ...limits })).toEqual({
+          ok: true,
+          value: undefined,
+        });
+        const empty = uuid(101);
+        await store.saveBatch(batchOf([], { id: empty }));
+        expect(await read({ sessionId: empty })).toEqual({ messages: [], starts: [], newestSeq: 0 });
+        expect(await store.readSession(empty, ANN)).toEqual({
+          ok: true,
+          value: { ...batchOf([]).session, id: empty, newestSeq: 0 },
+        });
+      });
+
+      test("[SESS-1] branches that start above a page come with it", async () => {
+        const rows = [message(1), message(2), message(3, { branchFrom: 1 }), message(4), message(5, { branchFrom: 0 })];
+        await store.saveBatch(batchOf(rows));
+        const starts = [
+          { seq: 5, from: 0 },
+          { seq: 3, from: 1 },
+        ];
+        expect((await read({ before: 3 }))?.starts).toEqual(starts);
+        expect((await read({ after: 2 }))?.starts).toEqual([{ seq: 5, from: 0 }]);
+      });
+
+      test("[SESS-1] a window is the newest messages within both limits, with the places of their parents", async () => {
+        const rows = [
+          ...[message(1), message(2), message(3, { role: "system" }), message(4, { parentId: message(1).id })],
+          ...[message(5, { parentId: message(3).id }), message(6, { parentId: null }), message(7)],
+        ];
+        await store.saveBatch(batchOf(rows));
+        const windowOf = async (limits: { messages: number; bytes: number }) => {
+          const read_ = await store.readWindow({ sessionId: SESSION, userId: ANN, ...limits });
+          if (!read_.ok) throw new Error(read_.error.code);
+          return read_.value;
+        };
+        const whole = await windowOf({ messages: 10, bytes: 1e6 });
+        expect(whole?.session).toMatchObject({ id: SESSION, userId: ANN, title: "First", newestSeq: 7 });
+        expect(whole?.messages.map(({ seq, parentSeq }) => [seq, parentSeq])).toEqual([
+          ...[
+            [1, null],
+            [2, 1],
+            [4, 1],
+            [5, null],
+            [6, null],
+            [7, 6],
+          ],
+        ]);
+        expect(whole?.messages[0]).toEqual({ ...rows[0], parentSeq: null });
+        expect((await windowOf({ messages: 2, bytes: 1e6 }))?.messages.map(({ seq }) => seq)).toEqual([6, 7]);
+        const bytesOfOne = Buffer.byteLength("message 7{}");
+        expect((await windowOf({ messages: 10, bytes: 3 * bytesOfOne }))?.messages.map(({ seq }) => seq)).toEqual([
+          5, 6, 7,
+        ]);
+        expect((await windowOf({ messages: 10, bytes: 3 * bytesOfOne - 1 }))?.messages).toHaveLength(2);
+      });
+
+      test("[SESS-1] the last page of 100,000 messages costs what the first one does, and a row more for each branch", async () => {
+        await store.saveBatch(batchOf([]));
+        await sql`insert into messages (id, session_id, user_id, seq, role, content, branch_from)
+          select ('01890000-0000-7000-9000-' || lpad(to_hex(n), 12, '0'))::uuid, ${SESSION}, ${ANN}, n,
+            case n % 2 when 1 then 'user' else 'assistant' end, 'message ' || n, case when n % 10000 = 0 then n - 3 end
+          from generate_series(1, 100000) as n`;
+        await sql`analyze messages`;
+        const costOf = async (more: Partial<MessageQuery>): Promise<{ queries: number; rows: number }> => {
+          const sent = vi.spyOn(globalThis, "fetch");
+          await read({ limit: 50, ...more });
+          const { queries } = JSON.parse(String(sent.mock.calls[0]?.[1]?.body)) as { queries: Statement[] };
+          sent.mockRestore();
+          const rows = await Promise.all(queries.map((statement) => rowsRead(sql, statement)));
+          return { queries: queries.length, rows: rows.reduce((sum, count) => sum + count) };
+        };
+        const [first, last] = [await costOf({}), await costOf({ before: 51 })];
+        const [oldest, newest] = [await costOf({ after: 0 }), await costOf({ after: 99_950 })];
+        expect(first.rows).toBeLessThan(250);
+        for (const cost of [last, oldest, newest]) {
+          expect(cost.queries).toBe(first.queries);
+          expect(cost.rows / first.rows).toBeLessThanOrEqual(1.25);
+        }
+      });
     });
 
     test("a user that is gone poisons the session", async () => {

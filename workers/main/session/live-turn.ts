@@ -2,7 +2,6 @@
  * A turn that runs in its session's object: from the user's message in SQLite to the answer there and the terminal event.
  * State: the turn's log and its abort controller, until it has ended; SQLite holds the rest.
  */
-import type { CacheVerdict } from "../../../contracts/chat.ts";
 import { type Failure, isRetryable } from "../../../contracts/errors.ts";
 import type { ChatEvent } from "../../../contracts/events.ts";
 import type { MessageStatus } from "../../../contracts/history.ts";
@@ -11,6 +10,7 @@ import { toolsOf } from "../../../contracts/rounds.ts";
 import type { Approval } from "../../../contracts/approvals.ts";
 import type { ToolCall, ToolList } from "../../../contracts/tools.ts";
 import type { BegunTurn, ResumedTurn, TurnOutcome, TurnRequest, TurnResult, TurnRunner } from "../chat/turn.ts";
+import type { TurnSlots } from "../chat/reuse.ts";
 import { ApprovalGate } from "./approvals.ts";
 import { TurnLog } from "./log.ts";
 import { appendMessage, contextWindow } from "./messages.ts";
@@ -26,7 +26,7 @@ export interface LiveTurn {
   startedAtMs: number;
   log: TurnLog;
   /** What the cache had to say; settles before any model is called. */
-  verdict: Promise<CacheVerdict>;
+  verdict: BegunTurn["verdict"];
   /** Settles once the end is stored; rejects only when it could not be. */
   ended: Promise<EndedTurn>;
   abort: AbortController;
@@ -70,6 +70,10 @@ export interface PreparedTurn {
 export function prepareTurn(host: LiveTurnHost, turn: NewTurn): PreparedTurn {
   const context = contextOf(host, turn.leafSeq, turn.said);
   return { turn, begun: host.turns.begin(toTurnRequest(host, turn.id, turn.plan, context)) };
+}
+
+export function slotsOf(host: LiveTurnHost, turn: NewTurn): TurnSlots {
+  return host.turns.slots(toTurnRequest(host, turn.id, turn.plan, contextOf(host, turn.leafSeq, turn.said)));
 }
 
 /** Starts a turn. When it returns, the user's message is written. */
@@ -132,6 +136,7 @@ function toTurnRequest(
       onlyIfCached: mode === "only-if-cached",
       userScope: request.cache?.scope === "user",
       ttlSeconds: request.cache?.ttl_seconds,
+      maxAgeSeconds: request.cache?.max_age_seconds,
     },
   };
 }
