@@ -55,6 +55,8 @@ export interface ToolServer {
   /** The enabled tools; undefined when the server cannot be reached. */
   list(context: CallContext): Promise<ToolList | undefined>;
   call(call: ToolCall, context: ToolCallContext, signal: AbortSignal): Promise<ToolOutcome>;
+  /** The cache stood in for calls of these tools: counted behind the reply. */
+  noteHits?(names: string[]): void;
 }
 
 /** A tool may be cached only if it says that it changes nothing and repeats itself. */

@@ -51,6 +51,7 @@ export interface Row {
 /** What is the caller's own in any case, or nobody's. */
 const everyone = (status = 200): Gets => ({ owner: status, other: status, admin: status });
 const ownerAlone = (status = 200): Gets => ({ owner: status, other: 404, admin: 404 });
+const adminsAlone = (status = 200): Gets => ({ owner: 403, other: 403, admin: status });
 const ownerAndAdmins = (status = 200): Gets => ({ owner: status, other: 404, admin: status });
 
 /** A turn that costs one small answer, and is never told from the cache. */
@@ -123,6 +124,16 @@ export const MATRIX: Readonly<Record<string, Row>> = {
   // Without a session there is nothing to hear or to end; whose a session is, test/mcp-sessions.test.ts shows.
   "GET /mcp": { gets: everyone(400), headers: PROTOCOL },
   "DELETE /mcp": { gets: everyone(400), headers: PROTOCOL },
+
+  "GET /mcp/tools/list": { gets: everyone() },
+  "POST /mcp/tools/call": {
+    gets: everyone(),
+    body: () => ({ tool_name: "calculator", input_data: { expression: "1+1" } }),
+  },
+  "GET /mcp/health": { gets: everyone() },
+  "GET /mcp/stats": { gets: everyone() },
+  "POST /mcp/tools/{name}/enable": { gets: adminsAlone(), path: () => "/mcp/tools/echo/enable" },
+  "POST /mcp/tools/{name}/disable": { gets: adminsAlone(), path: () => "/mcp/tools/echo/disable" },
 
   "GET /.well-known/oauth-protected-resource/mcp": { gets: everyone() },
   "GET /.well-known/oauth-protected-resource": { gets: everyone() },

@@ -305,7 +305,10 @@ describe("what is logged", () => {
     const lines = harness.getLogs().flatMap(({ message }) => (message.startsWith("{") ? [JSON.parse(message)] : []));
     const own = lines.filter((line: { request_id: string }) => line.request_id === "req-log");
     expect(own).toEqual([
-      { service: "mcp", request_id: "req-log", tool: "echo", ok: true, ms: expect.any(Number), bytes: 11 },
+      {
+        ...{ service: "mcp", request_id: "req-log", audit: "tool_call", user_id: "user-1", tool: "echo", ok: true },
+        ...{ arguments_sha256: expect.stringMatching(/^[0-9a-f]{64}$/), ms: expect.any(Number), bytes: 11 },
+      },
       {
         service: "mcp",
         request_id: "req-log",

@@ -677,6 +677,32 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "@modelcontextprotocol/conformance, requirements of 2025-11-25",
     text: "Every scenario that the revision requires of a server passes.",
   },
+  "MCP-7": {
+    source: "tools: switched on and off at run time",
+    text: "A tool that is switched off, for all or for one user, is neither listed nor run, within seconds and without a round trip before a call.",
+  },
+  "MCP-8": {
+    source: "API: GET /mcp/stats",
+    text: "Calls of tools are counted behind their replies: executions, failures, times, cache hits, bytes, the last error.",
+  },
+  "MCP-9": {
+    source: "API: /mcp/tools",
+    text: "Tools can be listed and called without the protocol; results that may be used again are.",
+  },
+  "MCP-10": {
+    source: "README: TOOL_POLICY",
+    text: "A tool that a rule denies is closed by every door.",
+  },
+  S30: {
+    source: "security",
+    text: "Every call of a tool leaves a line of who asked for what, with the hash of its arguments.",
+  },
+  F32: {
+    source: "faults",
+    text: "A tool that throws, hangs, gives too much or what is no text is a failure in our words, and is not kept.",
+  },
+  B80: { source: "bad input", text: "Arguments that do not fit a tool's schema never reach it." },
+  B82: { source: "bad input", text: "Output that looks like frames or markup is text in JSON." },
   S21: {
     source: "security",
     text: "A client of /mcp without the right credential is told where to read what it needs.",

@@ -40,7 +40,10 @@ export interface Runtime {
 }
 
 /** Which Worker an object's class belongs to. */
-const WORKER_OF = { SessionObject: "basechat", McpSessionObject: "basechat-mcp" } as const;
+const WORKER_OF = {
+  ...{ SessionObject: "basechat", McpSessionObject: "basechat-mcp" },
+  ...{ ToolboxObject: "basechat-mcp", MonitorObject: "basechat-mcp" },
+} as const;
 export type ObjectClass = keyof typeof WORKER_OF;
 /** Marks the environment of the processes that a runtime has started. */
 const MARK = "BASECHAT_RUNTIME";

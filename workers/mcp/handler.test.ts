@@ -59,7 +59,10 @@ describe("F36: the settings", () => {
 describe("a bug in a tool's definition", () => {
   it("S17: is an error of the protocol without its cause, and costs no other request", async () => {
     const log: LogLine[] = [];
-    const registry = createRegistry({ broken: () => Promise.reject(new Error("canary-2e61 at /src/x.ts")) });
+    const registry = createRegistry(
+      { broken: () => Promise.reject(new Error("canary-2e61 at /src/x.ts")) },
+      { fresh: () => ({ revision: 0, disabled: [] }), fetch: async () => undefined, put: () => undefined },
+    );
     const request = new Request("https://mcp.internal/stateless", {
       method: "POST",
       headers: {

@@ -12,7 +12,7 @@ import type { ServerParts } from "./protocol/server.ts";
 import { serveStateless } from "./protocol/stateless.ts";
 import type { LogLine } from "./run.ts";
 import { isHandle, NEW_HANDLE_HEADER, newHandle } from "./session/handle.ts";
-import type { ToolContext } from "./tools/tool.ts";
+import type { Caller, ToolContext } from "./tools/tool.ts";
 
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 const METHODS = { "/mcp": ["GET", "POST", "DELETE"], "/stateless": ["POST"] } as const;
@@ -31,8 +31,7 @@ interface HandlerDeps {
   session(userId: string, handle: string): { fetch(request: Request): Promise<Response> };
 }
 
-interface Asker {
-  requestId: string;
+interface Asker extends Omit<Caller, "userId"> {
   userId: string | undefined;
 }
 
@@ -72,22 +71,20 @@ async function answer(request: Request, { asker, path, deps }: Asked): Promise<R
   if (!isOriginAllowed(request.headers.get("origin"), url, allowedOrigins)) {
     return refuse("forbidden", "This origin is not allowed.", asker);
   }
-  const { requestId, userId } = asker;
+  const { userId } = asker;
   if (userId === undefined) return refuse("unauthorized", "The caller is not known.", asker);
   if (!METHODS[path].some((method) => method === request.method)) {
     const allow = METHODS[path].join(", ");
     return refuse("method_not_allowed", `Use ${allow}.`, asker, { allow });
   }
-  const caller = { requestId, userId };
+  const caller = { ...asker, userId };
   return path === "/mcp"
     ? answerClient(request, caller, deps)
     : answerMain(request, { ...caller, now: deps.now }, setup.parts);
 }
 
-type Known = Pick<ToolContext, "requestId" | "userId">;
-
 /** A client's request goes to the object of its session, which reads it itself; the first one begins a session. */
-async function answerClient(request: Request, caller: Known, deps: HandlerDeps): Promise<Response> {
+async function answerClient(request: Request, caller: Caller, deps: HandlerDeps): Promise<Response> {
   const handle = request.headers.get("mcp-session-id");
   if (handle !== null) {
     if (!isHandle(handle)) return refuseMessage({ code: -32001, message: "Session not found" }, 404);
@@ -120,7 +117,7 @@ async function answerMain(
   return serveStateless(request, parsed.message, { parts, context });
 }
 
-function withRequestId(request: Request, { requestId }: Known): Request {
+function withRequestId(request: Request, { requestId }: Caller): Request {
   const headers = new Headers(request.headers);
   headers.set("x-request-id", requestId);
   return new Request(request, { headers });
@@ -138,6 +135,7 @@ export function readAsker(headers: Headers, newId: () => string): Asker {
   return {
     requestId: /^[\w.:-]{1,128}$/.test(requestId) ? requestId : newId(),
     userId: /^[\w.:@|-]{1,128}$/.test(userId) ? userId : undefined,
+    denied: (headers.get("x-basechat-denied") ?? "").split(",").filter((glob) => glob !== ""),
   };
 }
 

@@ -3,10 +3,13 @@
  * the mcp Worker is told who asks.
  */
 import * as z from "zod";
+import type { ToolCaller } from "../../../contracts/toolbox.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 
 export interface McpRoutesDeps {
   forward(request: Request): Promise<Response>;
+  /** Tools that the deployment's rules close to a user. */
+  deniedTo(userId: string): string[];
 }
 
 /** Headers of the protocol; nothing else of the client's crosses. */
@@ -18,10 +21,11 @@ const SESSION = "the session, as the answer to initialize named it";
 /** A message that belongs to no request: why this one is not taken. */
 const REFUSED = { 400: Message, 404: Message, 406: Message, 409: Message, 413: Message, 415: Message } as const;
 
-export function mcpRoutes({ forward }: McpRoutesDeps): Route[] {
+export function mcpRoutes({ forward, deniedTo }: McpRoutesDeps): Route[] {
   const shared = { path: "/mcp", access: "user", body: "raw" } as const;
   const headers = { "Mcp-Session-Id": SESSION, "Mcp-Protocol-Version": VERSION };
-  const handle = ({ raw, requestId, user }: Call): Promise<Response> => forward(strip(raw, requestId, user.id));
+  const handle = ({ raw, requestId, user }: Call): Promise<Response> =>
+    forward(strip(raw, { requestId, userId: user.id, denied: deniedTo(user.id) }));
   return [
     route(
       {
@@ -54,8 +58,10 @@ export function mcpRoutes({ forward }: McpRoutesDeps): Route[] {
   ];
 }
 
-function strip({ url, method, body, signal, headers: sent }: Request, requestId: string, userId: string): Request {
+function strip({ url, method, body, signal, headers: sent }: Request, caller: ToolCaller): Request {
+  const { requestId, userId, denied } = caller;
   const headers = new Headers({ "x-request-id": requestId, "x-basechat-user": userId });
+  if (denied.length > 0) headers.set("x-basechat-denied", denied.join(","));
   for (const name of FORWARDED) {
     const value = sent.get(name);
     if (value !== null) headers.set(name, value);

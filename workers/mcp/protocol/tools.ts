@@ -29,9 +29,9 @@ export interface ToolParts {
 export function handleTools(server: Server, { registry, run }: ToolParts, contextOf: ContextOf): void {
   server.setRequestHandler(
     ListRequest,
-    withoutCauses(async ({ params }): Promise<ListToolsResult> => {
+    withoutCauses(async ({ params }, extra): Promise<ListToolsResult> => {
       if (!ListParams.safeParse(params).success) return refuse(ErrorCode.InvalidParams, "There is one page of tools");
-      const { version, tools } = await registry.list();
+      const { version, tools } = await registry.list(contextOf(extra));
       return { tools: tools.map(toListedTool), _meta: { "basechat/version": version } };
     }),
   );
@@ -57,10 +57,10 @@ function toListedTool(tool: ToolDefinition): ListToolsResult["tools"][number] {
   };
 }
 
-function toCallResult({ ok, content, parts, source, stale }: RunOutcome): CallToolResult {
+function toCallResult({ ok, content, parts, source, failure }: RunOutcome): CallToolResult {
   return {
     content: parts ?? [{ type: "text", text: content }],
     isError: !ok,
-    _meta: { "basechat/source": source, ...(stale && { "basechat/stale": true }) },
+    _meta: { "basechat/source": source, ...(failure && { "basechat/failure": failure }) },
   };
 }

@@ -3,6 +3,7 @@
  * Knows nothing of the protocol that carries it; run.ts is the only caller of `run`.
  */
 import type * as z from "zod";
+import type { ToolFailure } from "../../../contracts/toolbox.ts";
 import type { ToolDefinition } from "../../../contracts/tools.ts";
 import type { Client } from "./client.ts";
 import type { Part } from "./content.ts";
@@ -11,6 +12,8 @@ import type { Part } from "./content.ts";
 export interface Caller {
   requestId: string;
   userId: string;
+  /** Tools that are closed to this user: names, where `*` stands for any characters. */
+  denied: string[];
 }
 
 /** What a call hands to the tool besides its arguments. */
@@ -29,6 +32,8 @@ export interface ToolReply {
   content: unknown;
   /** In place of `content`, where text alone does not do. */
   parts?: Part[];
+  /** Why it is not ok; left out: the tool's own words say it. */
+  failure?: ToolFailure;
 }
 
 export interface Tool<Input extends z.ZodType = z.ZodType> {
