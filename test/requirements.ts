@@ -837,4 +837,24 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "settings: TITLE_MODEL",
     text: "No reply waits for a title, and a call for one that fails changes nothing.",
   },
+  B28: {
+    source: "bad input",
+    text: "A flag of another type is refused.",
+  },
+  B29: {
+    source: "bad input",
+    text: "Parameters that the native routes do not have are refused.",
+  },
+  B30: {
+    source: "bad input",
+    text: "A response format that is none is refused.",
+  },
+  S25: {
+    source: "security",
+    text: "An Idempotency-Key is its user's own.",
+  },
+  S33: {
+    source: "security",
+    text: "Whoever leaves does not make a provider work for nobody: stateless requests are ended, session turns are kept.",
+  },
 };
