@@ -857,4 +857,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "security",
     text: "Whoever leaves does not make a provider work for nobody: stateless requests are ended, session turns are kept.",
   },
+  B80: { source: "bad input", text: "Arguments that do not fit a tool's schema never reach it." },
+  B82: { source: "bad input", text: "Output that looks like frames or markup is text in JSON." },
+  B67: { source: "bad input", text: "MCP: what is no message of the protocol is refused with its own code." },
 };
