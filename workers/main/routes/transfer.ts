@@ -11,6 +11,7 @@ import { readChatGpt } from "../history/chatgpt.ts";
 import { EXPORTERS } from "../history/export.ts";
 import { writeImport } from "../history/import.ts";
 import { readOwnFormat } from "../history/own-format.ts";
+import type { Reading } from "../history/reading.ts";
 import { parseJson, readUpload } from "../http/body.ts";
 import { type Route, route } from "../http/route.ts";
 import { asker, type SendToSession } from "./chat.ts";
@@ -21,8 +22,8 @@ export interface TransferRoutesDeps {
   send: SendToSession;
 }
 
-/** Messages of one request to the object. */
-const PAGE = 200;
+/** Messages of one request to the object: few enough that a page of long ones fits into memory several times. */
+const PAGE = 100;
 const EXPORT_FAILS: ErrorCode[] = ["not_found", "overloaded", "db_timeout", "db_unavailable"];
 /** By format: media type and the ending of the file's name. */
 const FORMS = {
@@ -118,9 +119,14 @@ function importRoute({ importer }: TransferRoutesDeps): Route {
         "8 MiB at most. `warnings` counts what is not in, or not to the letter.",
     },
     async ({ raw, user }) => {
-      const { type, text } = await readUpload(raw, [OWN, CHATGPT], MAX_IMPORT_BYTES);
-      const reading = type === OWN ? readOwnFormat(text, user.id) : readChatGpt(parseJson(text), user.id);
+      const reading = await readFile(raw, user.id);
       return Response.json(orThrow(await writeImport(importer, user.id, reading)));
     },
   );
+}
+
+/** The file's text ends here: it is large, and what is read of it is as large again. */
+async function readFile(raw: Request, userId: string): Promise<Reading> {
+  const { type, text } = await readUpload(raw, [OWN, CHATGPT], MAX_IMPORT_BYTES);
+  return type === OWN ? readOwnFormat(text, userId) : readChatGpt(parseJson(text), userId);
 }
