@@ -139,7 +139,8 @@ async function send(route: Route, row: Row, owned: Owned, apiKey: string | undef
   });
   const text = await response.text();
   const requestId = response.headers.get("x-request-id") ?? "";
-  if (response.status === 401 && response.headers.get("www-authenticate") !== "Bearer") throw new Error("401 alone");
+  const challenge = response.headers.get("www-authenticate") ?? "";
+  if (response.status === 401 && !/^Bearer\b/.test(challenge)) throw new Error("401 alone");
   return { status: response.status, body: text.replaceAll(requestId, ""), headers: [...response.headers.keys()] };
 }
 

@@ -51,13 +51,16 @@ export interface Row {
 /** What is the caller's own in any case, or nobody's. */
 const everyone = (status = 200): Gets => ({ owner: status, other: status, admin: status });
 const ownerAlone = (status = 200): Gets => ({ owner: status, other: 404, admin: 404 });
-const ownerAndAdmins = (status = 200): Gets => ({ owner: status, other: 404, admin: status });
 const adminsAlone = (status = 200): Gets => ({ owner: 403, other: 403, admin: status });
+const ownerAndAdmins = (status = 200): Gets => ({ owner: status, other: 404, admin: status });
 
 /** A turn that costs one small answer, and is never told from the cache. */
 const turn = { prompt: "Hello", tools: "none", cache: { mode: "no-store" } } as const;
 const answer = { tools: "none" } as const;
-const ping = { jsonrpc: "2.0", id: 1, method: "ping" } as const;
+const hello = {
+  ...{ jsonrpc: "2.0", id: 1, method: "initialize" },
+  params: { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "matrix", version: "1" } },
+} as const;
 const PROTOCOL = { accept: "application/json, text/event-stream" };
 
 export const MATRIX: Readonly<Record<string, Row>> = {
@@ -144,7 +147,23 @@ export const MATRIX: Readonly<Record<string, Row>> = {
     path: ({ user_id, session_id }) => `/cache/invalidate?user=${user_id}&session=${session_id}`,
   },
 
-  "POST /mcp": { gets: everyone(), body: () => ping, headers: PROTOCOL },
+  "POST /mcp": { gets: everyone(), body: () => hello, headers: PROTOCOL },
+  // Without a session there is nothing to hear or to end; whose a session is, test/mcp-sessions.test.ts shows.
+  "GET /mcp": { gets: everyone(400), headers: PROTOCOL },
+  "DELETE /mcp": { gets: everyone(400), headers: PROTOCOL },
+
+  "GET /mcp/tools/list": { gets: everyone() },
+  "POST /mcp/tools/call": {
+    gets: everyone(),
+    body: () => ({ tool_name: "calculator", input_data: { expression: "1+1" } }),
+  },
+  "GET /mcp/health": { gets: everyone() },
+  "GET /mcp/stats": { gets: everyone() },
+  "POST /mcp/tools/{name}/enable": { gets: adminsAlone(), path: () => "/mcp/tools/echo/enable" },
+  "POST /mcp/tools/{name}/disable": { gets: adminsAlone(), path: () => "/mcp/tools/echo/disable" },
+
+  "GET /.well-known/oauth-protected-resource/mcp": { gets: everyone() },
+  "GET /.well-known/oauth-protected-resource": { gets: everyone() },
 
   "GET /openapi.json": { gets: everyone() },
   "GET /docs": { gets: everyone() },

@@ -669,6 +669,66 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "API: GET /cache/explain",
     text: "It can be told why a request is a hit or a miss, and which part of its key is in the way.",
   },
+  "MCP-1": {
+    source: "MCP security best practices: session hijacking",
+    text: "A session's handle is random, belongs to its user, and lets nobody in.",
+  },
+  "MCP-2": {
+    source: "MCP 2025-11-25: session management",
+    text: "A session ends when its client says so, or when nobody has asked for a while, and leaves nothing behind.",
+  },
+  "MCP-3": {
+    source: "MCP 2025-11-25: resumability and redelivery",
+    text: "What a session knows outlives its object, and a client that lost its connection gets the rest once.",
+  },
+  "MCP-4": {
+    source: "MCP 2025-11-25: sampling and elicitation",
+    text: "A tool can ask the client's model and the client's user, and fails where there is none.",
+  },
+  "MCP-5": {
+    source: "MCP 2025-11-25: JSON-RPC ids",
+    text: "Clients whose request ids collide never get each other's results.",
+  },
+  "MCP-6": {
+    source: "@modelcontextprotocol/conformance, requirements of 2025-11-25",
+    text: "Every scenario that the revision requires of a server passes.",
+  },
+  "MCP-7": {
+    source: "tools: switched on and off at run time",
+    text: "A tool that is switched off, for all or for one user, is neither listed nor run, within seconds and without a round trip before a call.",
+  },
+  "MCP-8": {
+    source: "API: GET /mcp/stats",
+    text: "Calls of tools are counted behind their replies: executions, failures, times, cache hits, bytes, the last error.",
+  },
+  "MCP-9": {
+    source: "API: /mcp/tools",
+    text: "Tools can be listed and called without the protocol; results that may be used again are.",
+  },
+  "MCP-10": {
+    source: "README: TOOL_POLICY",
+    text: "A tool that a rule denies is closed by every door.",
+  },
+  S30: {
+    source: "security",
+    text: "Every call of a tool leaves a line of who asked for what, with the hash of its arguments.",
+  },
+  F32: {
+    source: "faults",
+    text: "A tool that throws, hangs, gives too much or what is no text is a failure in our words, and is not kept.",
+  },
+  S21: {
+    source: "security",
+    text: "A client of /mcp without the right credential is told where to read what it needs.",
+  },
+  B66: {
+    source: "bad input",
+    text: "MCP: what does not accept what it may be answered with is refused; GET needs a session.",
+  },
+  B68: {
+    source: "bad input",
+    text: "MCP: a missing, unknown, deleted or foreign session, and a wrong protocol version, are refused.",
+  },
   "AUTHZ-1": {
     source: "AGENTS.md: Check the owner of an id",
     text: "Every route has a row that says what each kind of caller gets, and each gets it; ids in bodies count as ids in paths.",
@@ -776,5 +836,25 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   "TITLE-3": {
     source: "settings: TITLE_MODEL",
     text: "No reply waits for a title, and a call for one that fails changes nothing.",
+  },
+  B28: {
+    source: "bad input",
+    text: "A flag of another type is refused.",
+  },
+  B29: {
+    source: "bad input",
+    text: "Parameters that the native routes do not have are refused.",
+  },
+  B30: {
+    source: "bad input",
+    text: "A response format that is none is refused.",
+  },
+  S25: {
+    source: "security",
+    text: "An Idempotency-Key is its user's own.",
+  },
+  S33: {
+    source: "security",
+    text: "Whoever leaves does not make a provider work for nobody: stateless requests are ended, session turns are kept.",
   },
 };
