@@ -8,8 +8,8 @@ import { ModelName, ToolName, Usage } from "./chat.ts";
 export const LAYERS = ["llm", "intent", "mcp"] as const;
 export type Layer = (typeof LAYERS)[number];
 
-/** The routes whose turns write to the cache: one that starts a turn names itself here, and can be purged by its name. */
-const CACHED_ROUTES = ["chat", "chat-stream", "regenerate", "edit"] as const;
+/** The routes that write to the cache: each names itself here, and can be purged by its name. */
+const CACHED_ROUTES = ["chat", "chat-stream", "regenerate", "edit", "with-history", "mcp-tools-call"] as const;
 export const CachedRoute = z.enum(CACHED_ROUTES);
 export type CachedRoute = z.infer<typeof CachedRoute>;
 

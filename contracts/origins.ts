@@ -20,11 +20,12 @@ export const OriginList = z
   )
   .pipe(z.array(Origin).max(100));
 
-/**
- * A page of our own host counts only over https or on this machine, since over plain http a rebound name makes a stranger's page look
- * like one of ours.
- */
+/** Over plain http a rebound name makes a stranger's page look like one of ours, but for this machine's names. */
+export function isTrustedHost({ protocol, hostname }: URL): boolean {
+  return protocol === "https:" || ["localhost", "127.0.0.1", "[::1]"].includes(hostname);
+}
+
+/** A page of our own host. */
 export function isOwnOrigin(origin: string, url: URL): boolean {
-  const isTrusted = url.protocol === "https:" || ["localhost", "127.0.0.1", "[::1]"].includes(url.hostname);
-  return isTrusted && origin === url.origin;
+  return isTrustedHost(url) && origin === url.origin;
 }

@@ -152,6 +152,12 @@ export interface FollowTurn {
   requestId: string;
 }
 
+/** Deletes what the object holds of a session, and leaves Postgres alone: its user is being erased there. */
+export interface DiscardSession extends Asker {
+  kind: "discard";
+  sessionId: string;
+}
+
 /** What the cache would say to a turn that was started like this; nothing is started or written. */
 export interface ExplainTurn extends Asker {
   kind: "explain";
@@ -159,12 +165,6 @@ export interface ExplainTurn extends Asker {
   create: boolean;
   request: ChatRequest;
   preferences: Preferences;
-}
-
-/** Deletes what the object holds of a session, and leaves Postgres alone: its user is being erased there. */
-export interface DiscardSession extends Asker {
-  kind: "discard";
-  sessionId: string;
 }
 
 export type SessionCommand =

@@ -15,7 +15,7 @@ import {
   newSecretKey,
   openLocalSql,
 } from "./local.ts";
-import { openRuntime } from "./house/runtime.ts";
+import { openRuntime, type Runtime } from "./house/runtime.ts";
 import { type LlmStandInOptions, serveLlm } from "./stand-ins/llm.ts";
 import { serveNeon } from "./stand-ins/neon.ts";
 import { serveRedis } from "./stand-ins/redis.ts";
@@ -64,6 +64,9 @@ export interface House {
   commandSession(sessionId: string, command: SessionCommand): Promise<{ status: number; body: unknown }>;
   /** Takes a session's object out of memory, as the platform does at times. */
   evict(sessionId: string): Promise<void>;
+  /** The same for any object, by its class and its name. */
+  queryObject: Runtime["queryObject"];
+  evictObject: Runtime["evictObject"];
   /** SIGKILL to the runtime: the stand-ins live on. */
   kill(): Promise<void>;
   /** Another runtime on the same storage and settings. */
@@ -107,6 +110,7 @@ export async function openHouse(options: HouseOptions): Promise<House> {
     querySession: runtime.query,
     commandSession: runtime.command,
     evict: runtime.evict,
+    ...{ queryObject: runtime.queryObject, evictObject: runtime.evictObject },
     kill: runtime.kill,
     restart: runtime.restart,
     async close() {

@@ -346,7 +346,8 @@ describe("pages of other origins", () => {
   });
 
   test("[B55] /mcp takes a page that is in both lists, and refuses one that is in one of them", async () => {
-    const body = '{"jsonrpc":"2.0","id":1,"method":"tools/list"}';
+    const params = { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "page", version: "1" } };
+    const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "initialize", params });
     const headers = { ...JSON_TYPE, accept: "application/json, text/event-stream" };
     const statuses: Record<string, number> = {};
     for (const origin of [LISTED, LOCAL_PAGE, MCP_PAGE]) {

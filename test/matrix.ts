@@ -51,14 +51,16 @@ export interface Row {
 /** What is the caller's own in any case, or nobody's. */
 const everyone = (status = 200): Gets => ({ owner: status, other: status, admin: status });
 const ownerAlone = (status = 200): Gets => ({ owner: status, other: 404, admin: 404 });
-const ownerAndAdmins = (status = 200): Gets => ({ owner: status, other: 404, admin: status });
-
 const adminsAlone = (status = 200): Gets => ({ owner: 403, other: 403, admin: status });
+const ownerAndAdmins = (status = 200): Gets => ({ owner: status, other: 404, admin: status });
 
 /** A turn that costs one small answer, and is never told from the cache. */
 const turn = { prompt: "Hello", tools: "none", cache: { mode: "no-store" } } as const;
 const answer = { tools: "none" } as const;
-const ping = { jsonrpc: "2.0", id: 1, method: "ping" } as const;
+const hello = {
+  ...{ jsonrpc: "2.0", id: 1, method: "initialize" },
+  params: { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "matrix", version: "1" } },
+} as const;
 const PROTOCOL = { accept: "application/json, text/event-stream" };
 
 export const MATRIX: Readonly<Record<string, Row>> = {
@@ -114,8 +116,17 @@ export const MATRIX: Readonly<Record<string, Row>> = {
     gets: ownerAlone(),
     path: ({ session_id }) => `/history/search?q=hello&session_id=${session_id}`,
   },
+  "POST /history/sessions": { gets: ownerAlone(201), body: ({ user_id }) => ({ title: "A session", user_id }) },
+  "GET /history/sessions/{session_id}": { gets: ownerAlone() },
+  "PATCH /history/sessions/{session_id}": { gets: ownerAlone(), body: () => ({ title: "Another title" }) },
+  "GET /history/sessions/{session_id}/export": { gets: ownerAlone() },
   "POST /history/import": { gets: everyone(), body: () => "\n", headers: { "content-type": "application/x-ndjson" } },
   "GET /history/sessions/{session_id}/messages": { gets: ownerAlone() },
+  "POST /history/messages": {
+    gets: ownerAlone(201),
+    body: ({ session_id, unique }) => ({ session_id, role: "user", content: unique }),
+  },
+  "POST /history/chat/with-history": { gets: ownerAlone(), body: ({ session_id }) => ({ ...turn, session_id }) },
   "DELETE /history/sessions/{session_id}": { gets: ownerAlone(), spends: "session" },
 
   "GET /cache/health": { gets: everyone() },
@@ -131,9 +142,28 @@ export const MATRIX: Readonly<Record<string, Row>> = {
   "DELETE /cache/invalidate/mcp": { gets: adminsAlone() },
   "DELETE /cache/invalidate/all": { gets: adminsAlone() },
   "DELETE /cache/invalidate/route/{route}": { gets: adminsAlone(), path: () => "/cache/invalidate/route/chat" },
-  "DELETE /cache/invalidate": { gets: everyone() },
+  "DELETE /cache/invalidate": {
+    gets: { owner: 200, other: 403, admin: 200 },
+    path: ({ user_id, session_id }) => `/cache/invalidate?user=${user_id}&session=${session_id}`,
+  },
 
-  "POST /mcp": { gets: everyone(), body: () => ping, headers: PROTOCOL },
+  "POST /mcp": { gets: everyone(), body: () => hello, headers: PROTOCOL },
+  // Without a session there is nothing to hear or to end; whose a session is, test/mcp-sessions.test.ts shows.
+  "GET /mcp": { gets: everyone(400), headers: PROTOCOL },
+  "DELETE /mcp": { gets: everyone(400), headers: PROTOCOL },
+
+  "GET /mcp/tools/list": { gets: everyone() },
+  "POST /mcp/tools/call": {
+    gets: everyone(),
+    body: () => ({ tool_name: "calculator", input_data: { expression: "1+1" } }),
+  },
+  "GET /mcp/health": { gets: everyone() },
+  "GET /mcp/stats": { gets: everyone() },
+  "POST /mcp/tools/{name}/enable": { gets: adminsAlone(), path: () => "/mcp/tools/echo/enable" },
+  "POST /mcp/tools/{name}/disable": { gets: adminsAlone(), path: () => "/mcp/tools/echo/disable" },
+
+  "GET /.well-known/oauth-protected-resource/mcp": { gets: everyone() },
+  "GET /.well-known/oauth-protected-resource": { gets: everyone() },
 
   "GET /openapi.json": { gets: everyone() },
   "GET /docs": { gets: everyone() },

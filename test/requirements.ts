@@ -629,6 +629,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "API: POST /history/import",
     text: "Of a ChatGPT export the path to the current message is taken; what cannot be is left out and counted.",
   },
+  "HIST-12": {
+    source: "API: GET /history/sessions/{session_id}/export",
+    text: "An export is the session as it is at that moment, in order, in the memory of a page, and an import takes it back.",
+  },
   B13: {
     source: "faults",
     text: "Long URLs, very many, nested and repeated query names are refused.",
@@ -664,6 +668,66 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   "CACHE-10": {
     source: "API: GET /cache/explain",
     text: "It can be told why a request is a hit or a miss, and which part of its key is in the way.",
+  },
+  "MCP-1": {
+    source: "MCP security best practices: session hijacking",
+    text: "A session's handle is random, belongs to its user, and lets nobody in.",
+  },
+  "MCP-2": {
+    source: "MCP 2025-11-25: session management",
+    text: "A session ends when its client says so, or when nobody has asked for a while, and leaves nothing behind.",
+  },
+  "MCP-3": {
+    source: "MCP 2025-11-25: resumability and redelivery",
+    text: "What a session knows outlives its object, and a client that lost its connection gets the rest once.",
+  },
+  "MCP-4": {
+    source: "MCP 2025-11-25: sampling and elicitation",
+    text: "A tool can ask the client's model and the client's user, and fails where there is none.",
+  },
+  "MCP-5": {
+    source: "MCP 2025-11-25: JSON-RPC ids",
+    text: "Clients whose request ids collide never get each other's results.",
+  },
+  "MCP-6": {
+    source: "@modelcontextprotocol/conformance, requirements of 2025-11-25",
+    text: "Every scenario that the revision requires of a server passes.",
+  },
+  "MCP-7": {
+    source: "tools: switched on and off at run time",
+    text: "A tool that is switched off, for all or for one user, is neither listed nor run, within seconds and without a round trip before a call.",
+  },
+  "MCP-8": {
+    source: "API: GET /mcp/stats",
+    text: "Calls of tools are counted behind their replies: executions, failures, times, cache hits, bytes, the last error.",
+  },
+  "MCP-9": {
+    source: "API: /mcp/tools",
+    text: "Tools can be listed and called without the protocol; results that may be used again are.",
+  },
+  "MCP-10": {
+    source: "README: TOOL_POLICY",
+    text: "A tool that a rule denies is closed by every door.",
+  },
+  S30: {
+    source: "security",
+    text: "Every call of a tool leaves a line of who asked for what, with the hash of its arguments.",
+  },
+  F32: {
+    source: "faults",
+    text: "A tool that throws, hangs, gives too much or what is no text is a failure in our words, and is not kept.",
+  },
+  S21: {
+    source: "security",
+    text: "A client of /mcp without the right credential is told where to read what it needs.",
+  },
+  B66: {
+    source: "bad input",
+    text: "MCP: what does not accept what it may be answered with is refused; GET needs a session.",
+  },
+  B68: {
+    source: "bad input",
+    text: "MCP: a missing, unknown, deleted or foreign session, and a wrong protocol version, are refused.",
   },
   "AUTHZ-1": {
     source: "AGENTS.md: Check the owner of an id",
@@ -733,4 +797,79 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "security",
     text: "What is private is never shared between users, also not while an answer is made.",
   },
+  "FUZZ-1": {
+    source: "API",
+    text: "No request that can be made from the routes' own schemas and from hostile values is answered with a 5xx or not at all.",
+  },
+  S17: {
+    source: "security",
+    text: "Every error is a stable code with the request's id; none shows a stack, SQL, a credential or what was sent.",
+  },
+  S29: {
+    source: "security",
+    text: "No text takes a pattern or a parser a time without bounds.",
+  },
+  "SESS-7": {
+    source: "settings: SESSION_REST_DAYS",
+    text: "A session that nobody uses leaves its object once Postgres has all of it, and reads as before.",
+  },
+  "SESS-8": {
+    source: "docs/decisions/0018",
+    text: "A session that only Postgres has is taken up by whatever is done to it: nothing is doubled, lost or invented.",
+  },
+  "SESS-9": {
+    source: "API: POST /history/chat/with-history",
+    text: "A turn is answered with the end of its session's history.",
+  },
+  "ERASE-3": {
+    source: "API: DELETE /history/sessions/{session_id}",
+    text: "A session is deleted wherever it is, and each store's part of it is counted.",
+  },
+  "ERASE-4": {
+    source: "architecture",
+    text: "A session whose user is gone from Postgres ends by itself.",
+  },
+  "ERASE-5": {
+    source: "architecture",
+    text: "What an erasure left over in an object goes when it would rest.",
+  },
+  "ERASE-6": {
+    source: "architecture",
+    text: "What an object holds can be discarded for its owner without touching Postgres, and is counted.",
+  },
+  "TITLE-1": {
+    source: "API: POST /chat",
+    text: "A session is called by the first words said in it: one line, cut at a word's end, never inside a character.",
+  },
+  "TITLE-2": {
+    source: "settings: TITLE_MODEL",
+    text: "Where a model is set for it, it names a session once, after the first complete turn; a title of the user's stays.",
+  },
+  "TITLE-3": {
+    source: "settings: TITLE_MODEL",
+    text: "No reply waits for a title, and a call for one that fails changes nothing.",
+  },
+  B28: {
+    source: "bad input",
+    text: "A flag of another type is refused.",
+  },
+  B29: {
+    source: "bad input",
+    text: "Parameters that the native routes do not have are refused.",
+  },
+  B30: {
+    source: "bad input",
+    text: "A response format that is none is refused.",
+  },
+  S25: {
+    source: "security",
+    text: "An Idempotency-Key is its user's own.",
+  },
+  S33: {
+    source: "security",
+    text: "Whoever leaves does not make a provider work for nobody: stateless requests are ended, session turns are kept.",
+  },
+  B80: { source: "bad input", text: "Arguments that do not fit a tool's schema never reach it." },
+  B82: { source: "bad input", text: "Output that looks like frames or markup is text in JSON." },
+  B67: { source: "bad input", text: "MCP: what is no message of the protocol is refused with its own code." },
 };

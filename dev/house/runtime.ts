@@ -29,6 +29,9 @@ export interface Runtime {
   command(sessionId: string, command: object): Promise<{ status: number; body: unknown }>;
   /** Takes the object of a session out of memory, as the platform does at times; its storage stays. */
   evict(sessionId: string): Promise<void>;
+  /** The same of any object of the three Workers, by its class and its name. */
+  queryObject(className: ObjectClass, name: string, query: string): Promise<Record<string, unknown>[]>;
+  evictObject(className: ObjectClass, name: string): Promise<void>;
   /** SIGKILL: nothing is flushed, nobody is told. */
   kill(): Promise<void>;
   /** Another process on the same storage and settings. */
@@ -36,7 +39,12 @@ export interface Runtime {
   close(): Promise<void>;
 }
 
-const OBJECTS = ["basechat", "SessionObject"] as const;
+/** Which Worker an object's class belongs to. */
+const WORKER_OF = {
+  ...{ SessionObject: "basechat", McpSessionObject: "basechat-mcp" },
+  ...{ ToolboxObject: "basechat-mcp", MonitorObject: "basechat-mcp" },
+} as const;
+export type ObjectClass = keyof typeof WORKER_OF;
 /** Marks the environment of the processes that a runtime has started. */
 const MARK = "BASECHAT_RUNTIME";
 
@@ -45,16 +53,20 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   let workerd = start(options, mark);
   let url = await workerd.ready;
 
+  const queryObject: Runtime["queryObject"] = async (className, name, query) => {
+    const storage = await workerd.unsafeGetDurableObjectStorage(WORKER_OF[className], className, { name });
+    return storage.exec(query);
+  };
+  const evictObject: Runtime["evictObject"] = (className, name) =>
+    workerd.unsafeEvictDurableObject(WORKER_OF[className], className, { name });
   return {
+    ...{ queryObject, evictObject },
     get url() {
       return url;
     },
-    async query(sessionId, query) {
-      const storage = await workerd.unsafeGetDurableObjectStorage(...OBJECTS, { name: objectName(sessionId) });
-      return storage.exec(query);
-    },
+    query: (sessionId, query) => queryObject("SessionObject", objectName(sessionId), query),
     async command(sessionId, command) {
-      const objects = await workerd.getDurableObjectNamespace("SESSIONS", OBJECTS[0]);
+      const objects = await workerd.getDurableObjectNamespace("SESSIONS", WORKER_OF.SessionObject);
       const object = objects.get(objects.idFromName(objectName(sessionId)));
       const response = await object.fetch("https://session.internal/", {
         method: "POST",
@@ -62,7 +74,7 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
       });
       return { status: response.status, body: await response.json() };
     },
-    evict: (sessionId) => workerd.unsafeEvictDurableObject(...OBJECTS, { name: objectName(sessionId) }),
+    evict: (sessionId) => evictObject("SessionObject", objectName(sessionId)),
     async kill() {
       for (const pid of childrenMarked(mark)) process.kill(pid, "SIGKILL");
       // At once: Miniflare would start a process of its own in the place of one that crashed.

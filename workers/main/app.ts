@@ -23,6 +23,8 @@ import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
 import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
 import { sessionRoutes, type SessionRoutesDeps } from "./routes/sessions.ts";
+import { resourceMetadataRoutes } from "./routes/resource-metadata.ts";
+import { toolsRoutes, type ToolsRoutesDeps } from "./routes/tools.ts";
 import { transferRoutes, type TransferRoutesDeps } from "./routes/transfer.ts";
 import { usersRoutes, type UsersRoutesDeps } from "./routes/users.ts";
 
@@ -37,6 +39,7 @@ export interface RoutesDeps
     HealthRoutesDeps,
     HistoryRoutesDeps,
     McpRoutesDeps,
+    ToolsRoutesDeps,
     SessionRoutesDeps,
     UsersRoutesDeps {}
 
@@ -60,6 +63,8 @@ export function allRoutes(deps: RoutesDeps): Route[] {
     transferRoutes,
     cacheRoutes,
     mcpRoutes,
+    toolsRoutes,
+    resourceMetadataRoutes,
   ].flatMap((make) => make(deps));
   return [...routes, ...docsRoutes(deps, routes)];
 }

@@ -5,6 +5,8 @@
 import { openDb } from "../../db/open.ts";
 import { SCHEMA_VERSION } from "../../db/schema.ts";
 import type { Account, UserStore } from "../../contracts/accounts.ts";
+import { deniedTools } from "../../contracts/approvals.ts";
+import type { Toolbox } from "../../contracts/toolbox.ts";
 import type { Archive, Importer } from "../../contracts/archive.ts";
 import { fail, ok } from "../../contracts/errors.ts";
 import type { HistoryHealth, HistoryStore } from "../../contracts/history.ts";
@@ -36,11 +38,13 @@ import type { Probe, Status } from "./routes/health.ts";
 import { createSessionClient } from "./session/client.ts";
 import type { SessionDeps } from "./session/keeper.ts";
 import { SqliteSaver } from "./session/saver.ts";
+import { callDirectly } from "./tools/direct.ts";
 import { createMcpToolServer } from "./tools/mcp.ts";
 
 export interface Env {
   LLM_AGENT: Fetcher;
   MCP: Fetcher;
+  TOOLBOX: Fetcher;
   SESSIONS: DurableObjectNamespace;
   ASSETS: Fetcher;
   ACCOUNTS: DurableObjectNamespace;
@@ -62,8 +66,11 @@ const log: Log = (line) => console.log(JSON.stringify(line));
 const logFault: OnFault = ({ kind, reason }) => log({ service: "main", route: "postgres", error: kind, code: reason });
 
 /** What the public routes need. */
-export function makeAppDeps(env: Env): AppDeps {
+export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => void): AppDeps {
   const config = readConfig({ ...env });
+  const cache = makeCache(config);
+  const toolbox = toolboxOf(env);
+  const tools = createMcpToolServer({ fetch: (url, init) => env.MCP.fetch(url, init), now, waitUntil });
   const accounts = makeAccounts(env, config);
   const findLimiter = (name: string) => limiterOf(env, name);
   return {
@@ -76,6 +83,9 @@ export function makeAppDeps(env: Env): AppDeps {
     corsOrigins: config.CORS_ORIGINS,
     send: createSessionClient(env.SESSIONS),
     cache: makeCacheAdmin(config),
+    toolbox,
+    callTool: (call) => callDirectly(call, { toolbox, cache, list: (caller) => tools.list(caller), now, waitUntil }),
+    deniedTo: (userId) => deniedTools(config.TOOL_POLICY ?? [], userId),
     forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
     readAsset: (path) => env.ASSETS.fetch(new URL(path, "https://assets.internal")),
     historyHealth: () => historyHealth(makeHistory(config)),
@@ -96,6 +106,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
     fetch: (url, init) => env.MCP.fetch(url, init),
     now,
     waitUntil: (work) => state.waitUntil(work),
+    noteHits: (names) => toolboxOf(env).noteHits(names),
   });
   const turns = createTurnRunner({
     ...{ cache, tools, now, log, llm: llmAgent(env) },
@@ -135,7 +146,7 @@ export function makeAccountDeps(env: Env): AccountDeps {
   return {
     ...{ now, log, newId: makeId, users: makeUsers(config), loginMs: REFRESH_SECONDS * 1_000 },
     async discardSession(sessionId, userId) {
-      const response = await send(sessionId, { kind: "erase", sessionId, userId, requestId: "erasure" });
+      const response = await send(sessionId, { kind: "discard", sessionId, userId, requestId: "erasure" });
       if (response.status === 404) return ok(false);
       return response.ok ? ok(true) : fail("overloaded", "a session could not be emptied");
     },
@@ -177,6 +188,10 @@ function limiterOf({ LIMITERS: objects }: Env, name: string): Limiter {
 /** A fetched reply's headers are read-only; the body passes as it is. */
 function ownHeaders(response: Response): Response {
   return new Response(response.body, response);
+}
+
+function toolboxOf(env: Env): Toolbox {
+  return env.TOOLBOX as unknown as Toolbox; // as of llmAgent
 }
 
 function llmAgent(env: Env): LlmAgent {

@@ -1,4 +1,5 @@
 /** main's entry: the public API and the Durable Object classes. */
+import { waitUntil } from "cloudflare:workers";
 import { createApp } from "./app.ts";
 import { AccountObject as AccountHost } from "./accounts/object.ts";
 import { type Env, makeAccountDeps, makeAppDeps, makeSessionDeps, now } from "./deps.ts";
@@ -35,7 +36,7 @@ let app: ReturnType<typeof createApp> | undefined;
 
 export default {
   fetch(request, env, context) {
-    app ??= createApp(makeAppDeps(env));
+    app ??= createApp(makeAppDeps(env, waitUntil));
     return app.fetch(request, env, context);
   },
 } satisfies ExportedHandler<Env>;

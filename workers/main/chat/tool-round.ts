@@ -48,6 +48,7 @@ export async function runToolRound(run: TurnRun, input: RoundInput): Promise<Rou
     emit.save();
   }
   const cached = await readCached(run, input);
+  if (cached.size > 0) deps.tools.noteHits?.(calls.filter(({ id }) => cached.has(id)).map(({ name }) => name));
   const hasRoom = createRoom(input.usedBytes);
   const entries: CacheEntry<"mcp">[] = [];
   const results = await mapBounded(calls, MAX_PARALLEL, async (call, at) => {

@@ -11,7 +11,7 @@ import type { Route } from "./route.ts";
 
 const EXPOSED = [
   ...["X-Request-Id", "X-Turn-Id", "X-Session-Id", "X-Cache", "Idempotent-Replayed"],
-  ...["Age", "Retry-After", "RateLimit", "RateLimit-Policy"],
+  ...["Age", "Retry-After", "RateLimit", "RateLimit-Policy", "Mcp-Session-Id", "WWW-Authenticate"],
 ];
 const PREFLIGHT_SECONDS = 3_600;
 

@@ -41,7 +41,9 @@ async function withoutBody(response: Response): Promise<Response> {
 async function identify(route: Route, authorization: string | undefined, authenticate: Authenticate): Promise<User> {
   const user = await authenticate(authorization, route.checkedBy === "session");
   const scope = scopeOf(route);
-  if (!user.scopes.includes(scope)) throw new AppError("forbidden", `this needs an API key with the scope ${scope}`);
+  if (!user.scopes.includes(scope)) {
+    throw new AppError("forbidden", `this needs an API key with the scope ${scope}`, { details: { scope } });
+  }
   if (route.access === "admin" && user.role !== "admin") throw new AppError("forbidden", "this needs the admin role");
   return user;
 }

@@ -7,6 +7,7 @@ import type { Standing } from "../../../contracts/accounts.ts";
 import { AppError } from "../../../contracts/errors.ts";
 import type {
   AnswerApproval,
+  AppendMessage,
   ClaimKey,
   DiscardSession,
   EraseSession,
@@ -134,7 +135,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
       case "change":
         return this.#records.change(command, await this.#held(command));
       case "append":
-        return this.#records.append(command, await this.#held(command));
+        return this.#append(command);
       case "erase":
         return this.#hold.alone(() => this.#erase(command));
       case "discard":
@@ -249,6 +250,13 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     live.gate.answer(decisions);
     void this.#keeper.lookAfter(live);
     return Response.json(turnState(this.#turn(turnId), session.id, live.log.last), { status: 202 });
+  }
+
+  async #append(command: AppendMessage): Promise<Response> {
+    await this.#held(command);
+    // A turn that is about to be written has its place already.
+    await this.#starter.settled();
+    return this.#records.append(command, this.#owned(command));
   }
 
   #erase(command: EraseSession): Promise<Response> {

@@ -1,0 +1,29 @@
+/**
+ * Puts together what this Worker serves, from its settings. State: none of its own; the registry keeps its list as plain data.
+ */
+import type { ToolRecord } from "../../contracts/toolbox.ts";
+import { FIXTURE_OFFERS } from "./conformance/offers.ts";
+import { FIXTURE_TOOLS } from "./conformance/tools.ts";
+import type { Config } from "./env.ts";
+import type { Offers } from "./offers.ts";
+import type { ServerParts } from "./protocol/server.ts";
+import { createRegistry, TOOL_LOADERS } from "./registry.ts";
+import { createToolRunner, type LogLine } from "./run.ts";
+import type { Snapshots } from "./toolbox/snapshots.ts";
+
+const NO_OFFERS: Offers = {
+  resources: { list: async () => [], templates: [], read: async () => undefined },
+  prompts: [],
+};
+
+export interface Outside {
+  snapshots: Snapshots;
+  log: (line: LogLine) => void;
+  record: (record: ToolRecord) => void;
+}
+
+export function makeParts({ hasFixtures }: Config, { snapshots, log, record }: Outside): ServerParts {
+  const registry = createRegistry({ ...TOOL_LOADERS, ...(hasFixtures && FIXTURE_TOOLS) }, snapshots);
+  const run = createToolRunner({ registry, log, record });
+  return { registry, run, offers: hasFixtures ? FIXTURE_OFFERS : NO_OFFERS };
+}
