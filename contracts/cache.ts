@@ -85,6 +85,8 @@ const Saved = z.strictObject({
 
 export const CacheCounts = z.strictObject({
   hits: Count,
+  /** Of these, turns that shared an answer while another turn made it. */
+  joined: Count,
   misses: Count,
   /** Look-ups that were not to be, or could not be. */
   bypasses: Count,

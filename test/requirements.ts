@@ -785,6 +785,18 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "bad input",
     text: "Upgrades, Expect, HTTP/1.0 and pipelined requests are answered, never with a 5xx.",
   },
+  F30: {
+    source: "faults",
+    text: "Identical requests at once share one answer, live; a leader that goes costs one more call; nobody waits without end.",
+  },
+  P10: {
+    source: "performance budget",
+    text: "A hundred identical misses at once make one model call.",
+  },
+  S15: {
+    source: "security",
+    text: "What is private is never shared between users, also not while an answer is made.",
+  },
   "FUZZ-1": {
     source: "API",
     text: "No request that can be made from the routes' own schemas and from hostile values is answered with a 5xx or not at all.",

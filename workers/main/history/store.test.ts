@@ -274,6 +274,27 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       });
     });
 
+    test("[SESS-1] messages that were there before branches were told are told by their parents", async () => {
+      const before = 3;
+      const version = async () => (await store.schemaVersion()) as { value: number };
+      while ((await version()).value > before) await migrate(sql, "down");
+      const parents = [null, 1, 2, 3, 2, 5, null, 7, 900];
+      const rows = parents.map((parent, at) => ({
+        id: uuid(1_001 + at),
+        seq: at + 1,
+        parent: parent && uuid(1_000 + parent),
+      }));
+      await sql`insert into chat_sessions (id, user_id, title) values (${SESSION}, ${ANN}, 'Old')`;
+      for (const { id, seq, parent } of rows) {
+        await sql`insert into messages (id, session_id, user_id, seq, parent_id, role, content)
+          values (${id}, ${SESSION}, ${ANN}, ${seq}, ${parent}, 'user', 'said')`;
+      }
+      await migrate(sql, "up");
+      const told = await sql`select branch_from from messages order by seq`;
+      // The parent of the last one is not there: it follows the one before.
+      expect(told.map((row) => row["branch_from"])).toEqual([null, null, null, null, 2, null, 0, null, null]);
+    });
+
     test("a user that is gone poisons the session", async () => {
       expect(await store.saveBatch(batchOf([], { userId: uuid(3) }))).toEqual({
         ok: true,
