@@ -872,4 +872,36 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   B80: { source: "bad input", text: "Arguments that do not fit a tool's schema never reach it." },
   B82: { source: "bad input", text: "Output that looks like frames or markup is text in JSON." },
   B67: { source: "bad input", text: "MCP: what is no message of the protocol is refused with its own code." },
+  S4: {
+    source: "security",
+    text: "Every field of a request has a bound; sign-in, tries of a password and purges are limited.",
+  },
+  S12: {
+    source: "security",
+    text: "Secrets, prompts, passwords and tokens are in no log, in no error, and in no store where they do not belong.",
+  },
+  S14: {
+    source: "security",
+    text: "Dependencies are pinned exactly and locked by their hashes.",
+  },
+  S18: {
+    source: "security",
+    text: "No tracked file holds a key; each install makes its own.",
+  },
+  S26: {
+    source: "security",
+    text: "No query is built from input.",
+  },
+  S32: {
+    source: "security",
+    text: "Health tells states, times and numbers, and nothing of settings, versions or addresses.",
+  },
+  S34: {
+    source: "security",
+    text: "Purges need a credential in the header, and are limited.",
+  },
+  B83: {
+    source: "bad input",
+    text: "A prompt that asks for the system prompt or for keys finds no secret.",
+  },
 };
