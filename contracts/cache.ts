@@ -9,7 +9,7 @@ export const LAYERS = ["llm", "intent", "mcp"] as const;
 export type Layer = (typeof LAYERS)[number];
 
 /** The routes that write to the cache: each names itself here, and can be purged by its name. */
-const CACHED_ROUTES = ["chat", "chat-stream", "regenerate", "edit", "mcp-tools-call"] as const;
+const CACHED_ROUTES = ["chat", "chat-stream", "regenerate", "edit", "with-history", "mcp-tools-call"] as const;
 export const CachedRoute = z.enum(CACHED_ROUTES);
 export type CachedRoute = z.infer<typeof CachedRoute>;
 
@@ -85,6 +85,8 @@ const Saved = z.strictObject({
 
 export const CacheCounts = z.strictObject({
   hits: Count,
+  /** Of these, turns that shared an answer while another turn made it. */
+  joined: Count,
   misses: Count,
   /** Look-ups that were not to be, or could not be. */
   bypasses: Count,

@@ -4,7 +4,7 @@
  */
 import * as z from "zod";
 import type { BranchStart } from "./branches.ts";
-import { type CacheVerdict, ModelName, ModelType, VisibleText } from "./chat.ts";
+import { type CacheVerdict, ChatReply, ChatRequest, ModelName, ModelType, VisibleText } from "./chat.ts";
 import type { Result } from "./errors.ts";
 import { hasVisibleText } from "./text.ts";
 
@@ -233,6 +233,21 @@ export const MessageRequest = z.strictObject({
   role: z.enum(["user", "assistant"]),
   content: VisibleText,
 });
+
+/** A chat request that is answered with the end of its session's history as well. */
+export const HistoryChatRequest = ChatRequest.safeExtend({
+  /** How many messages of the session the reply shows at most, the turn's own among them. */
+  history_limit: z.int().min(0).max(100).default(20),
+}).meta({ id: "HistoryChatRequest" });
+
+export const HistoryChatReply = z
+  .strictObject({
+    ...ChatReply.shape,
+    /** The session's newest messages after the turn, oldest first. */
+    history: z.array(MessageView),
+  })
+  .meta({ id: "HistoryChatReply" });
+export type HistoryChatReply = z.infer<typeof HistoryChatReply>;
 
 const counts = <T extends string>(...names: T[]) =>
   z.strictObject(Object.fromEntries(names.map((name) => [name, z.int().min(0)])) as Record<T, z.ZodInt>); // one each

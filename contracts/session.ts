@@ -140,6 +140,18 @@ export interface EraseSession extends Asker {
   sessionId: string;
 }
 
+/**
+ * The events of a turn from the first on, for a turn of another session that asks the same: refused unless it makes an answer for all
+ * under this cache key, since this count of purges. Comes from a session's object, never from a route.
+ */
+export interface FollowTurn {
+  kind: "follow";
+  turnId: string;
+  key: string;
+  since: number;
+  requestId: string;
+}
+
 /** Deletes what the object holds of a session, and leaves Postgres alone: its user is being erased there. */
 export interface DiscardSession extends Asker {
   kind: "discard";
@@ -157,6 +169,7 @@ export interface ExplainTurn extends Asker {
 
 export type SessionCommand =
   | StartTurn
+  | FollowTurn
   | ExplainTurn
   | ClaimKey
   | WatchTurn

@@ -5,7 +5,8 @@
 import * as z from "zod";
 import { MessageView } from "./history.ts";
 
-const VERSION = 1;
+export const EXPORT_VERSION = 1;
+export const ExportQuery = z.strictObject({ format: z.enum(["jsonl", "markdown"]).default("jsonl") });
 
 /** In UTF-16 code units. */
 export const MAX_CONTENT_CHARS = 1_000_000;
@@ -17,7 +18,7 @@ const time = z.iso.datetime().refine((text) => Date.parse(text) >= 0, "must be f
 /** The first line of a session; its messages follow, one a line. */
 export const SessionLine = z.strictObject({
   type: z.literal("session"),
-  version: z.literal(VERSION),
+  version: z.literal(EXPORT_VERSION),
   id: z.uuid(),
   title: name,
   model_type: name.nullable(),

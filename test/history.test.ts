@@ -192,11 +192,11 @@ test("[HIST-10] files that are none: each is refused, and nothing of it is kept"
 test("[B13] long URLs, very many names, nested and repeated ones", async () => {
   for (const list of lists()) {
     const many = Array.from({ length: 200 }, (_, n) => `p${n}=1`).join("&");
-    for (const query of [many, "a[b]=c", "limit=1&limit=2", "limit=1&limit=1", `cursor=${"a".repeat(17_000)}`]) {
+    for (const query of ["a[b]=c", "limit=1&limit=2", "limit=1&limit=1", `cursor=${"a".repeat(10_000)}`]) {
       await expectRefused(list + query, 400, "invalid_request");
     }
+    for (const query of [many, `cursor=${"a".repeat(17_000)}`]) await expectRefused(list + query, 414, "uri_too_long");
   }
-  await expectRefused(`/history/search?q=${"a".repeat(17_000)}`, 400, "invalid_request");
 });
 
 test("[B35] names and orders that a list does not have", async () => {

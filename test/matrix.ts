@@ -116,9 +116,36 @@ export const MATRIX: Readonly<Record<string, Row>> = {
     gets: ownerAlone(),
     path: ({ session_id }) => `/history/search?q=hello&session_id=${session_id}`,
   },
+  "POST /history/sessions": { gets: ownerAlone(201), body: ({ user_id }) => ({ title: "A session", user_id }) },
+  "GET /history/sessions/{session_id}": { gets: ownerAlone() },
+  "PATCH /history/sessions/{session_id}": { gets: ownerAlone(), body: () => ({ title: "Another title" }) },
+  "GET /history/sessions/{session_id}/export": { gets: ownerAlone() },
   "POST /history/import": { gets: everyone(), body: () => "\n", headers: { "content-type": "application/x-ndjson" } },
   "GET /history/sessions/{session_id}/messages": { gets: ownerAlone() },
+  "POST /history/messages": {
+    gets: ownerAlone(201),
+    body: ({ session_id, unique }) => ({ session_id, role: "user", content: unique }),
+  },
+  "POST /history/chat/with-history": { gets: ownerAlone(), body: ({ session_id }) => ({ ...turn, session_id }) },
   "DELETE /history/sessions/{session_id}": { gets: ownerAlone(), spends: "session" },
+
+  "GET /cache/health": { gets: everyone() },
+  "GET /cache/stats": { gets: adminsAlone() },
+  "GET /cache/keys": { gets: adminsAlone() },
+  // Also an admin is told of the history of own sessions alone.
+  "GET /cache/explain": {
+    gets: adminsAlone(404),
+    path: ({ session_id }) => `/cache/explain?prompt=Hello&session_id=${session_id}`,
+  },
+  "DELETE /cache/invalidate/llm": { gets: adminsAlone() },
+  "DELETE /cache/invalidate/intent": { gets: adminsAlone() },
+  "DELETE /cache/invalidate/mcp": { gets: adminsAlone() },
+  "DELETE /cache/invalidate/all": { gets: adminsAlone() },
+  "DELETE /cache/invalidate/route/{route}": { gets: adminsAlone(), path: () => "/cache/invalidate/route/chat" },
+  "DELETE /cache/invalidate": {
+    gets: { owner: 200, other: 403, admin: 200 },
+    path: ({ user_id, session_id }) => `/cache/invalidate?user=${user_id}&session=${session_id}`,
+  },
 
   "POST /mcp": { gets: everyone(), body: () => hello, headers: PROTOCOL },
   // Without a session there is nothing to hear or to end; whose a session is, test/mcp-sessions.test.ts shows.

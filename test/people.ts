@@ -73,13 +73,14 @@ export async function makeThings(house: House, as: Tenant): Promise<Things> {
   const chat = (body: object): CallOptions => ({ as, body: { cache: { mode: "no-store" }, ...body } });
   const reply = await expectJson(house.call("/chat", chat({ prompt: "Hello", tools: "none" })), ChatReply);
   const { session_id, turn_id, message_id } = reply;
-  const waiting = await expectJson(house.call("/chat", chat({ prompt: "what is 17*23?" })), TurnView, 202);
+  const asked = await house.call("/chat", chat({ prompt: "what is 17*23?" }));
+  const waiting = asked.status === 202 ? TurnView.parse(await asked.json()) : ChatReply.parse(await asked.json());
   const page = await expectJson(house.call(`/history/sessions/${session_id}/messages`, { as }), MessagePage);
   const question = page.messages.find(({ role }) => role === "user");
   const { id: key_id } = await makeKey(house, as, ["chat"]);
   return {
     ...{ user_id: as.id, session_id, turn_id, message_id, key_id, waiting_turn_id: waiting.turn_id },
     question_id: question?.id ?? "",
-    call_id: waiting.approval?.calls[0]?.id ?? "",
+    call_id: ("approval" in waiting && waiting.approval?.calls[0]?.id) || "",
   };
 }

@@ -629,6 +629,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "API: POST /history/import",
     text: "Of a ChatGPT export the path to the current message is taken; what cannot be is left out and counted.",
   },
+  "HIST-12": {
+    source: "API: GET /history/sessions/{session_id}/export",
+    text: "An export is the session as it is at that moment, in order, in the memory of a page, and an import takes it back.",
+  },
   B13: {
     source: "faults",
     text: "Long URLs, very many, nested and repeated query names are refused.",
@@ -652,6 +656,18 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   B38: {
     source: "faults",
     text: "Another user's session or user looks like a missing one on every route.",
+  },
+  B58: {
+    source: "bad input",
+    text: "A layer, route or tag to purge that is none is refused; no pattern is read as one.",
+  },
+  "CACHE-9": {
+    source: "API: DELETE /cache/invalidate, GET /cache/keys",
+    text: "Each layer, route and tag can be purged and listed by itself.",
+  },
+  "CACHE-10": {
+    source: "API: GET /cache/explain",
+    text: "It can be told why a request is a hit or a miss, and which part of its key is in the way.",
   },
   "MCP-1": {
     source: "MCP security best practices: session hijacking",
@@ -701,8 +717,6 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "faults",
     text: "A tool that throws, hangs, gives too much or what is no text is a failure in our words, and is not kept.",
   },
-  B80: { source: "bad input", text: "Arguments that do not fit a tool's schema never reach it." },
-  B82: { source: "bad input", text: "Output that looks like frames or markup is text in JSON." },
   S21: {
     source: "security",
     text: "A client of /mcp without the right credential is told where to read what it needs.",
@@ -711,7 +725,6 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "bad input",
     text: "MCP: what does not accept what it may be answered with is refused; GET needs a session.",
   },
-  B67: { source: "bad input", text: "MCP: what is no message of the protocol is refused with its own code." },
   B68: {
     source: "bad input",
     text: "MCP: a missing, unknown, deleted or foreign session, and a wrong protocol version, are refused.",
@@ -772,17 +785,81 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "bad input",
     text: "Upgrades, Expect, HTTP/1.0 and pipelined requests are answered, never with a 5xx.",
   },
-  B58: {
+  F30: {
+    source: "faults",
+    text: "Identical requests at once share one answer, live; a leader that goes costs one more call; nobody waits without end.",
+  },
+  P10: {
+    source: "performance budget",
+    text: "A hundred identical misses at once make one model call.",
+  },
+  S15: {
+    source: "security",
+    text: "What is private is never shared between users, also not while an answer is made.",
+  },
+  "FUZZ-1": {
+    source: "API",
+    text: "No request that can be made from the routes' own schemas and from hostile values is answered with a 5xx or not at all.",
+  },
+  S17: {
+    source: "security",
+    text: "Every error is a stable code with the request's id; none shows a stack, SQL, a credential or what was sent.",
+  },
+  S29: {
+    source: "security",
+    text: "No text takes a pattern or a parser a time without bounds.",
+  },
+  "SESS-7": {
+    source: "settings: SESSION_REST_DAYS",
+    text: "A session that nobody uses leaves its object once Postgres has all of it, and reads as before.",
+  },
+  "SESS-8": {
+    source: "docs/decisions/0018",
+    text: "A session that only Postgres has is taken up by whatever is done to it: nothing is doubled, lost or invented.",
+  },
+  "SESS-9": {
+    source: "API: POST /history/chat/with-history",
+    text: "A turn is answered with the end of its session's history.",
+  },
+  "ERASE-3": {
+    source: "API: DELETE /history/sessions/{session_id}",
+    text: "A session is deleted wherever it is, and each store's part of it is counted.",
+  },
+  "ERASE-4": {
+    source: "architecture",
+    text: "A session whose user is gone from Postgres ends by itself.",
+  },
+  "ERASE-5": {
+    source: "architecture",
+    text: "What an erasure left over in an object goes when it would rest.",
+  },
+  "ERASE-6": {
+    source: "architecture",
+    text: "What an object holds can be discarded for its owner without touching Postgres, and is counted.",
+  },
+  "TITLE-1": {
+    source: "API: POST /chat",
+    text: "A session is called by the first words said in it: one line, cut at a word's end, never inside a character.",
+  },
+  "TITLE-2": {
+    source: "settings: TITLE_MODEL",
+    text: "Where a model is set for it, it names a session once, after the first complete turn; a title of the user's stays.",
+  },
+  "TITLE-3": {
+    source: "settings: TITLE_MODEL",
+    text: "No reply waits for a title, and a call for one that fails changes nothing.",
+  },
+  B28: {
     source: "bad input",
-    text: "A layer, route or tag to purge that is none is refused; no pattern is read as one.",
+    text: "A flag of another type is refused.",
   },
-  "CACHE-9": {
-    source: "API: DELETE /cache/invalidate, GET /cache/keys",
-    text: "Each layer, route and tag can be purged and listed by itself.",
+  B29: {
+    source: "bad input",
+    text: "Parameters that the native routes do not have are refused.",
   },
-  "CACHE-10": {
-    source: "API: GET /cache/explain",
-    text: "It can be told why a request is a hit or a miss, and which part of its key is in the way.",
+  B30: {
+    source: "bad input",
+    text: "A response format that is none is refused.",
   },
   "MCP-11": {
     source: "tools: fetch_page",
@@ -832,4 +909,15 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/adding-a-tool.md",
     text: "The guide, followed to the letter, adds a tool that every door knows.",
   },
+  S25: {
+    source: "security",
+    text: "An Idempotency-Key is its user's own.",
+  },
+  S33: {
+    source: "security",
+    text: "Whoever leaves does not make a provider work for nobody: stateless requests are ended, session turns are kept.",
+  },
+  B80: { source: "bad input", text: "Arguments that do not fit a tool's schema never reach it." },
+  B82: { source: "bad input", text: "Output that looks like frames or markup is text in JSON." },
+  B67: { source: "bad input", text: "MCP: what is no message of the protocol is refused with its own code." },
 };

@@ -2,10 +2,18 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ChatReply } from "../contracts/chat.ts";
 import { ErrorBody } from "../contracts/errors.ts";
-import { MessagePage, MessageView, SessionView } from "../contracts/history.ts";
-import { newId } from "../contracts/ids.ts";
+import { HistoryChatReply, MessagePage, MessageView, SessionView } from "../contracts/history.ts";
 import { NO_PREFERENCES } from "../contracts/users.ts";
-import { type House, openHouse, type Tenant, untilRows } from "./house.ts";
+import {
+  type House,
+  type ImportedRow,
+  importSession as importInto,
+  makeId,
+  openHouse,
+  tablesOf as tablesOfObject,
+  type Tenant,
+  untilRows,
+} from "./house.ts";
 
 let house: House;
 let as: Tenant;
@@ -14,8 +22,6 @@ beforeAll(async () => {
   as = await house.newTenant();
 });
 afterAll(() => house.close());
-
-const makeId = (): string => newId(Date.now(), (length) => crypto.getRandomValues(new Uint8Array(length)));
 
 async function say(prompt: string, more: object = {}): Promise<ChatReply> {
   const response = await house.call("/chat", { as, body: { prompt, cache: { mode: "no-store" }, ...more } });
@@ -47,31 +53,9 @@ async function readAll(sessionId: string, query: "before" | "after", limit: numb
   return pages;
 }
 
-interface Row {
-  seq: number;
-  content: string;
-  parent?: number;
-}
+const importSession = (rows: ImportedRow[]) => importInto(house, as.id, rows);
 
-/** A session that no object has ever held, as an import leaves it. */
-async function importSession(rows: Row[], userId = as.id): Promise<string> {
-  const sessionId = makeId();
-  const ids = new Map(rows.map(({ seq }) => [seq, makeId()]));
-  await house.sql`insert into chat_sessions (id, user_id, title, model_type, model_name)
-    values (${sessionId}, ${userId}, 'Imported', 'openai', 'demo')`;
-  for (const { seq, content, parent = seq - 1 } of rows) {
-    const branch = parent === seq - 1 ? null : parent;
-    await house.sql`insert into messages (id, session_id, user_id, seq, parent_id, branch_from, role, content)
-      values (${ids.get(seq)}, ${sessionId}, ${userId}, ${seq}, ${ids.get(parent) ?? null}, ${branch},
-        ${seq % 2 === 1 ? "user" : "assistant"}, ${content})`;
-  }
-  return sessionId;
-}
-
-/** Our tables in the object; the runtime keeps one of its own there. */
-function tablesOf(sessionId: string): Promise<Record<string, unknown>[]> {
-  return house.querySession(sessionId, "SELECT name FROM sqlite_master WHERE name NOT LIKE '%miniflare%'");
-}
+const tablesOf = (sessionId: string) => tablesOfObject(house, sessionId);
 
 test("[SESS-1] messages are read oldest first too, page by page, and not in both directions at once", async () => {
   const { session_id } = await say("One");
@@ -435,4 +419,43 @@ test("[B38] [B39] another user's session and an unknown one are missing ones, in
   expect(await rowOf(session_id)).toMatchObject([{ title: "Mine" }]);
   expect(await rowOf(imported)).toMatchObject([{ title: "Imported" }]);
   expect(await tablesOf(imported)).toEqual([]);
+});
+
+test("[SESS-9] a turn is answered with the newest messages of its session, oldest first, as the same turn elsewhere", async () => {
+  const path = "/history/chat/with-history";
+  const ask = async (body: object, headers: Record<string, string> = {}) => {
+    const response = await house.call(path, { as, body: { cache: { mode: "no-store" }, ...body }, headers });
+    expect([response.status, response.headers.get("x-cache")]).toEqual([200, "BYPASS"]);
+    return HistoryChatReply.parse(await response.json());
+  };
+  const first = await ask({ prompt: "My name is Ada.", create_new_session: true });
+  const { history, ...reply } = first;
+  expect(ChatReply.parse(reply).response).toBe(history[1]?.content);
+  expect(history.map(({ seq, role, turn_id }) => [seq, role, turn_id])).toEqual([
+    ...[
+      [1, "user", reply.turn_id],
+      [2, "assistant", reply.turn_id],
+    ],
+  ]);
+  const { session_id } = reply;
+  const second = await ask({ prompt: "What is my name?", session_id, history_limit: 3 });
+  expect(second.response).toContain("Ada");
+  expect(second.history.map(({ seq }) => seq)).toEqual([2, 3, 4]);
+  expect((await ask({ prompt: "Again", session_id, history_limit: 0 })).history).toEqual([]);
+  const headers = { "idempotency-key": "history-1" };
+  const keyed = await ask({ prompt: "Once", session_id }, headers);
+  expect(await ask({ prompt: "Once", session_id }, headers)).toEqual(keyed);
+  expect(keyed.history.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+
+  for (const body of [
+    { prompt: "Hi", history_limit: 101 },
+    { prompt: "Hi", history_limit: -1 },
+    { history_limit: 1 },
+  ]) {
+    expect((await house.call(path, { as, body })).status).toBe(400);
+  }
+  const failing = await house.call(path, { as, body: { prompt: "Fail", session_id, model: "demo:status.401" } });
+  expect([failing.status, await codeOf(failing)]).toEqual([502, "upstream_auth"]);
+  const unknown = await house.call(path, { as, body: { prompt: "Hi", session_id: makeId() } });
+  expect([unknown.status, await codeOf(unknown)]).toEqual([404, "not_found"]);
 });

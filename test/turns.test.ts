@@ -116,7 +116,7 @@ test("[TURN-4] [F39] a failed turn is not run again under its key", async () => 
   expect(house.llm.stats().calls).toBe(calls);
 });
 
-test("[TURN-4] [F39] a key with another body is refused, in whatever session; another user's is their own", async () => {
+test("[TURN-4] [F39] [S25] a key with another body is refused, in whatever session; another user's is their own", async () => {
   const headers = { "idempotency-key": "mine-1" };
   const { session_id } = await say("A session of its own");
   const first = await house.call("/chat", { as, headers, body: { prompt: "One" } });

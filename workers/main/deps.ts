@@ -27,6 +27,7 @@ import { type Config, readConfig } from "./env.ts";
 import { createArchive } from "./history/archive.ts";
 import type { OnFault } from "./history/faults.ts";
 import { createImporter } from "./history/importer.ts";
+import { createFlights, type FlightStub, type Flights } from "./flights/client.ts";
 import { createHistoryStore } from "./history/store.ts";
 import { createUserStore } from "./history/users.ts";
 import { createAuthenticator } from "./http/auth.ts";
@@ -48,6 +49,7 @@ export interface Env {
   ASSETS: Fetcher;
   ACCOUNTS: DurableObjectNamespace;
   LIMITERS: DurableObjectNamespace;
+  FLIGHTS: DurableObjectNamespace;
 }
 
 const DB_TIMEOUT_MS = 5_000;
@@ -109,6 +111,9 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
   const turns = createTurnRunner({
     ...{ cache, tools, now, log, llm: llmAgent(env) },
     newCallId: () => `call_${makeId()}`,
+    flights: config.CACHE_ENABLED === "true" ? makeFlights(env) : undefined,
+    placeTimeoutMs: config.CACHE_READ_TIMEOUT_MS,
+    joinTimeoutMs: config.CACHE_JOIN_TIMEOUT_MS,
     sharesAnswers: config.CACHE_SCOPE === "shared",
     policy: config.TOOL_POLICY ?? [],
     saver: () => new SqliteSaver(state.storage.sql, Math.random),
@@ -169,6 +174,11 @@ function makeAccounts(env: Env, config: Config): Accounts {
     get: (id: DurableObjectId) => objects.get(id) as unknown as Account,
   };
   return createAccounts(find, { now, holdsMs: config.ACCOUNT_RECHECK_MS });
+}
+
+function makeFlights({ FLIGHTS: objects, SESSIONS: sessions }: Env): Flights {
+  const find = (key: string): FlightStub => objects.get(objects.idFromName(key)) as unknown as FlightStub;
+  return createFlights(find, createSessionClient(sessions));
 }
 
 function limiterOf({ LIMITERS: objects }: Env, name: string): Limiter {

@@ -48,6 +48,7 @@ const Settings = z.object({
   /** `user`: no entry is for more than one user. */
   CACHE_SCOPE: withFallback(z.enum(["shared", "user"]), "shared"),
   CACHE_READ_TIMEOUT_MS: positiveInt(180),
+  CACHE_JOIN_TIMEOUT_MS: positiveInt(30_000),
   /** Which tools run at once, ask a person first, or are not offered: a JSON list of rules. */
   TOOL_POLICY: optional(z.string().transform(parseJson).pipe(z.array(PolicyRule).max(256))),
   /** Pages that may call the API from a browser, besides our own. */

@@ -3,6 +3,7 @@ import { waitUntil } from "cloudflare:workers";
 import { createApp } from "./app.ts";
 import { AccountObject as AccountHost } from "./accounts/object.ts";
 import { type Env, makeAccountDeps, makeAppDeps, makeSessionDeps, now } from "./deps.ts";
+import { FlightObject as FlightHost } from "./flights/object.ts";
 import { LimiterObject as LimiterHost } from "./limits/object.ts";
 import { SessionObject as SessionHost } from "./session/object.ts";
 
@@ -19,6 +20,12 @@ export class AccountObject extends AccountHost<Env> {
 }
 
 export class LimiterObject extends LimiterHost<Env> {
+  constructor(state: DurableObjectState, env: Env) {
+    super(state, env, now);
+  }
+}
+
+export class FlightObject extends FlightHost<Env> {
   constructor(state: DurableObjectState, env: Env) {
     super(state, env, now);
   }

@@ -2,15 +2,12 @@
  * What the cache counts: from look-ups to the fields of a hash in Redis, and from these to the figures that are shown. Pure.
  * Tokens are counted by model, so that their cost is known at any later price.
  */
-import type { CacheCounts, Layer } from "../../../contracts/cache.ts";
+import type { CacheCounts, Layer, Saves } from "../../../contracts/cache.ts";
 import { costUsd, type ModelPrices } from "../../../contracts/prices.ts";
 import type { CacheRead } from "./cache.ts";
 
-/** One look-up of a turn. */
-export interface Looked {
-  layer: Layer;
-  read: CacheRead<Layer>;
-}
+/** One look-up of a turn; `joined`: there was no entry, but another turn was making the answer, and this one shared it. */
+export type Looked = { layer: Layer } & ({ read: CacheRead<Layer> } | { joined: Saves });
 
 /** By field of the hash. */
 export type Counts = Map<string, number>;
@@ -20,8 +17,10 @@ export function countLooked(looked: Looked[]): Counts {
   const add = (layer: Layer, what: string, by = 1): void => {
     if (by > 0) counts.set(`${layer}:${what}`, (counts.get(`${layer}:${what}`) ?? 0) + by);
   };
-  for (const { layer, read } of looked) {
+  for (const { layer, ...look } of looked) {
+    const read = "read" in look ? look.read : ({ verdict: "hit", saves: look.joined } as const);
     add(layer, { hit: "hits", miss: "misses", bypass: "bypasses" }[read.verdict]);
+    if ("joined" in look) add(layer, "joined");
     if (read.verdict === "bypass" && read.why === "away") add(layer, "outages");
     if (read.verdict !== "hit") continue;
     const { calls, ms, tokens } = read.saves;
@@ -39,7 +38,7 @@ export function readCounts(hash: unknown, layer: Layer, prices: ModelPrices): Ca
   const get = (what: string): number => fields.get(`${layer}:${what}`) ?? 0;
   const [hits, misses] = [get("hits"), get("misses")];
   return {
-    ...{ hits, misses, bypasses: get("bypasses"), outages: get("outages"), kept: get("kept") },
+    ...{ hits, joined: get("joined"), misses, bypasses: get("bypasses"), outages: get("outages"), kept: get("kept") },
     hit_rate: hits + misses === 0 ? null : hits / (hits + misses),
     saved: { calls: get("calls"), ms: get("ms"), ...tokensSaved(fields, layer, prices) },
   };

@@ -112,5 +112,16 @@ export interface Reusable {
 }
 
 function scopeOf(request: TurnRequest, sharesAnswers: boolean): Scope {
-  return sharesAnswers && request.firstTurn && !request.cache.userScope ? { shared: true } : { userId: request.userId };
+  return isShared(request, sharesAnswers) ? { shared: true } : { userId: request.userId };
+}
+
+/** Nothing private goes into the answer, as far as it is known before the tools run. */
+export function isShared(request: TurnRequest, sharesAnswers: boolean): boolean {
+  return sharesAnswers && request.firstTurn && !request.cache.userScope;
+}
+
+/** The call's tool may be cached and is private to nobody. */
+export function isShareable(call: RequestedCall, request: TurnRequest): boolean {
+  const tool = request.tools?.tools.find((offered) => offered.name === call.name);
+  return tool !== undefined && isCacheable(tool) && !tool.private;
 }

@@ -11,7 +11,7 @@ import type { ModelMessage, ModelRequest, ModelStream, WhenGone } from "../../..
 import { estimateTokens, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
 import { systemMessage } from "./prompt.ts";
 import { readReply } from "./read-reply.ts";
-import { type Found, type Reusable, tokensOf } from "./reuse.ts";
+import { type Found, isShareable, type Reusable, tokensOf } from "./reuse.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
 import { jsonBytes, MAX_CALLS_A_ROUND, type RequestedCall, runToolRound } from "./tool-round.ts";
 import type { TurnRequest, TurnRun } from "./turn.ts";
@@ -85,6 +85,14 @@ export class TurnSteps {
       .flatMap((call) => ("malformed" in call || !askFirst.includes(call.name) ? [] : [call]));
   }
 
+  /** What these calls give must not be shown to those who follow this turn, unless everyone may have it. */
+  keepFromFollowers(calls: RequestedCall[]): void {
+    const { request, flight } = this.#run;
+    const isForAll = (call: RequestedCall): boolean =>
+      isShareable(call, request) && !request.askFirst.includes(call.name) && !("malformed" in call);
+    if (!calls.every(isForAll)) flight?.close();
+  }
+
   async runTools(requested: RequestedCall[], decisions: Decision[]): Promise<void> {
     const { rounds, reusable } = this.progress;
     const calls = requested.map((call) => decided(call, decisions));
@@ -100,6 +108,7 @@ export class TurnSteps {
     if (this.#run.signal.aborted) throw new AppError("cancelled", "the turn was stopped");
     reusable.toolEntries.push(...result.entries);
     reusable.answer &&= result.shareable && decisions.length === 0;
+    if (!reusable.answer) this.#run.flight?.close();
   }
 
   /** Asks the model with all results so far; gives the calls it makes next. */

@@ -48,6 +48,8 @@ function runWith(content: string): TurnRun {
         cache,
         policy: [],
         sharesAnswers: true,
+        placeTimeoutMs: 1_000,
+        joinTimeoutMs: 1_000,
         stallTimeoutMs: 1_000,
         log: () => {},
         now: () => 0,

@@ -5,9 +5,9 @@
 import type { Decision } from "../../../contracts/approvals.ts";
 import type { CacheEntry, CacheRead } from "../cache/cache.ts";
 import type { MalformedToolCall } from "../../../contracts/dialects.ts";
-import { isCacheable, type ToolCall, type ToolOutcome } from "../../../contracts/tools.ts";
+import type { ToolCall, ToolOutcome } from "../../../contracts/tools.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
-import { originOf, toolSlot } from "./reuse.ts";
+import { isShareable, originOf, toolSlot } from "./reuse.ts";
 import type { TurnRequest, TurnRun } from "./turn.ts";
 
 export const MAX_CALLS_A_ROUND = 16;
@@ -148,11 +148,6 @@ async function settle({ request, deps, signal }: TurnRun, call: RequestedCall, a
   if (offered === undefined) return { ok: false, content: "not run: there is no such tool" };
   const { requestId, userId, tools } = request;
   return deps.tools.call(call, { requestId, userId, ...(tools && { listVersion: tools.version }) }, signal);
-}
-
-function isShareable(call: RequestedCall, request: TurnRequest): boolean {
-  const tool = request.tools?.tools.find((offered) => offered.name === call.name);
-  return tool !== undefined && isCacheable(tool) && !tool.private;
 }
 
 function argumentsOf(call: RequestedCall): Record<string, unknown> {

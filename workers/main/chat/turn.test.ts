@@ -43,7 +43,17 @@ async function run(llm: LlmAgent): Promise<{ result: TurnResult; events: string[
     random: () => 0,
   });
   const runner = createTurnRunner({
-    ...{ llm, tools: TOOLS, cache, policy: [], sharesAnswers: true, stallTimeoutMs: 1_000, log: () => {} },
+    ...{
+      llm,
+      tools: TOOLS,
+      cache,
+      policy: [],
+      sharesAnswers: true,
+      placeTimeoutMs: 1_000,
+      joinTimeoutMs: 1_000,
+      stallTimeoutMs: 1_000,
+      log: () => {},
+    },
     saver: () => {
       throw new Error("nothing asks first");
     },

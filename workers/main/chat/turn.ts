@@ -9,13 +9,17 @@ import type { ChatEvent } from "../../../contracts/events.ts";
 import type { LlmAgent, ModelMessage } from "../../../contracts/llm.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { ToolCall, ToolList, ToolOutcome, ToolServer } from "../../../contracts/tools.ts";
-import type { Cache, CacheRead, TurnWrite } from "../cache/cache.ts";
+import type { Cache, TurnWrite } from "../cache/cache.ts";
+import type { Flights } from "../flights/client.ts";
 import type { Looked } from "../cache/counts.ts";
 import type { CachedRoute, CacheValue } from "../../../contracts/cache.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
 import { type GraphThread, runGraph, runWaitingGraph } from "./graph.ts";
 import { applyPolicy } from "./policy.ts";
-import { entriesOf, type Found, lookedUp, lookUp, type TurnSlots, turnSlots } from "./reuse.ts";
+import type { TurnFlight } from "./flight.ts";
+import type { Followed } from "./follow.ts";
+import { countJoined, enter, type Entry, joinLeader, noteOf, openFlight } from "./join.ts";
+import { entriesOf, lookedUp, lookUp, type TurnSlots, turnSlots } from "./reuse.ts";
 import { type Progress, TurnSteps } from "./steps.ts";
 
 /** All that a turn runs on, as plain data. */
@@ -77,6 +81,12 @@ export interface TurnDeps {
   llm: LlmAgent;
   tools: ToolServer;
   cache: Cache;
+  /** Left out: every turn makes its own answer. */
+  flights?: Flights | undefined;
+  /** How long a turn waits to be told who makes the same answer, beside its look-up in the cache. */
+  placeTimeoutMs: number;
+  /** How long a turn waits for the next word of one that it follows. */
+  joinTimeoutMs: number;
   /** First answers are for all users of the deployment; false: each user has their own. */
   sharesAnswers: boolean;
   now: () => number;
@@ -94,6 +104,8 @@ export interface TurnRun {
   signal: AbortSignal;
   /** Look-ups in the cache, to be counted. */
   looked: Looked[];
+  /** Left out: what the turn makes is not for others. */
+  flight?: TurnFlight | undefined;
 }
 
 /** Who decides on calls: waits for a person, as long as it takes. */
@@ -138,6 +150,8 @@ export interface CacheNote {
 export interface BegunTurn {
   /** What the cache had to say; settles before any model is called. */
   verdict: Promise<CacheNote>;
+  /** Through which others may follow it. */
+  flight: TurnFlight | undefined;
   run(emit: TurnEmitter, approver: Approver, signal: AbortSignal): Promise<TurnResult>;
 }
 
@@ -159,20 +173,19 @@ export function createTurnRunner(deps: TurnDeps): TurnRunner {
       const request = decide(asked);
       const slots = turnSlots(deps, request);
       const lookup = lookUp(deps.cache, slots, request);
+      const flight = openFlight(deps, request, slots);
+      const entered = enter(deps, request, { slots, flight, lookup });
       return {
-        verdict: lookup.then((found) => noteOf(found.answer)),
+        flight,
+        verdict: entered.then(noteOf),
         run: async (emit, approver, signal) => {
-          const found = await lookup;
-          return runTurn({ request, deps, emit, signal, approver, looked: lookedUp(found) }, slots, found);
+          const entry = await entered;
+          const looked = lookedUp(entry.found);
+          return runTurn({ request, deps, emit, signal, approver, looked, flight }, slots, entry);
         },
       };
     },
   };
-}
-
-function noteOf(read: CacheRead<"llm">): CacheNote {
-  const { verdict } = read;
-  return verdict === "hit" ? { verdict, ageSeconds: read.ageSeconds } : { verdict, why: read.why };
 }
 
 /** Why a turn is stopped from outside. */
@@ -185,18 +198,26 @@ const STOPPED: Record<StopReason, Failure> = {
 
 const NO_USAGE: Usage = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
 
-async function runTurn(run: TurnRun, slots: TurnSlots, found: Found): Promise<TurnResult> {
+async function runTurn(run: TurnRun, slots: TurnSlots, entry: Entry): Promise<TurnResult> {
   const { request, deps, emit } = run;
+  const { found } = entry;
   const { turnId: turn_id, sessionId: session_id, messageId: message_id, model, modelType: provider } = request;
-  const verdict = request.resumed?.verdict ?? found.answer.verdict;
+  const said = request.resumed?.verdict ?? noteOf(entry).verdict;
   if (request.resumed?.verdict === undefined) {
-    emit.append({ event: "meta", data: { turn_id, session_id, message_id, model, provider, cache: verdict } });
+    emit.append({ event: "meta", data: { turn_id, session_id, message_id, model, provider, cache: said } });
   }
   const { since } = found;
   const { looked } = run;
+  const followed = entry.joined && (await joinLeader(run, entry));
+  if (followed !== undefined) {
+    const outcome = toJoined(followed, run);
+    return { outcome, keep: { since, entries: [], looked: outcome.ok ? [countJoined(outcome)] : looked } };
+  }
   if (found.answer.verdict === "hit") {
     return { outcome: replay(found.answer.value, deps, emit), keep: { since, entries: [], looked } };
   }
+  // Whoever was to join and could not has made the answer itself.
+  const verdict = said === "hit" ? "miss" : said;
   const startedAtMs = deps.now();
   const steps = new TurnSteps(run, found);
   try {
@@ -248,6 +269,14 @@ function replay(answer: CacheValue<"llm">, deps: TurnDeps, emit: TurnEmitter): T
   }
   emit.text(content);
   return { ok: true, finishReason: "stop", content, rounds, usage, model, provider, cache: "hit" };
+}
+
+/** What was told of another turn's answer; it costs this one nothing. */
+function toJoined({ content, rounds, usage = NO_USAGE, end }: Followed, run: TurnRun): TurnOutcome {
+  const { model, modelType: provider } = run.request;
+  const told = { content, rounds, usage, model, provider, cache: "hit" } as const;
+  if (end.kind === "done") return { ...told, ok: true, finishReason: end.finishReason };
+  return { ...told, ok: false, failure: end.kind === "failed" ? end.failure : failureOf(undefined, run) };
 }
 
 function base(progress: Progress, cache: CacheVerdict): OutcomeBase {

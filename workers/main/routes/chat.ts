@@ -35,7 +35,7 @@ const TURN_HEADERS = {
   "Cache-Control": "no-cache, no-store, only-if-cached or max-age; joined with the body's cache",
 };
 /** What can go wrong with a turn, from its request to the provider. */
-const TURN_FAILS: ErrorCode[] = [
+export const TURN_FAILS: ErrorCode[] = [
   ...(["not_found", "conflict", "turn_in_progress", "idempotency_mismatch", "model_not_found"] as const),
   ...(["context_length_exceeded", "turn_expired", "session_deleted", "cancelled", "rate_limited"] as const),
   ...(["upstream_error", "upstream_auth", "upstream_truncated", "tool_loop_limit", "overloaded"] as const),
@@ -194,7 +194,8 @@ interface Start {
   body: unknown;
 }
 
-async function start(deps: ChatRoutesDeps, call: Call, { request, body, ...turn }: Start): Promise<Response> {
+/** Starts a turn; the answer is the object's. */
+export async function start(deps: ChatRoutesDeps, call: Call, { request, body, ...turn }: Start): Promise<Response> {
   const { userId, requestId } = asker(call);
   const own = request.session_id;
   const idempotency = await claimedKey(deps, call, { body, sessionId: own });

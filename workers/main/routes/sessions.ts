@@ -3,9 +3,12 @@
  * object; these routes say who asks for what.
  */
 import * as z from "zod";
+import { ChatReply, TurnView } from "../../../contracts/chat.ts";
 import { AppError, type ErrorCode } from "../../../contracts/errors.ts";
 import {
   ErasedSession,
+  HistoryChatReply,
+  HistoryChatRequest,
   MessagePage,
   MessageRequest,
   MessageView,
@@ -15,8 +18,8 @@ import {
 } from "../../../contracts/history.ts";
 import { count, SessionPath } from "../../../contracts/params.ts";
 import type { Accounts } from "../accounts/client.ts";
-import { type Route, route } from "../http/route.ts";
-import { asker, claimedKey, KEY_HEADER, type SendToSession } from "./chat.ts";
+import { type Call, type Route, route } from "../http/route.ts";
+import { asker, claimedKey, KEY_HEADER, start, TURN_FAILS, type SendToSession } from "./chat.ts";
 
 export interface SessionRoutesDeps {
   send: SendToSession;
@@ -43,7 +46,7 @@ const shared = { access: "user", params: SessionPath, fails: FAILS } as const;
 const PATH = "/history/sessions/{session_id}";
 
 export function sessionRoutes(deps: SessionRoutesDeps): Route[] {
-  return [...recordRoutes(deps), ...messageRoutes(deps)];
+  return [...recordRoutes(deps), ...messageRoutes(deps), chatRoute(deps)];
 }
 
 function recordRoutes({ send, newId }: SessionRoutesDeps): Route[] {
@@ -82,6 +85,8 @@ function recordRoutes({ send, newId }: SessionRoutesDeps): Route[] {
     route(
       {
         ...{ ...shared, method: "DELETE", path: PATH, answers: { 200: ErasedSession, 202: ErasedSession } },
+        // The cache of a session that only Postgres has: nothing is deleted then.
+        fails: [...FAILS, "upstream_error"],
         summary: "Stops the session's turn and deletes the session, and says what was removed",
       },
       (call) => {
@@ -119,4 +124,37 @@ function messageRoutes(deps: SessionRoutesDeps): Route[] {
       },
     ),
   ];
+}
+
+function chatRoute(deps: SessionRoutesDeps): Route {
+  return route(
+    {
+      ...{ method: "POST", path: "/history/chat/with-history", access: "user", scope: "chat", checkedBy: "session" },
+      ...{ body: HistoryChatRequest, headers: KEY_HEADER, answers: { 200: HistoryChatReply, 202: TurnView } },
+      ...{ fails: TURN_FAILS },
+      summary: "One turn, answered as JSON at its end, with the newest messages of its session",
+    },
+    async (call) => {
+      const { history_limit: limit, ...request } = call.body;
+      const turn = { request, view: "json", route: "with-history", branch: { kind: "end" }, body: call.body } as const;
+      const response = await start(deps, call, turn);
+      if (response.status !== 200) return response;
+      const reply = ChatReply.parse(await response.json());
+      const history = limit === 0 ? [] : await readNewest(deps, call, { sessionId: reply.session_id, limit });
+      // The turn's own headers stay: its ids, and what the cache had to say.
+      return new Response(JSON.stringify({ ...reply, history } satisfies HistoryChatReply), response);
+    },
+  );
+}
+
+/** Oldest first. */
+async function readNewest(
+  { send }: SessionRoutesDeps,
+  call: Call,
+  { sessionId, limit }: { sessionId: string; limit: number },
+): Promise<MessageView[]> {
+  const response = await send(sessionId, { kind: "messages", sessionId, limit, ...asker(call) });
+  // Whoever deletes the session meanwhile is not shown it any more.
+  if (!response.ok) throw new AppError("not_found", "there is no such session");
+  return MessagePage.parse(await response.json()).messages.toReversed();
 }

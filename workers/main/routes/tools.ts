@@ -43,7 +43,7 @@ export function toolsRoutes(deps: ToolsRoutesDeps): Route[] {
 }
 
 /** Who asks, and what is closed to them. */
-export function callerOf({ user, requestId }: Call, { deniedTo }: Pick<ToolsRoutesDeps, "deniedTo">): ToolCaller {
+function callerOf({ user, requestId }: Call, { deniedTo }: Pick<ToolsRoutesDeps, "deniedTo">): ToolCaller {
   return { requestId, userId: user.id, denied: deniedTo(user.id) };
 }
 

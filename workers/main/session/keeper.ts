@@ -15,6 +15,7 @@ import type { TurnSlots } from "../chat/reuse.ts";
 import type { Cache } from "../cache/cache.ts";
 import type { StopReason, TurnRunner } from "../chat/turn.ts";
 import { deleteCheckpoints, hasTables as hasCheckpoints } from "./checkpoints.ts";
+import { Boarding } from "./boarding.ts";
 import type { Drain } from "./drain.ts";
 import {
   type LiveTurn,
@@ -74,6 +75,7 @@ export class TurnKeeper {
   readonly #state: Pick<DurableObjectState, "storage" | "abort">;
   readonly #deps: SessionDeps;
   readonly #drain: Drain;
+  readonly boarding = new Boarding();
   #live: LiveTurn | undefined;
   #awake = false;
 
@@ -97,7 +99,9 @@ export class TurnKeeper {
 
   /** Asks the cache, and writes nothing. */
   prepare(session: Session, tools: ToolList | undefined, turn: NewTurn): PreparedTurn {
-    return prepareTurn(this.#host(session, tools), turn);
+    const prepared = prepareTurn(this.#host(session, tools), turn);
+    this.boarding.prepare(prepared.begun.flight);
+    return prepared;
   }
 
   /** Where the cache would be asked; it is not. */
@@ -106,7 +110,9 @@ export class TurnKeeper {
   }
 
   start(session: Session, tools: ToolList | undefined, prepared: PreparedTurn): void {
-    this.#attend(startTurn(this.#host(session, tools), prepared), session);
+    const live = startTurn(this.#host(session, tools), prepared);
+    this.boarding.start(live.log);
+    this.#attend(live, session);
   }
 
   stop(live: LiveTurn, reason: StopReason): void {
@@ -168,12 +174,14 @@ export class TurnKeeper {
 
   async #seeThrough(live: LiveTurn, session: Session): Promise<void> {
     const { outcome, keep } = await live.ended;
+    if (!keep.entries.some(({ slot }) => slot.layer === "llm")) live.flight?.shut();
     this.#live = undefined;
     const { log, now, cache, turnLogMs, titleModel } = this.#deps;
     log(turnLine(live, outcome, now()));
     if (session.title === "") this.#titleByWords();
     await Promise.all([
-      cache.write(keep),
+      // Whoever asks from here on finds the answer in the cache.
+      cache.write(keep).then(() => live.flight?.land()),
       session.stored ? this.#drain.run() : this.#state.storage.setAlarm(now() + turnLogMs),
       titleModel && this.#titleByModel(live, titleModel),
     ]);

@@ -27,6 +27,7 @@ export interface LiveTurn {
   log: TurnLog;
   /** What the cache had to say; settles before any model is called. */
   verdict: BegunTurn["verdict"];
+  flight: BegunTurn["flight"];
   /** Settles once the end is stored; rejects only when it could not be. */
   ended: Promise<EndedTurn>;
   abort: AbortController;
@@ -109,7 +110,8 @@ function run(host: LiveTurnHost, turn: StartedTurn, log: TurnLog, begun: BegunTu
     keep: result.keep,
   }));
   const { id, startedAtMs } = turn;
-  return { id, requestId: turn.plan.requestId, startedAtMs, log, verdict: begun.verdict, ended, abort, gate };
+  const { verdict, flight } = begun;
+  return { id, requestId: turn.plan.requestId, startedAtMs, log, verdict, flight, ended, abort, gate };
 }
 
 function contextOf({ storage, contextTokens }: LiveTurnHost, leafSeq: number | null, said: ModelMessage[]) {

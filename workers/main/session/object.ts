@@ -114,6 +114,8 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     switch (command.kind) {
       case "start":
         return this.#starter.guard(command, (admitted) => this.#start(command, admitted));
+      case "follow":
+        return eventStream(await this.#keeper.boarding.follow(command), {});
       case "explain":
         return this.#explain(command);
       case "claim":

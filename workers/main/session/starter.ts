@@ -107,6 +107,9 @@ export class TurnStarter {
       } else requireSession(this.#sql, command);
       this.#keeper.start(session, tools, prepared);
       return prepared.turn.id;
+    } catch (error) {
+      this.#keeper.boarding.abandon();
+      throw error;
     } finally {
       this.#starting = undefined;
       resolve();
