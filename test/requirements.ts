@@ -861,6 +861,54 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "bad input",
     text: "A response format that is none is refused.",
   },
+  "MCP-11": {
+    source: "tools: fetch_page",
+    text: "A public page of a listed host is read as text and marked as data; without listed hosts there is no such tool.",
+  },
+  "MCP-12": {
+    source: "tools: web_search",
+    text: "The web is searched through Brave, Tavily or SearXNG; a provider that fails is a failure, and without one there is no such tool.",
+  },
+  B70: {
+    source: "bad input",
+    text: "Addresses of this machine and of private networks are never fetched.",
+  },
+  B71: {
+    source: "bad input",
+    text: "A number in another notation is the same address, and never fetched.",
+  },
+  B74: {
+    source: "bad input",
+    text: "Only hosts that the deployment lists are fetched, wherever their names lead.",
+  },
+  B75: {
+    source: "bad input",
+    text: "Each hop of a redirect is checked, and three are followed at most.",
+  },
+  B76: {
+    source: "bad input",
+    text: "Unusual ports, names of private networks, trailing dots, credentials and other schemes are refused.",
+  },
+  B77: {
+    source: "bad input",
+    text: "A page is read to 256 KiB unpacked and for ten seconds; what is no text is refused.",
+  },
+  B78: {
+    source: "bad input",
+    text: "What a page says is marked as data by marks that it cannot end.",
+  },
+  B79: {
+    source: "bad input",
+    text: "A search query without visible text or of great length is refused; control characters are taken out.",
+  },
+  S7: {
+    source: "security",
+    text: "A blocked address gets as far as no connection.",
+  },
+  "MCP-13": {
+    source: "docs/adding-a-tool.md",
+    text: "The guide, followed to the letter, adds a tool that every door knows.",
+  },
   S25: {
     source: "security",
     text: "An Idempotency-Key is its user's own.",
