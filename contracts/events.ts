@@ -49,7 +49,12 @@ export function isTerminal(event: ChatEvent): boolean {
 
 /** One SSE frame, numbered from 1 within its turn. */
 export function encodeEvent(id: number, event: ChatEvent): string {
-  return `id: ${id}\nevent: ${event.event}\ndata: ${JSON.stringify(event.data)}\n\n`;
+  return encodeFrame(id, event);
+}
+
+/** The same of any event whose data is JSON. */
+export function encodeFrame(id: number, { event, data }: { event: string; data: unknown }): string {
+  return `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
 }
 
 export const KEEP_ALIVE_FRAME = ": keep-alive\n\n";

@@ -597,4 +597,32 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "faults",
     text: "Another user's session or user looks like a missing one on every route.",
   },
+  "LLM-1": {
+    source: "contracts/models.ts",
+    text: "One registry says which models there are and who serves them; an unknown model is refused before any call.",
+  },
+  "LLM-2": {
+    source: "API: GET /llm/models",
+    text: "The models are told with what they can do and cost; what a provider lists is asked once a minute.",
+  },
+  "LLM-3": {
+    source: "API: GET /llm/health",
+    text: "Each node is told with its health, its breaker and what is in flight; never by a paid call.",
+  },
+  "LLM-4": {
+    source: "contracts/models.ts",
+    text: "What a request needs and its model lacks is refused by name before any call.",
+  },
+  "LLM-5": {
+    source: "API: POST /llm/generate",
+    text: "A model is asked directly, without a session; the call ends with its client.",
+  },
+  "LLM-6": {
+    source: "contracts/models.ts",
+    text: "Prices of the registry make the cost of an answer.",
+  },
+  "FLEET-4": {
+    source: "docs/decisions/0041",
+    text: "Calls in flight are counted, and counted down however they end.",
+  },
 };

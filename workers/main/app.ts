@@ -18,6 +18,7 @@ import { chatRoutes, type ChatRoutesDeps } from "./routes/chat.ts";
 import { docsRoutes, type DocsRoutesDeps } from "./routes/docs.ts";
 import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
 import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
+import { llmRoutes, type LlmRoutesDeps } from "./routes/llm.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
 import { transferRoutes, type TransferRoutesDeps } from "./routes/transfer.ts";
 import { usersRoutes, type UsersRoutesDeps } from "./routes/users.ts";
@@ -31,6 +32,7 @@ export interface RoutesDeps
     TransferRoutesDeps,
     HealthRoutesDeps,
     HistoryRoutesDeps,
+    LlmRoutesDeps,
     McpRoutesDeps,
     UsersRoutesDeps {}
 
@@ -49,6 +51,7 @@ export function allRoutes(deps: RoutesDeps): Route[] {
     historyRoutes,
     archiveRoutes,
     transferRoutes,
+    llmRoutes,
     mcpRoutes,
   ].flatMap((make) => make(deps));
   return [...routes, ...docsRoutes(deps, routes)];

@@ -5,7 +5,9 @@
 import * as z from "zod";
 import { PolicyRule } from "../../contracts/approvals.ts";
 import { ModelType } from "../../contracts/chat.ts";
-import { ModelPrices } from "../../contracts/prices.ts";
+import { findModel, Models, NO_MODELS, OPEN_MODELS } from "../../contracts/models.ts";
+import { isPattern } from "../../contracts/name-patterns.ts";
+import { jsonSetting } from "../../contracts/settings.ts";
 
 /** An empty line of .dev.vars counts as missing. */
 const optional = <T extends z.ZodType>(schema: T) =>
@@ -13,15 +15,6 @@ const optional = <T extends z.ZodType>(schema: T) =>
 const withFallback = <T extends z.ZodType>(schema: T, fallback: NonNullable<z.infer<T>>) =>
   optional(schema).transform((value): NonNullable<z.infer<T>> => value ?? fallback);
 const positiveInt = (fallback: number) => withFallback(z.coerce.number().int().min(1), fallback);
-
-function parseJson(text: string, issues: z.RefinementCtx): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    issues.addIssue({ code: "custom", message: "must be JSON" });
-    return z.NEVER;
-  }
-}
 
 const Settings = z.object({
   /** Signs and verifies keys and tokens. */
@@ -36,16 +29,18 @@ const Settings = z.object({
   TEMPERATURE: optional(z.coerce.number().min(0).max(2)),
   MAX_TOKENS: optional(z.coerce.number().int().min(1)),
   CONTEXT_TOKENS: positiveInt(8_000),
-  /** What models cost, for statistics. */
-  MODEL_PRICES: optional(z.string().transform(parseJson).pipe(ModelPrices)),
+  /** Which models there are, who serves them, what they can do and cost. llm-agent reads it too. */
+  MODELS: optional(jsonSetting(Models)).transform((models) => models ?? OPEN_MODELS),
   CACHE_ENABLED: withFallback(z.enum(["true", "false"]), "true"),
   CACHE_LLM_TTL: positiveInt(3_600),
   CACHE_MCP_TTL: positiveInt(1_800),
   CACHE_INTENT_TTL: positiveInt(7_200),
   CACHE_READ_TIMEOUT_MS: positiveInt(180),
   /** Which tools run at once, ask a person first, or are not offered: a JSON list of rules. */
-  TOOL_POLICY: optional(z.string().transform(parseJson).pipe(z.array(PolicyRule).max(256))),
+  TOOL_POLICY: optional(jsonSetting(z.array(PolicyRule).max(256))),
   LLM_STALL_TIMEOUT_MS: positiveInt(20_000),
+  /** A model's whole stream. */
+  LLM_STREAM_TIMEOUT_MS: positiveInt(600_000),
   KEEP_ALIVE_MS: positiveInt(15_000),
   TURN_LOG_SECONDS: positiveInt(3_600),
   /** How long an account's word on a credential holds. */
@@ -55,6 +50,7 @@ const Settings = z.object({
 });
 
 export interface Config extends z.infer<typeof Settings> {
+  DEFAULT_MODEL: string;
   /** Keys that are missing or malformed, for /health and the log. */
   problems: string[];
 }
@@ -67,6 +63,7 @@ const CLOSED: Record<string, unknown> = {
   TOOL_POLICY: [{ tool: "*", action: "deny" }] satisfies PolicyRule[],
   CACHE_ENABLED: "false",
   SIGN_UP: "closed",
+  MODELS: NO_MODELS,
 };
 
 export function readConfig(env: Record<string, unknown>): Config {
@@ -81,5 +78,17 @@ export function readConfig(env: Record<string, unknown>): Config {
   for (const key of NEEDED) {
     if (config[key] === undefined && !problems.includes(`${key} is malformed`)) problems.push(`${key} is missing`);
   }
-  return { ...config, problems };
+  const model = config.DEFAULT_MODEL ?? firstModel(config.MODELS);
+  if (!problems.includes("MODELS is malformed") && !findModel(config.MODELS, model).ok) {
+    problems.push("DEFAULT_MODEL is not in MODELS");
+  }
+  return { ...config, DEFAULT_MODEL: model, problems };
+}
+
+const FALLBACK_MODEL = "gpt-4o-mini";
+
+/** Of a registry that does not have the usual one: the first that is named. */
+function firstModel(models: Models): string {
+  const named = Object.keys(models.models).find((name) => !isPattern(name));
+  return findModel(models, FALLBACK_MODEL).ok ? FALLBACK_MODEL : (named ?? FALLBACK_MODEL);
 }

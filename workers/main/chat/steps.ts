@@ -8,7 +8,7 @@ import type { CacheValue } from "../../../contracts/cache.ts";
 import { createDecoder } from "../../../contracts/dialects.ts";
 import { AppError, type Result } from "../../../contracts/errors.ts";
 import type { ModelMessage, ModelRequest, ModelStream, WhenGone } from "../../../contracts/llm.ts";
-import { estimateTokens, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
+import { estimateUsage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
 import { systemMessage } from "./prompt.ts";
 import { readReply } from "./read-reply.ts";
 import type { Found, Reusable } from "./reuse.ts";
@@ -114,7 +114,8 @@ export class TurnSteps {
   async #ask(gone: WhenGone): Promise<RequestedCall[]> {
     const { request, deps, emit, signal } = this.#run;
     const { progress } = this;
-    const opened = await openStream(modelRequest(request, progress.rounds), this.#run, gone);
+    const asked = modelRequest(request, progress.rounds);
+    const opened = await openStream(asked, this.#run, gone);
     progress.model = opened.model;
     progress.provider = opened.provider;
     this.#words = "";
@@ -125,15 +126,15 @@ export class TurnSteps {
         progress.content += text;
         emit.text(text);
       },
-      ...{ signal, stallTimeoutMs: deps.stallTimeoutMs, now: deps.now },
+      ...{ signal, stallTimeoutMs: deps.stallTimeoutMs, totalTimeoutMs: deps.streamTimeoutMs, now: deps.now },
       maxChars: MAX_ANSWER_CHARS - progress.content.length,
     });
     const reply = await reading.catch((error: unknown) => {
       // A reply that was cut or stopped has its price too.
-      progress.usage = addUsage(progress.usage, estimateUsage(request, progress.rounds, this.#words));
+      progress.usage = addUsage(progress.usage, estimateUsage(asked, this.#words));
       throw error;
     });
-    progress.usage = addUsage(progress.usage, reply.usage ?? estimateUsage(request, progress.rounds, this.#words));
+    progress.usage = addUsage(progress.usage, reply.usage ?? estimateUsage(asked, this.#words));
     progress.finishReason = reply.finishReason;
     return reply.calls;
   }
@@ -166,10 +167,10 @@ function wellFormed(calls: RequestedCall[]): Reusable["intent"] {
 }
 
 function modelRequest(request: TurnRequest, rounds: ToolRound[]): ModelRequest {
-  const { model, modelType, temperature, maxTokens, responseFormat, tools } = request;
+  const { model, onlyType, temperature, maxTokens, responseFormat, tools } = request;
   return {
     model,
-    modelType,
+    ...(onlyType && { modelType: onlyType }),
     messages: promptOf(request, rounds),
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { maxTokens }),
@@ -187,18 +188,14 @@ function promptOf(request: TurnRequest, rounds: ToolRound[]): ModelMessage[] {
 }
 
 async function openStream(model: ModelRequest, { request, deps }: TurnRun, gone: WhenGone): Promise<ModelStream> {
-  const context = { requestId: request.requestId, userId: request.userId };
+  const { requestId, userId, sessionId } = request;
+  const cacheSalt = deps.cacheSalt(userId);
+  const context = { requestId, userId, sessionId, ...(cacheSalt !== undefined && { cacheSalt }) };
   const opened: Result<ModelStream> = await deps.llm.stream(model, context, gone).catch((cause: unknown) => {
     throw new AppError("upstream_error", "the model service did not answer", { cause });
   });
   if (!opened.ok) throw new AppError(opened.error.code, opened.error.message, opened.error);
   return opened.value;
-}
-
-function estimateUsage(request: TurnRequest, rounds: ToolRound[], words: string): Usage {
-  const prompt_tokens = estimateTokens(JSON.stringify(promptOf(request, rounds)));
-  const completion_tokens = estimateTokens(words);
-  return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens, estimated: true };
 }
 
 function addUsage(sum: Usage | undefined, next: Usage): Usage {

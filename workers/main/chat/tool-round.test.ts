@@ -37,7 +37,16 @@ function runWith(content: string): TurnRun {
     deps: {
       llm: { stream: never, generate: never, models: never, health: never },
       tools: { list: never, call: () => Promise.resolve({ ok: true, content }) },
-      ...{ cache, policy: [], stallTimeoutMs: 1_000, log: () => {}, now: () => 0, newCallId: () => "id" },
+      ...{
+        cache,
+        policy: [],
+        stallTimeoutMs: 1_000,
+        streamTimeoutMs: 9_000,
+        log: () => {},
+        now: () => 0,
+        newCallId: () => "id",
+      },
+      cacheSalt: () => undefined,
       saver: () => {
         throw new Error("nothing asks first");
       },

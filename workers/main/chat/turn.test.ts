@@ -36,7 +36,8 @@ async function run(llm: LlmAgent): Promise<{ result: TurnResult; events: string[
     random: () => 0,
   });
   const runner = createTurnRunner({
-    ...{ llm, tools: TOOLS, cache, policy: [], stallTimeoutMs: 1_000, log: () => {} },
+    ...{ llm, tools: TOOLS, cache, policy: [], stallTimeoutMs: 1_000, streamTimeoutMs: 9_000, log: () => {} },
+    cacheSalt: () => undefined,
     saver: () => {
       throw new Error("nothing asks first");
     },
@@ -61,7 +62,7 @@ test("[F35] a stream of the service that breaks ends the turn as upstream_trunca
     },
     pull: (controller) => controller.error(new Error("gone")),
   });
-  const value = { model: "demo", provider: "openai", dialect: "openai-chat" as const, body };
+  const value = { model: "demo", provider: "openai", route: "openai/1", dialect: "openai-chat" as const, body };
   const { result } = await run({ ...LLM, stream: () => Promise.resolve({ ok: true, value }) });
   expect(result.outcome).toMatchObject({ ok: false, failure: { code: "upstream_truncated" } });
 });

@@ -28,6 +28,8 @@ export interface TurnRequest {
   route: CachedRoute;
   model: string;
   modelType: ModelType;
+  /** No provider of another type may serve it. */
+  onlyType?: ModelType;
   temperature: number | undefined;
   maxTokens: number | undefined;
   responseFormat: { type: "text" | "json_object" } | undefined;
@@ -72,6 +74,10 @@ export interface TurnDeps {
   now: () => number;
   newCallId: () => string;
   stallTimeoutMs: number;
+  /** Of a model's whole stream. */
+  streamTimeoutMs: number;
+  /** What parts a user's prompts from others' in a shared cache of prefixes. */
+  cacheSalt: (userId: string) => string | undefined;
   log: Log;
 }
 
