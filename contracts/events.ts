@@ -31,7 +31,7 @@ export const EVENT_DATA = {
     expires_at: z.iso.datetime(),
   }),
   delta: z.strictObject({ content: z.string() }),
-  /** A provider died before finishing: discard the deltas after event `after`. */
+  /** A reply broke off, or the turn was cut: whatever has a higher number than `after` and stands before this is void. */
   rewind: z.strictObject({ after: z.int().min(0) }),
   usage: Usage,
   done: z.strictObject({ finish_reason: FinishReason, message_id: z.uuidv7() }),
@@ -45,6 +45,16 @@ export type NumberedEvent = ChatEvent & { id: number };
 /** Every stream ends with exactly one of these. */
 export function isTerminal(event: ChatEvent): boolean {
   return event.event === "done" || event.event === "error";
+}
+
+/** What still counts of a turn's events: a rewind takes back whatever stands between its mark and itself. */
+export function standing(events: readonly NumberedEvent[]): NumberedEvent[] {
+  const kept: NumberedEvent[] = [];
+  for (const event of events) {
+    if (event.event !== "rewind") kept.push(event);
+    else while ((kept.at(-1)?.id ?? 0) > event.data.after) kept.pop();
+  }
+  return kept;
 }
 
 /** One SSE frame, numbered from 1 within its turn. */

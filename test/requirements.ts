@@ -621,6 +621,30 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "contracts/models.ts",
     text: "Prices of the registry make the cost of an answer.",
   },
+  "FLEET-1": {
+    source: "docs/decisions/0041",
+    text: "A session stays on its node, whichever isolate asks; a node that goes moves its own sessions alone.",
+  },
+  "FLEET-2": {
+    source: "docs/decisions/0041",
+    text: "A session leaves a node that is full or busy, and comes back.",
+  },
+  "FLEET-3": {
+    source: "docs/decisions/0041",
+    text: "A node that fails is passed by until one call finds it well; when all fail one is called anyway.",
+  },
+  "FLEET-5": {
+    source: "docs/decisions/0042",
+    text: "Before its first token a call fails over: three calls at most, retries rationed.",
+  },
+  "FLEET-6": {
+    source: "docs/decisions/0041",
+    text: "A node that drains gets nothing new.",
+  },
+  "FLEET-7": {
+    source: "docs/decisions/0042",
+    text: "An answer that breaks off is rewound and begun again on the next route, or ends as interrupted.",
+  },
   "FLEET-4": {
     source: "docs/decisions/0041",
     text: "Calls in flight are counted, and counted down however they end.",

@@ -70,7 +70,7 @@ export class Fleet {
   /** Its first token is here. That takes back one fault only: a node may begin well each time, and break off each time. */
   began(endpoint: Endpoint): void {
     const node = this.#node(endpoint);
-    const faults = node.openUntilMs > 0 ? 0 : Math.max(0, node.faults - 1);
+    const faults = Math.max(0, Math.min(node.faults, FAULTS_TO_OPEN) - 1);
     Object.assign(node, { faults, openUntilMs: 0, trialUntilMs: 0 });
   }
 

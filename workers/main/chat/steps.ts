@@ -10,14 +10,18 @@ import { AppError, type Result } from "../../../contracts/errors.ts";
 import type { ModelMessage, ModelRequest, ModelStream, WhenGone } from "../../../contracts/llm.ts";
 import { estimateUsage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
 import { systemMessage } from "./prompt.ts";
-import { readReply } from "./read-reply.ts";
+import { type Reply, readReply } from "./read-reply.ts";
 import type { Found, Reusable } from "./reuse.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
 import { jsonBytes, MAX_CALLS_A_ROUND, type RequestedCall, runToolRound } from "./tool-round.ts";
 import type { TurnRequest, TurnRun } from "./turn.ts";
+import { BrokenReply } from "./watchdog.ts";
 
 /** Of a whole turn: its row holds 2 MB, a character takes three bytes at most, and a tool round keeps its words once more. */
 const MAX_ANSWER_CHARS = 192 * 1024;
+
+/** How often one reply is begun again on another route. */
+const MAX_RESTARTS = 2;
 
 /** How far a turn has come. */
 export interface Progress {
@@ -110,12 +114,31 @@ export class TurnSteps {
     }
   }
 
-  /** `gone` tells the model service that nobody reads any more: a cancelled body alone is seen only at its next byte. */
+  /**
+   * `gone` tells the model service that nobody reads any more: a cancelled body alone is seen only at its next byte. A reply that breaks off
+   * is begun again where another route serves the model; what was shown of it is rewound.
+   */
   async #ask(gone: WhenGone): Promise<RequestedCall[]> {
-    const { request, deps, emit, signal } = this.#run;
     const { progress } = this;
-    const asked = modelRequest(request, progress.rounds);
-    const opened = await openStream(asked, this.#run, gone);
+    const asked = modelRequest(this.#run.request, progress.rounds);
+    const before = { event: this.#run.emit.last, content: progress.content };
+    const avoid: string[] = [];
+    let opened = await openStream(asked, this.#run, gone);
+    for (;;) {
+      const reply = await this.#read(opened, asked);
+      if (!(reply instanceof BrokenReply)) return reply.calls;
+      avoid.push(opened.route);
+      const next = await this.#nextRoute({ ...asked, avoid }, gone);
+      if (next === undefined) throw reply;
+      this.#rewind(before);
+      opened = next;
+    }
+  }
+
+  /** Reads a reply to its end; gives back what broke it off, where another try may help. */
+  async #read(opened: ModelStream, asked: ModelRequest): Promise<Reply | BrokenReply> {
+    const { deps, emit, signal } = this.#run;
+    const { progress } = this;
     progress.model = opened.model;
     progress.provider = opened.provider;
     this.#words = "";
@@ -132,11 +155,29 @@ export class TurnSteps {
     const reply = await reading.catch((error: unknown) => {
       // A reply that was cut or stopped has its price too.
       progress.usage = addUsage(progress.usage, estimateUsage(asked, this.#words));
+      if (error instanceof BrokenReply) return error;
       throw error;
     });
+    if (reply instanceof BrokenReply) return reply;
     progress.usage = addUsage(progress.usage, reply.usage ?? estimateUsage(asked, this.#words));
     progress.finishReason = reply.finishReason;
-    return reply.calls;
+    return reply;
+  }
+
+  /** Where the reply is begun again; undefined when nobody else serves the model, or the turn is being stopped. */
+  async #nextRoute(request: ModelRequest, gone: WhenGone): Promise<ModelStream | undefined> {
+    const { signal } = this.#run;
+    if (signal.aborted || (request.avoid?.length ?? 0) > MAX_RESTARTS) return undefined;
+    return openStream(request, this.#run, gone).catch(() => undefined);
+  }
+
+  /** Takes back what was shown of a reply that broke off, for whoever watches and for whoever reads the log later. */
+  #rewind(before: { event: number; content: string }): void {
+    const { emit } = this.#run;
+    this.progress.content = before.content;
+    if (this.#words === "") return;
+    emit.append({ event: "rewind", data: { after: before.event } });
+    emit.save();
   }
 
   /** The round that an earlier life of the turn began; once. */

@@ -51,7 +51,7 @@ function runWith(content: string): TurnRun {
         throw new Error("nothing asks first");
       },
     },
-    emit: { append: () => {}, text: () => {}, save: () => {} },
+    emit: { last: 0, append: () => {}, text: () => {}, save: () => {} },
     approver: { ask: never },
     signal: new AbortController().signal,
   };

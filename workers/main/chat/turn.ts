@@ -96,6 +96,8 @@ export interface Approver {
 }
 
 export interface TurnEmitter {
+  /** The number of the newest event. */
+  readonly last: number;
   append(event: ChatEvent): void;
   text(text: string): void;
   /** Makes what was told so far durable. */
