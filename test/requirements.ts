@@ -649,4 +649,20 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/decisions/0041",
     text: "Calls in flight are counted, and counted down however they end.",
   },
+  "PREFIX-1": {
+    source: "docs/decisions/0043",
+    text: "Prompts begin with what never changes, and a session's only grow.",
+  },
+  "PREFIX-2": {
+    source: "docs/decisions/0043",
+    text: "A session's prompts are kept together, users' apart.",
+  },
+  "PREFIX-3": {
+    source: "docs/decisions/0043",
+    text: "A window that is full is trimmed by half, not by a message each turn.",
+  },
+  P13: {
+    source: "budgets",
+    text: "Over 40-turn sessions with trims and tools at least 0.90 of the possible prefix is reused.",
+  },
 };

@@ -68,8 +68,9 @@ export interface PreparedTurn {
 
 /** Asks the cache before anything is written: a write holds back later requests until it is durable, so the two overlap. */
 export function prepareTurn(host: LiveTurnHost, turn: NewTurn): PreparedTurn {
-  const context = contextOf(host, turn.plan, turn.leafSeq, turn.said);
-  return { turn, begun: host.turns.begin(toTurnRequest(host, turn.id, turn.plan, context)) };
+  const { messages, start } = contextOf(host, turn.plan, turn.leafSeq, turn.said);
+  const plan = { ...turn.plan, window: start };
+  return { turn: { ...turn, plan }, begun: host.turns.begin(toTurnRequest(host, turn.id, plan, messages)) };
 }
 
 /** Starts a turn. When it returns, the user's message is written. */
@@ -88,7 +89,8 @@ export function startTurn(host: LiveTurnHost, { turn, begun }: PreparedTurn): Li
 
 /** Takes up a turn that was cut, from what its log says. */
 export function resumeTurn(host: LiveTurnHost, turn: TurnRow, log: TurnLog, resumed: ResumedTurn): LiveTurn {
-  const request = toTurnRequest(host, turn.id, turn.plan, contextOf(host, turn.plan, turn.plan.parentSeq, []));
+  const { messages } = contextOf(host, turn.plan, turn.plan.parentSeq, []);
+  const request = toTurnRequest(host, turn.id, turn.plan, messages);
   return run(host, { ...turn, asked: resumed.approval }, log, host.turns.begin({ ...request, resumed }));
 }
 
