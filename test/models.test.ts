@@ -155,6 +155,33 @@ test("[LLM-3] /llm/health tells of each node and of no address, and makes no pai
   house.llm.control({ mode: "up" });
 });
 
+test("[F36] a malformed registry serves no model and is named; everything else works", async () => {
+  const closed = await openHouse({ settings: { MODELS: '{"models":{"canary":{"routes":[{"provider":"nobody"}]}}}' } });
+  const user = await closed.newTenant();
+  for (const [path, method] of [
+    ["/chat", "POST"],
+    ["/llm/generate", "POST"],
+    ["/llm/models", "GET"],
+  ] as const) {
+    const response = await closed.call(path, {
+      as: user,
+      method,
+      ...(method === "POST" && { body: { prompt: "Hi" } }),
+    });
+    const text = await response.text();
+    expect([response.status, ErrorBody.parse(JSON.parse(text)).error.code]).toEqual([503, "not_configured"]);
+    expect(text).toContain("MODELS");
+    expect(text).not.toContain("canary");
+  }
+  const health = await (await closed.call("/health")).json<{ configuration: string[] }>();
+  expect(health.configuration).toContain("MODELS is malformed");
+  const agent = await (await closed.call("/llm/health", { as: user })).json<{ configuration: string[] }>();
+  expect(agent.configuration).toContain("MODELS is malformed");
+  expect((await closed.call("/auth/me", { as: user })).status).toBe(200);
+  expect(closed.llm.stats()["prompt_chars"]).toBe(0);
+  await closed.close();
+});
+
 test("[LLM-5] a model asked directly answers as JSON, without a session and without the cache", async () => {
   const before = { sessions: await countSessions(), redis: house.redis.stats().calls };
   for (let at = 0; at < 2; at += 1) {

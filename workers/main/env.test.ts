@@ -30,3 +30,18 @@ test("[F36] a malformed policy denies every tool, and a malformed switch of the 
   const config = readConfig({ ...COMPLETE, TOOL_POLICY: "[{},]", CACHE_ENABLED: "False" });
   expect(config).toMatchObject({ TOOL_POLICY: [{ tool: "*", action: "deny" }], CACHE_ENABLED: "false" });
 });
+
+test("[F36] a malformed registry has no models; a default model that is not in it is named; without one any name is a model", () => {
+  expect(readConfig({ ...COMPLETE, MODELS: '{"models":{}}' })).toMatchObject({
+    ...{ MODELS: { models: {} }, problems: ["MODELS is malformed"] },
+  });
+  const MODELS = '{"models":{"b*":{},"mine":{}}}';
+  expect(readConfig({ ...COMPLETE, MODELS, DEFAULT_MODEL: "other" }).problems).toEqual([
+    "DEFAULT_MODEL is not in MODELS",
+  ]);
+  expect(readConfig({ ...COMPLETE, MODELS })).toMatchObject({ DEFAULT_MODEL: "mine", problems: [] });
+  expect(readConfig({ ...COMPLETE, DEFAULT_MODEL: "any" })).toMatchObject({
+    MODELS: { models: { "*": {} } },
+    problems: [],
+  });
+});
