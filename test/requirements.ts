@@ -872,4 +872,8 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   B80: { source: "bad input", text: "Arguments that do not fit a tool's schema never reach it." },
   B82: { source: "bad input", text: "Output that looks like frames or markup is text in JSON." },
   B67: { source: "bad input", text: "MCP: what is no message of the protocol is refused with its own code." },
+  P14: {
+    source: "performance budget",
+    text: "Frequent questions save most model calls, and no answer is ever another request's.",
+  },
 };
