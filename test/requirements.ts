@@ -876,4 +876,8 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "performance budget",
     text: "Frequent questions save most model calls, and no answer is ever another request's.",
   },
+  "CACHE-11": {
+    source: "settings: CACHE_LLM_TTL, CACHE_INTENT_TTL, CACHE_MCP_TTL",
+    text: "Entries live as long as their layer's setting says, shortened at random, or shorter if the request says so.",
+  },
 };

@@ -23,7 +23,7 @@ const REQUEST: Omit<TurnRequest, "askFirst"> = {
 };
 
 /** What was asked, in order; the two questions are answered when the test says so. */
-function setUp() {
+function setUp(sharesAnswers = true) {
   const asked: string[] = [];
   const values = Promise.withResolvers<(string | null)[]>();
   const place = Promise.withResolvers<Place>();
@@ -50,7 +50,7 @@ function setUp() {
   };
   const cache = createCache({ redis, ttlSeconds: { llm: 1, intent: 1, mcp: 1 }, now: () => 0, random: () => 0 });
   const runner = createTurnRunner({
-    ...{ llm, tools: TOOLS, cache, flights, policy: [], sharesAnswers: true, placeTimeoutMs: 20, joinTimeoutMs: 20 },
+    ...{ llm, tools: TOOLS, cache, flights, policy: [], sharesAnswers, placeTimeoutMs: 20, joinTimeoutMs: 20 },
     ...{ stallTimeoutMs: 1_000, log: () => {}, now: () => 0, newCallId: () => "call" },
     saver: () => {
       throw new Error("nothing asks first");
@@ -58,7 +58,7 @@ function setUp() {
   });
   const emit = { append: () => {}, text: () => {}, save: () => {} };
   const begin = () => runner.begin(REQUEST).run(emit, { ask: never }, new AbortController().signal);
-  return { asked, begin, values, place };
+  return { asked, begin, values, place, runner };
 }
 
 test("[F30] [P1] a turn asks who leads in the same moment as the cache, and waits for the two side by side", async () => {
@@ -92,4 +92,20 @@ test("[F30] after a landing the cache is asked once more before the model", asyn
   place.resolve({ leads: true, recheck: true });
   await begin();
   expect(asked).toEqual(["cache", "flight", "cache", "model"]);
+});
+
+test("[CACHE-5] [S15] a deployment that keeps answers to their users shares neither entries nor answers that are made", async () => {
+  const { asked, begin, values, runner } = setUp(false);
+  expect(runner.slots(REQUEST).answer.scope).toEqual({ userId: ID });
+  expect(setUp().runner.slots(REQUEST).answer.scope).toEqual({ shared: true });
+  values.resolve([null, null, null]);
+  await begin();
+  expect(asked).toEqual(["cache", "model"]);
+});
+
+test("[CACHE-5] [S15] what has a history, or is to be the user's, is the user's", () => {
+  const { runner } = setUp();
+  const scopeOf = (more: Partial<TurnRequest>) => runner.slots({ ...REQUEST, ...more }).answer.scope;
+  expect(scopeOf({ firstTurn: false })).toEqual({ userId: ID });
+  expect(scopeOf({ cache: { ...REQUEST.cache, userScope: true } })).toEqual({ userId: ID });
 });
