@@ -26,6 +26,8 @@ export interface HouseOptions {
   /** Over the local settings of all three Workers. */
   settings?: Record<string, string>;
   llm?: LlmStandInOptions;
+  /** Stands for the public network, for the tools alone (dev/stand-ins/internet.ts). */
+  internet?: StandIn;
   /** Folder of the objects' storage, for a house whose runtime is killed; left out: it ends with the runtime. */
   persistTo?: string;
   /** Sees every reply of `call` before its caller does; it must read a copy. */
@@ -77,7 +79,7 @@ export interface House {
 const SILENT = { firstTokenMs: 0, tokensPerSecond: Number.POSITIVE_INFINITY };
 
 export async function openHouse(options: HouseOptions): Promise<House> {
-  const { bundles, settings, llm: llmOptions, persistTo, onReply } = options;
+  const { bundles, settings, llm: llmOptions, internet, persistTo, onReply } = options;
   const [llm, redis, neon] = await Promise.all([
     serveLlm({ apiKey: LOCAL_LLM_KEY, pace: SILENT, ...llmOptions }),
     serveRedis({ token: LOCAL_REDIS_TOKEN }),
@@ -89,7 +91,10 @@ export async function openHouse(options: HouseOptions): Promise<House> {
   const lines: Record<string, unknown>[] = [];
   const local = localSettings({ llm: llm.url, redis: redis.url, neon: neon.url }, secretKey);
   const bindings = { ...local, ...settings };
-  const runtime = await openRuntime({ bundles, bindings, persistTo, onLine: (line) => void lines.push(line) });
+  const runtime = await openRuntime({
+    ...{ bundles, bindings, persistTo, onLine: (line) => void lines.push(line) },
+    internet: internet?.url,
+  });
   let tenants = 0;
 
   return {

@@ -861,6 +861,54 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "bad input",
     text: "A response format that is none is refused.",
   },
+  "MCP-11": {
+    source: "tools: fetch_page",
+    text: "A public page of a listed host is read as text and marked as data; without listed hosts there is no such tool.",
+  },
+  "MCP-12": {
+    source: "tools: web_search",
+    text: "The web is searched through Brave, Tavily or SearXNG; a provider that fails is a failure, and without one there is no such tool.",
+  },
+  B70: {
+    source: "bad input",
+    text: "Addresses of this machine and of private networks are never fetched.",
+  },
+  B71: {
+    source: "bad input",
+    text: "A number in another notation is the same address, and never fetched.",
+  },
+  B74: {
+    source: "bad input",
+    text: "Only hosts that the deployment lists are fetched, wherever their names lead.",
+  },
+  B75: {
+    source: "bad input",
+    text: "Each hop of a redirect is checked, and three are followed at most.",
+  },
+  B76: {
+    source: "bad input",
+    text: "Unusual ports, names of private networks, trailing dots, credentials and other schemes are refused.",
+  },
+  B77: {
+    source: "bad input",
+    text: "A page is read to 256 KiB unpacked and for ten seconds; what is no text is refused.",
+  },
+  B78: {
+    source: "bad input",
+    text: "What a page says is marked as data by marks that it cannot end.",
+  },
+  B79: {
+    source: "bad input",
+    text: "A search query without visible text or of great length is refused; control characters are taken out.",
+  },
+  S7: {
+    source: "security",
+    text: "A blocked address gets as far as no connection.",
+  },
+  "MCP-13": {
+    source: "docs/adding-a-tool.md",
+    text: "The guide, followed to the letter, adds a tool that every door knows.",
+  },
   S25: {
     source: "security",
     text: "An Idempotency-Key is its user's own.",
@@ -879,5 +927,105 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   "CACHE-11": {
     source: "settings: CACHE_LLM_TTL, CACHE_INTENT_TTL, CACHE_MCP_TTL",
     text: "Entries live as long as their layer's setting says, shortened at random, or shorter if the request says so.",
+  },
+  S4: {
+    source: "security",
+    text: "Every field of a request has a bound; sign-in, tries of a password and purges are limited.",
+  },
+  S12: {
+    source: "security",
+    text: "Secrets, prompts, passwords and tokens are in no log, in no error, and in no store where they do not belong.",
+  },
+  S14: {
+    source: "security",
+    text: "Dependencies are pinned exactly and locked by their hashes.",
+  },
+  S18: {
+    source: "security",
+    text: "No tracked file holds a key; each install makes its own.",
+  },
+  S26: {
+    source: "security",
+    text: "No query is built from input.",
+  },
+  S32: {
+    source: "security",
+    text: "Health tells states, times and numbers, and nothing of settings, versions or addresses.",
+  },
+  S34: {
+    source: "security",
+    text: "Purges need a credential in the header, and are limited.",
+  },
+  B83: {
+    source: "bad input",
+    text: "A prompt that asks for the system prompt or for keys finds no secret.",
+  },
+  "LLM-1": {
+    source: "contracts/models.ts",
+    text: "One registry says which models there are and who serves them; an unknown model is refused before any call.",
+  },
+  "LLM-2": {
+    source: "API: GET /llm/models",
+    text: "The models are told with what they can do and cost; what a provider lists is asked once a minute.",
+  },
+  "LLM-3": {
+    source: "API: GET /llm/health",
+    text: "Each node is told with its health, its breaker and what is in flight; never by a paid call.",
+  },
+  "LLM-4": {
+    source: "contracts/models.ts",
+    text: "What a request needs and its model lacks is refused by name before any call.",
+  },
+  "LLM-5": {
+    source: "API: POST /llm/generate",
+    text: "A model is asked directly, without a session; the call ends with its client.",
+  },
+  "LLM-6": {
+    source: "contracts/models.ts",
+    text: "Prices of the registry make the cost of an answer.",
+  },
+  "FLEET-1": {
+    source: "docs/decisions/0041",
+    text: "A session stays on its node, whichever isolate asks; a node that goes moves its own sessions alone.",
+  },
+  "FLEET-2": {
+    source: "docs/decisions/0041",
+    text: "A session leaves a node that is full or busy, and comes back.",
+  },
+  "FLEET-3": {
+    source: "docs/decisions/0041",
+    text: "A node that fails is passed by until one call finds it well; when all fail one is called anyway.",
+  },
+  "FLEET-5": {
+    source: "docs/decisions/0042",
+    text: "Before its first token a call fails over: three calls at most, retries rationed.",
+  },
+  "FLEET-6": {
+    source: "docs/decisions/0041",
+    text: "A node that drains gets nothing new.",
+  },
+  "FLEET-7": {
+    source: "docs/decisions/0042",
+    text: "An answer that breaks off is rewound and begun again on the next route, or ends as interrupted.",
+  },
+  "FLEET-4": {
+    source: "docs/decisions/0041",
+    text: "Calls in flight are counted, and counted down however they end.",
+  },
+  "PREFIX-1": {
+    source: "docs/decisions/0043",
+    text: "Prompts begin with what never changes, and a session's only grow.",
+  },
+  "PREFIX-2": {
+    source: "docs/decisions/0043",
+    text: "A session's prompts are kept together, users' apart.",
+  },
+  "PREFIX-3": {
+    source: "docs/decisions/0043",
+    text: "A window that is full is trimmed by half, not by a message each turn.",
+  },
+  P13: {
+    source: "budgets",
+    text: "Over 40-turn sessions with trims and tools at least 0.90 of the possible prefix is reused.",
   },
 };

@@ -10,12 +10,15 @@ import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 import { unstable_readConfig } from "wrangler";
 import { objectName } from "../../contracts/ids.ts";
 import { type Bundles, CONFIGS, ROOT } from "../build.ts";
+import { INTERNET_SCRIPT } from "../stand-ins/internet.ts";
 
 export interface RuntimeOptions {
   bundles: Bundles;
   bindings: Record<string, string>;
   /** Folder of the objects' storage; left out: it ends with the process. */
   persistTo: string | undefined;
+  /** The stand-in that is the public network for the Worker of the tools; left out: the network itself. */
+  internet?: string | undefined;
   /** A line that a Worker has written, or the runtime itself. */
   onLine(line: Record<string, unknown>): void;
 }
@@ -89,8 +92,12 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   };
 }
 
-function start({ bundles, bindings, persistTo, onLine }: RuntimeOptions, mark: string): Miniflare {
-  const workers = CONFIGS.map((config) => ({ ...workerOptions(config), script: bundles[config] ?? "", bindings }));
+function start({ bundles, bindings, persistTo, internet, onLine }: RuntimeOptions, mark: string): Miniflare {
+  const workers = CONFIGS.map((config) => ({
+    ...{ ...workerOptions(config), script: bundles[config] ?? "", bindings },
+    ...(internet !== undefined && config === "wrangler.mcp.toml" && { outboundService: INTERNET_WORKER }),
+  }));
+  const between = internet === undefined ? [] : [internetWorker(internet)];
   return new Miniflare(
     convertV4MiniflareOptions({
       log: new Log(LogLevel.ERROR),
@@ -98,9 +105,19 @@ function start({ bundles, bindings, persistTo, onLine }: RuntimeOptions, mark: s
       unsafeInspectDurableObjects: true,
       unsafeRuntimeEnv: { [MARK]: mark },
       ...(persistTo !== undefined && { resourcePersistencePath: persistTo }),
-      workers,
+      workers: [...workers, ...between],
     }),
   );
+}
+
+const INTERNET_WORKER = "internet";
+
+function internetWorker(url: string) {
+  return {
+    ...{ name: INTERNET_WORKER, modules: true as const, script: INTERNET_SCRIPT, bindings: { INTERNET: url } },
+    compatibilityDate: "2026-10-01",
+    compatibilityFlags: ["enable_request_signal", "request_signal_passthrough"],
+  };
 }
 
 /** A Worker's lines are JSON objects; what the runtime says of a broken object is text. */

@@ -3,6 +3,12 @@
  */
 import * as z from "zod";
 import { OriginList } from "../../contracts/origins.ts";
+import { HostList } from "./web/address.ts";
+import type { SearchProvider } from "./web/search.ts";
+
+/** An empty line of .dev.vars counts as missing. */
+const optional = <T extends z.ZodType>(schema: T) =>
+  z.preprocess((value) => (value === "" ? undefined : value), schema.optional());
 
 const Env = z.object({
   /** Origins that a browser may call from, separated by commas. */
@@ -11,12 +17,20 @@ const Env = z.object({
   MCP_SESSION_SECONDS: z.coerce.number().int().min(1).max(604_800).default(86_400),
   /** "1" adds the tools, resources and prompts that the conformance suite asks for. */
   MCP_CONFORMANCE: z.enum(["0", "1"]).default("0"),
+  /** Hosts that fetch_page may fetch from; without any there is no such tool. */
+  FETCH_ALLOWED_HOSTS: z.string().default("").pipe(HostList),
+  /** The providers of web_search: the first one that is set; without any there is no such tool. */
+  BRAVE_API_KEY: optional(z.string().regex(/^[\x21-\x7e]{1,512}$/)),
+  TAVILY_API_KEY: optional(z.string().regex(/^[\x21-\x7e]{1,512}$/)),
+  SEARXNG_URL: optional(z.url({ protocol: /^https?$/ })),
 });
 
 export interface Config {
   allowedOrigins: readonly string[];
   sessionIdleMs: number;
   hasFixtures: boolean;
+  fetchHosts: readonly string[];
+  searchProvider: SearchProvider | undefined;
 }
 
 export type ConfigResult = { ok: true; config: Config } | { ok: false; badKeys: string[] };
@@ -26,9 +40,21 @@ export function readConfig(env: unknown): ConfigResult {
   if (!parsed.success) {
     return { ok: false, badKeys: [...new Set(parsed.error.issues.map((issue) => String(issue.path[0])))] };
   }
-  const { MCP_ALLOWED_ORIGINS: allowedOrigins, MCP_SESSION_SECONDS, MCP_CONFORMANCE } = parsed.data;
+  const { data } = parsed;
   return {
     ok: true,
-    config: { allowedOrigins, sessionIdleMs: MCP_SESSION_SECONDS * 1_000, hasFixtures: MCP_CONFORMANCE === "1" },
+    config: {
+      allowedOrigins: data.MCP_ALLOWED_ORIGINS,
+      sessionIdleMs: data.MCP_SESSION_SECONDS * 1_000,
+      hasFixtures: data.MCP_CONFORMANCE === "1",
+      fetchHosts: data.FETCH_ALLOWED_HOSTS,
+      searchProvider: providerOf(data),
+    },
   };
+}
+
+function providerOf({ BRAVE_API_KEY, TAVILY_API_KEY, SEARXNG_URL }: z.output<typeof Env>): SearchProvider | undefined {
+  if (BRAVE_API_KEY !== undefined) return { kind: "brave", apiKey: BRAVE_API_KEY };
+  if (TAVILY_API_KEY !== undefined) return { kind: "tavily", apiKey: TAVILY_API_KEY };
+  return SEARXNG_URL === undefined ? undefined : { kind: "searxng", url: SEARXNG_URL };
 }

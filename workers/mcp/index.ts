@@ -41,6 +41,7 @@ function makeOutside(env: Env) {
   return {
     snapshots: createSnapshots(() => toolboxOf(env).snapshot(), now, kept),
     log,
+    fetch: (url: string, init: RequestInit) => fetch(url, init),
     // A count that is lost is no reason to fail.
     record: (record: ToolRecord) =>
       waitUntil(

@@ -1,7 +1,8 @@
 import * as z from "zod";
 import { describe, expect, it } from "vitest";
 import { ToolDefinition } from "../../contracts/tools.ts";
-import { createRegistry, TOOL_LOADERS } from "./registry.ts";
+import { TOOL_LOADERS } from "./catalog.ts";
+import { createRegistry } from "./registry.ts";
 import type { Snapshots } from "./toolbox/snapshots.ts";
 import type { Tool, ToolContext } from "./tools/tool.ts";
 

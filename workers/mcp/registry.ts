@@ -11,12 +11,6 @@ import type { Caller, Tool } from "./tools/tool.ts";
 
 export type ToolLoaders = Record<string, () => Promise<Tool>>;
 
-export const TOOL_LOADERS: ToolLoaders = {
-  calculator: async () => (await import("./tools/calculator.ts")).calculator,
-  current_time: async () => (await import("./tools/current-time.ts")).currentTime,
-  echo: async () => (await import("./tools/echo.ts")).echo,
-};
-
 export interface KnownTool {
   definition: ToolDefinition;
   /** For the one who asks. */

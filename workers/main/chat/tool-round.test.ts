@@ -51,15 +51,17 @@ function runWith(content: string): TurnRun {
         placeTimeoutMs: 1_000,
         joinTimeoutMs: 1_000,
         stallTimeoutMs: 1_000,
+        streamTimeoutMs: 9_000,
         log: () => {},
         now: () => 0,
         newCallId: () => "id",
       },
+      cacheSalt: () => undefined,
       saver: () => {
         throw new Error("nothing asks first");
       },
     },
-    emit: { append: () => {}, text: () => {}, save: () => {} },
+    emit: { last: 0, append: () => {}, text: () => {}, save: () => {} },
     approver: { ask: never },
     looked: [],
     signal: new AbortController().signal,

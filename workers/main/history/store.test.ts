@@ -5,7 +5,7 @@ import { migrate } from "../../../db/migrate.ts";
 import { SCHEMA_VERSION } from "../../../db/schema.ts";
 import { openDb, openSql, type DbFault } from "../../../db/open.ts";
 import { DATABASE_URL, NEON_BACKENDS } from "../../../dev/stand-ins/neon/backends.ts";
-import type { StandIn } from "../../../dev/stand-ins/serve.ts";
+import { serveStandIn, type StandIn } from "../../../dev/stand-ins/serve.ts";
 import { createHistoryStore } from "./store.ts";
 
 const uuid = (n: number): string => `01890000-0000-7000-8000-${n.toString(16).padStart(12, "0")}`;
@@ -274,6 +274,27 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       });
     });
 
+    test("[SESS-1] messages that were there before branches were told are told by their parents", async () => {
+      const before = 3;
+      const version = async () => (await store.schemaVersion()) as { value: number };
+      while ((await version()).value > before) await migrate(sql, "down");
+      const parents = [null, 1, 2, 3, 2, 5, null, 7, 900];
+      const rows = parents.map((parent, at) => ({
+        id: uuid(1_001 + at),
+        seq: at + 1,
+        parent: parent && uuid(1_000 + parent),
+      }));
+      await sql`insert into chat_sessions (id, user_id, title) values (${SESSION}, ${ANN}, 'Old')`;
+      for (const { id, seq, parent } of rows) {
+        await sql`insert into messages (id, session_id, user_id, seq, parent_id, role, content)
+          values (${id}, ${SESSION}, ${ANN}, ${seq}, ${parent}, 'user', 'said')`;
+      }
+      await migrate(sql, "up");
+      const told = await sql`select branch_from from messages order by seq`;
+      // The parent of the last one is not there: it follows the one before.
+      expect(told.map((row) => row["branch_from"])).toEqual([null, null, null, null, 2, null, 0, null, null]);
+    });
+
     test("a user that is gone poisons the session", async () => {
       expect(await store.saveBatch(batchOf([], { userId: uuid(3) }))).toEqual({
         ok: true,
@@ -347,4 +368,23 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       await migrate(sql, "up");
     });
   });
+});
+
+test("[S10] [F24] an answer of 200 that is not the database's own is an outage, and makes no row a dead one", async () => {
+  const bodies = ['{"result":"ok"}', '{"rows":[["x"]],"fields":[{"name":"x"}]}', "{}", "<html>", "null"];
+  const gateway = await serveStandIn({
+    name: "gateway",
+    handle: (_request, response) => {
+      response.writeHead(200, { "content-type": "application/json" }).end(bodies[0]);
+    },
+  });
+  const store = createHistoryStore(openDb({ databaseUrl: DATABASE_URL, httpUrl: gateway.url, timeoutMs: 5_000 }));
+  const unavailable = { ok: false, error: { code: "db_unavailable" } };
+  while (bodies.length > 0) {
+    expect(await store.saveBatch(batchOf([message(1)]))).toMatchObject(unavailable);
+    expect(await store.saveBatch(batchOf([]))).toMatchObject(unavailable);
+    expect(await store.countDeadLetters()).toMatchObject(unavailable);
+    bodies.shift();
+  }
+  await gateway.close();
 });

@@ -45,5 +45,7 @@ export interface Tool<Input extends z.ZodType = z.ZodType> {
   annotations: Pick<ToolDefinition, "readOnly" | "idempotent" | "private" | "cost">;
   /** Left out: the runner's limit. */
   timeLimitMs?: number;
+  /** What it gives is other people's words: they are marked as data. */
+  isOutside?: boolean;
   run(args: z.output<Input>, context: ToolContext): ToolReply | Promise<ToolReply>;
 }
