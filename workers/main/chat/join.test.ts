@@ -51,12 +51,19 @@ function setUp(sharesAnswers = true) {
   const cache = createCache({ redis, ttlSeconds: { llm: 1, intent: 1, mcp: 1 }, now: () => 0, random: () => 0 });
   const runner = createTurnRunner({
     ...{ llm, tools: TOOLS, cache, flights, policy: [], sharesAnswers, placeTimeoutMs: 20, joinTimeoutMs: 20 },
-    ...{ stallTimeoutMs: 1_000, log: () => {}, now: () => 0, newCallId: () => "call" },
+    ...{
+      cacheSalt: () => undefined,
+      streamTimeoutMs: 1_000,
+      stallTimeoutMs: 1_000,
+      log: () => {},
+      now: () => 0,
+      newCallId: () => "call",
+    },
     saver: () => {
       throw new Error("nothing asks first");
     },
   });
-  const emit = { append: () => {}, text: () => {}, save: () => {} };
+  const emit = { last: 0, append: () => {}, text: () => {}, save: () => {} };
   const begin = () => runner.begin(REQUEST).run(emit, { ask: never }, new AbortController().signal);
   return { asked, begin, values, place, runner };
 }
