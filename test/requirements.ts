@@ -920,6 +920,14 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   B80: { source: "bad input", text: "Arguments that do not fit a tool's schema never reach it." },
   B82: { source: "bad input", text: "Output that looks like frames or markup is text in JSON." },
   B67: { source: "bad input", text: "MCP: what is no message of the protocol is refused with its own code." },
+  P14: {
+    source: "performance budget",
+    text: "Frequent questions save most model calls, and no answer is ever another request's.",
+  },
+  "CACHE-11": {
+    source: "settings: CACHE_LLM_TTL, CACHE_INTENT_TTL, CACHE_MCP_TTL",
+    text: "Entries live as long as their layer's setting says, shortened at random, or shorter if the request says so.",
+  },
   S4: {
     source: "security",
     text: "Every field of a request has a bound; sign-in, tries of a password and purges are limited.",
