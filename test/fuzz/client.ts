@@ -1,10 +1,10 @@
 /**
  * Sends a fuzz request as it is written, over plain sockets: fetch would mend paths and refuse methods. State: the people of the house and
- * what each of them has there, newest last. Rejects when the connection breaks or nothing comes for long.
+ * what each of them has there. Rejects when the connection breaks or nothing comes for long.
  */
 import { Agent, request as httpRequest } from "node:http";
 import { ChatReply } from "../../contracts/chat.ts";
-import { MessagePage } from "../../contracts/history.ts";
+import { ErasedSession, MessagePage } from "../../contracts/history.ts";
 import { NewApiKey } from "../../contracts/users.ts";
 import type { House, Tenant } from "../house.ts";
 import { signUp } from "../people.ts";
@@ -18,7 +18,7 @@ export interface FuzzReply {
 
 /** Far above what anything here takes: whoever waits so long waits for ever. */
 const HANG_MS = 60_000;
-/** Of the newest things of a person, so many are asked for. */
+/** So many sessions of a person are asked for: the first one and the newest. */
 const KEPT = 3;
 const NOBODYS = "01a208de-e947-7048-8025-8d0d150d1078";
 
@@ -50,8 +50,14 @@ export class FuzzClient {
     for (let at = 0; at < count; at += 1) this.#people[at] = await this.#newcomer(at);
   }
 
+  /** With a session whose question and answer are known. */
   async #newcomer(at: number): Promise<Person> {
-    return { ...(await this.#house.newTenant(at === 0 ? "admin" : "user")), sessions: [], keys: [] };
+    const as = await this.#house.newTenant(at === 0 ? "admin" : "user");
+    const body = { prompt: "Hello", tools: "none" };
+    const chat = ChatReply.parse(await (await this.#house.call("/chat", { as, body })).json());
+    const page = await this.#house.call(`/history/sessions/${chat.session_id}/messages`, { as });
+    const question = MessagePage.parse(await page.json()).messages.find(({ role }) => role === "user");
+    return { ...as, sessions: [{ ...chat, question_id: question?.id }], keys: [] };
   }
 
   get credentials(): string[] {
@@ -154,7 +160,11 @@ function learn(person: Person, { headers, text }: FuzzReply): void {
   if (text === "" || headers.get("content-type") !== "application/json") return;
   const body: unknown = JSON.parse(text);
   const chat = ChatReply.safeParse(body).data;
-  if (chat !== undefined) person.sessions = [...person.sessions, chat].slice(-KEPT);
+  if (chat !== undefined) person.sessions.push(chat);
+  if (person.sessions.length > KEPT) person.sessions.splice(1, 1);
+  const erased = ErasedSession.safeParse(body).data;
+  if (erased !== undefined)
+    person.sessions = person.sessions.filter(({ session_id }) => session_id !== erased.session_id);
   const page = MessagePage.safeParse(body).data;
   const question = page?.messages.find(({ role }) => role === "user");
   const session = person.sessions.find(({ session_id }) => session_id === page?.session_id);
