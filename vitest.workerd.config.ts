@@ -24,7 +24,7 @@ export default defineConfig({
     include: ["test/saver/*.test.ts"],
     // LangGraph's validation suite calls describe, it and expect as globals.
     globals: true,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
   },
 });

@@ -17,6 +17,19 @@ export const PolicyRule = z.strictObject({
 });
 export type PolicyRule = z.infer<typeof PolicyRule>;
 
+/** A glob of tool names: `*` stands for any characters. */
+export function matchesTool(glob: string, name: string): boolean {
+  const pattern = glob.split("*").map((part) => part.replaceAll(/[.-]/g, "\\$&"));
+  return new RegExp(`^${pattern.join(".*")}$`).test(name);
+}
+
+/** The globs of the tools that nobody may use, or this user may not. */
+export function deniedTools(rules: readonly PolicyRule[], userId: string): string[] {
+  return rules
+    .filter(({ action, user }) => action === "deny" && (user === undefined || user === userId))
+    .map(({ tool }) => tool);
+}
+
 const CallId = z.string().max(256);
 const MAX_ARGUMENT_CHARS = 64 * 1024;
 

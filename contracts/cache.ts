@@ -8,8 +8,8 @@ import { ModelName, ToolName, Usage } from "./chat.ts";
 export const LAYERS = ["llm", "intent", "mcp"] as const;
 export type Layer = (typeof LAYERS)[number];
 
-/** The routes whose turns write to the cache: one that starts a turn names itself here, and can be purged by its name. */
-const CACHED_ROUTES = ["chat", "chat-stream", "regenerate", "edit"] as const;
+/** The routes that write to the cache: each names itself here, and can be purged by its name. */
+const CACHED_ROUTES = ["chat", "chat-stream", "regenerate", "edit", "with-history", "mcp-tools-call"] as const;
 export const CachedRoute = z.enum(CACHED_ROUTES);
 export type CachedRoute = z.infer<typeof CachedRoute>;
 
@@ -50,5 +50,115 @@ export const CACHE_VALUE = {
 
 export type CacheValue<L extends Layer> = z.infer<(typeof CACHE_VALUE)[L]>;
 
+/** What making a value took, and using it again saves. */
+export const Saves = z.strictObject({
+  /** Of the model; of a tool for a tool's result. */
+  calls: z.int().min(0),
+  ms: z.int().min(0),
+  /** None for a tool's result. */
+  tokens: z.strictObject({ model: z.string(), prompt: z.int().min(0), completion: z.int().min(0) }).nullable(),
+});
+export type Saves = z.infer<typeof Saves>;
+
 /** An entry as it is stored: it names the key it was written under, so that a misplaced value is seen. */
-export const Envelope = z.strictObject({ key: z.string(), created_at_ms: z.int(), value: z.unknown() });
+export const Envelope = z.strictObject({ key: z.string(), created_at_ms: z.int(), saves: Saves, value: z.unknown() });
+
+/** What is kept beside an entry: by what it is found, and a digest of each part of its key. */
+export const About = z.strictObject({
+  layer: z.enum(LAYERS),
+  tags: z.array(z.string()),
+  parts: z.record(z.string(), z.string()),
+  created_at_ms: z.int(),
+});
+export type About = z.infer<typeof About>;
+
+const Count = z.int().min(0);
+const Saved = z.strictObject({
+  /** Of the model; of tools in the layer of tools' results. */
+  calls: Count,
+  ms: Count,
+  prompt_tokens: Count,
+  completion_tokens: Count,
+  /** At today's prices, of the models that have one; null: none of them has. */
+  cost_usd: z.number().min(0).nullable(),
+});
+
+export const CacheCounts = z.strictObject({
+  hits: Count,
+  /** Of these, turns that shared an answer while another turn made it. */
+  joined: Count,
+  misses: Count,
+  /** Look-ups that were not to be, or could not be. */
+  bypasses: Count,
+  /** Of these, those that Redis did not answer. */
+  outages: Count,
+  /** Of all that looked and got an answer; null: nobody did. */
+  hit_rate: z.number().min(0).max(1).nullable(),
+  /** Entries written. */
+  kept: Count,
+  saved: Saved,
+});
+export type CacheCounts = z.infer<typeof CacheCounts>;
+
+const byLayer = <T extends z.ZodType>(schema: T) => z.strictObject({ llm: schema, intent: schema, mcp: schema });
+
+/** Figures of all Workers together. */
+export const CacheStats = z.strictObject({
+  /** Since the beginning, and what is there now. */
+  layers: byLayer(CacheCounts.extend({ entries: Count, bytes: Count })),
+  /** The newest first; UTC. */
+  days: z.array(z.strictObject({ day: z.iso.date(), layers: byLayer(CacheCounts) })),
+});
+export type CacheStats = z.infer<typeof CacheStats>;
+
+/** An entry without its value. */
+const EntryView = z.strictObject({
+  key: z.string(),
+  layer: z.enum(LAYERS),
+  tags: z.array(z.string()),
+  /** Of each part of its key a digest, and whose it is. */
+  parts: z.record(z.string(), z.string()),
+  bytes: Count,
+  created_at: z.iso.datetime(),
+  expires_at: z.iso.datetime(),
+});
+export type EntryView = z.infer<typeof EntryView>;
+
+export const EntryList = z.strictObject({
+  /** Those that end last come first. */
+  entries: z.array(EntryView),
+  total: Count,
+});
+export type EntryList = z.infer<typeof EntryList>;
+
+const LayerExplanation = z.strictObject({
+  verdict: z.enum(["hit", "miss"]),
+  key: z.string(),
+  parts: z.record(z.string(), z.string()),
+  /** The entry of a hit. */
+  entry: EntryView.nullable(),
+  /** Of a miss: the entry of the layer's newest whose key differs in the fewest parts, and in which. */
+  nearest: z.strictObject({ entry: EntryView, differs: z.array(z.string()) }).nullable(),
+});
+export type LayerExplanation = z.infer<typeof LayerExplanation>;
+
+/** Why a request would be answered from the cache, or not. */
+export const CacheExplanation = z.strictObject({ llm: LayerExplanation, intent: LayerExplanation });
+export type CacheExplanation = z.infer<typeof CacheExplanation>;
+
+export const PurgeReply = z.strictObject({
+  message: z.string(),
+  deleted_count: Count,
+  /** Nothing was deleted: so many would have been. */
+  dry_run: z.boolean(),
+  purged_at: z.iso.datetime(),
+});
+
+export const CacheHealth = z.strictObject({
+  status: z.enum(["healthy", "unhealthy"]),
+  /** Null: there was no answer. */
+  latency_ms: z.number().nullable(),
+  /** By its settings. */
+  enabled: z.boolean(),
+});
+export type CacheHealth = z.infer<typeof CacheHealth>;

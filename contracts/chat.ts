@@ -10,7 +10,7 @@ const MAX_TEXT_CHARS = 100_000;
 const MAX_MESSAGES = 1_000;
 
 /** Text that a person can see: not empty, not only white space or zero-width characters, no NUL. */
-const VisibleText = z
+export const VisibleText = z
   .string()
   .max(MAX_TEXT_CHARS)
   .refine((text) => !text.includes("\u0000"), "must not contain NUL")
@@ -35,6 +35,8 @@ const CacheControl = z
     /** Narrows the scope: an entry that could be shared is kept for its user. */
     scope: z.enum(["user"]).optional(),
     ttl_seconds: z.int().min(1).max(86_400).optional(),
+    /** An older entry is not used. */
+    max_age_seconds: z.int().min(0).max(86_400).optional(),
   })
   .meta({ id: "CacheControl" });
 

@@ -43,7 +43,12 @@ export type Branch =
   | { kind: "regenerate"; messageId: string | undefined }
   | { kind: "edit"; messageId: string };
 
-export interface StartTurn extends Asker {
+/** May bring a session into its object that rests: its user's account is asked again before that. */
+interface Keeping extends Asker {
+  credential: Credential;
+}
+
+export interface StartTurn extends Keeping {
   kind: "start";
   sessionId: string;
   /** Make the session; otherwise it must be there. */
@@ -54,8 +59,7 @@ export interface StartTurn extends Asker {
   route: CachedRoute;
   branch: Branch;
   request: ChatRequest;
-  /** Whether it still holds, and for this scope, is asked before anything is written. */
-  credential: Credential;
+  /** What the credential must be good for. */
   scope: Scope;
   /** What main believes the user's preferences to be; the account's word counts. */
   preferences: Preferences;
@@ -100,16 +104,93 @@ export interface ListMessages extends Asker {
   limit: number;
 }
 
+/** Makes a session without a turn. The one that is there already is shown. */
+export interface CreateSession extends Asker {
+  kind: "create";
+  sessionId: string;
+  title: string | undefined;
+  /** What it begins with; the rest is filled in. */
+  model: Pick<ChatRequest, "model" | "model_type">;
+  preferences: Preferences;
+}
+
+export interface ViewSession extends Asker {
+  kind: "view";
+  sessionId: string;
+}
+
+/** Renames a session, archives it or takes it back. */
+export interface ChangeSession extends Keeping {
+  kind: "change";
+  sessionId: string;
+  title?: string | undefined;
+  isActive?: boolean | undefined;
+}
+
+/** Saves a message without a turn. */
+export interface AppendMessage extends Keeping {
+  kind: "append";
+  sessionId: string;
+  /** Of the message, so that a command that comes twice saves one. */
+  messageId: string;
+  role: "user" | "assistant";
+  content: string;
+  idempotency?: Idempotency | undefined;
+}
+
+/** Deletes a session here and in Postgres. */
 export interface EraseSession extends Asker {
   kind: "erase";
   sessionId: string;
 }
 
+/**
+ * The events of a turn from the first on, for a turn of another session that asks the same: refused unless it makes an answer for all
+ * under this cache key, since this count of purges. Comes from a session's object, never from a route.
+ */
+export interface FollowTurn {
+  kind: "follow";
+  turnId: string;
+  key: string;
+  since: number;
+  requestId: string;
+}
+
+/** Deletes what the object holds of a session, and leaves Postgres alone: its user is being erased there. */
+export interface DiscardSession extends Asker {
+  kind: "discard";
+  sessionId: string;
+}
+
+/** What the cache would say to a turn that was started like this; nothing is started or written. */
+export interface ExplainTurn extends Asker {
+  kind: "explain";
+  sessionId: string;
+  create: boolean;
+  request: ChatRequest;
+  preferences: Preferences;
+}
+
 export type SessionCommand =
   | StartTurn
+  | FollowTurn
+  | ExplainTurn
   | ClaimKey
   | WatchTurn
   | InspectTurn
   | AnswerApproval
   | ListMessages
-  | EraseSession;
+  | CreateSession
+  | ViewSession
+  | ChangeSession
+  | AppendMessage
+  | EraseSession
+  | DiscardSession;
+
+/** What was deleted of an object, in rows. */
+export interface ObjectCounts {
+  messages: number;
+  turns: number;
+  events: number;
+  checkpoints: number;
+}

@@ -13,7 +13,7 @@ const Usd = z.number().min(0);
 /** As the providers counted them. */
 const tokens = { prompt_tokens: Total, completion_tokens: Total, total_tokens: Total };
 
-export const ModelStats = z
+const ModelStats = z
   .strictObject({
     /** null: which one is not known. */
     model: z.string().nullable(),

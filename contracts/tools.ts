@@ -1,6 +1,6 @@
 /**
- * Tools as the workflow and the model see them. Pure; the Model Context Protocol's own types stay in its two files
- * (workers/mcp/server.ts, workers/main/tools/mcp.ts).
+ * Tools as the workflow and the model see them. Pure; the Model Context Protocol's own types stay in workers/mcp/protocol/ and
+ * workers/main/tools/mcp.ts.
  */
 import * as z from "zod";
 
@@ -55,6 +55,8 @@ export interface ToolServer {
   /** The enabled tools; undefined when the server cannot be reached. */
   list(context: CallContext): Promise<ToolList | undefined>;
   call(call: ToolCall, context: ToolCallContext, signal: AbortSignal): Promise<ToolOutcome>;
+  /** The cache stood in for calls of these tools: counted behind the reply. */
+  noteHits?(names: string[]): void;
 }
 
 /** A tool may be cached only if it says that it changes nothing and repeats itself. */

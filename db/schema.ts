@@ -132,10 +132,16 @@ export const messages = pgTable(
     /** At the model's price when it was answered; null: no price is known. */
     costUsd: doublePrecision("cost_usd"),
     cache: text("cache", { enum: ["hit", "miss", "bypass"] }),
+    /** null: it follows the message before it. Else the place of the message that it follows; 0: none. */
+    branchFrom: integer("branch_from"),
   },
   (table) => [
     unique("messages_session_seq_key").on(table.sessionId, table.seq),
     index("messages_user_newest").on(table.userId, table.createdAt.desc().nullsFirst(), table.id.desc().nullsFirst()),
+    // Holds the messages alone at which a branch begins: the active branch is found without a walk through the session.
+    index("messages_branches")
+      .on(table.sessionId, table.seq)
+      .where(sql`${table.branchFrom} is not null`),
     // Words as they are, in any language. A tsvector holds 1 MB at most, so the longest messages are searched in part.
     index("messages_search").using("gin", sql`to_tsvector('simple', left(${table.content}, 100000))`),
     check("messages_role_check", sql`${table.role} in ('system', 'user', 'assistant', 'tool')`),
@@ -162,4 +168,4 @@ export const deadLetters = pgTable(
 );
 
 /** The migration that this code expects. */
-export const SCHEMA_VERSION = 3;
+export const SCHEMA_VERSION = 4;

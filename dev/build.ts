@@ -24,16 +24,17 @@ export type Bundles = Record<string, string>;
 
 const run = promisify(execFile);
 
-export async function buildWorkers(configs: readonly string[] = CONFIGS): Promise<Bundles> {
-  const built = await Promise.all(configs.map(async (config) => [config, await buildWorker(config)] as const));
+/** Of this repository, or of a copy of it in another folder. */
+export async function buildWorkers(configs: readonly string[] = CONFIGS, root = ROOT): Promise<Bundles> {
+  const built = await Promise.all(configs.map(async (config) => [config, await buildWorker(config, root)] as const));
   return Object.fromEntries(built);
 }
 
-async function buildWorker(config: string): Promise<string> {
+async function buildWorker(config: string, root: string): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "basechat-build-"));
   try {
     await run(process.execPath, [WRANGLER, "deploy", "--dry-run", "-c", config, "--outdir", folder], {
-      cwd: ROOT,
+      cwd: root,
       env: { ...process.env, ...WRANGLER_ENV },
     });
     return await readFile(join(folder, "index.js"), "utf8");

@@ -3,6 +3,7 @@
  * State lives in this process and ends with `close()`; with `persistTo` the objects' storage stays in that folder.
  * Nothing but loopback is ever reached.
  */
+import type { SessionCommand } from "../contracts/session.ts";
 import { migrate } from "../db/migrate.ts";
 import type { Sql } from "../db/open.ts";
 import type { Bundles } from "./build.ts";
@@ -14,7 +15,7 @@ import {
   newSecretKey,
   openLocalSql,
 } from "./local.ts";
-import { openRuntime } from "./house/runtime.ts";
+import { openRuntime, type Runtime } from "./house/runtime.ts";
 import { type LlmStandInOptions, serveLlm } from "./stand-ins/llm.ts";
 import { serveNeon } from "./stand-ins/neon.ts";
 import { serveRedis } from "./stand-ins/redis.ts";
@@ -25,6 +26,8 @@ export interface HouseOptions {
   /** Over the local settings of all three Workers. */
   settings?: Record<string, string>;
   llm?: LlmStandInOptions;
+  /** Stands for the public network, for the tools alone (dev/stand-ins/internet.ts). */
+  internet?: StandIn;
   /** Folder of the objects' storage, for a house whose runtime is killed; left out: it ends with the runtime. */
   persistTo?: string;
   /** Sees every reply of `call` before its caller does; it must read a copy. */
@@ -59,8 +62,13 @@ export interface House {
   call(path: string, options?: CallOptions): Promise<Response>;
   /** Queries the SQLite of the object that holds a session. */
   querySession(sessionId: string, query: string): Promise<Record<string, unknown>[]>;
+  /** Sends a command to the object that holds a session, as main does. */
+  commandSession(sessionId: string, command: SessionCommand): Promise<{ status: number; body: unknown }>;
   /** Takes a session's object out of memory, as the platform does at times. */
   evict(sessionId: string): Promise<void>;
+  /** The same for any object, by its class and its name. */
+  queryObject: Runtime["queryObject"];
+  evictObject: Runtime["evictObject"];
   /** SIGKILL to the runtime: the stand-ins live on. */
   kill(): Promise<void>;
   /** Another runtime on the same storage and settings. */
@@ -71,7 +79,7 @@ export interface House {
 const SILENT = { firstTokenMs: 0, tokensPerSecond: Number.POSITIVE_INFINITY };
 
 export async function openHouse(options: HouseOptions): Promise<House> {
-  const { bundles, settings, llm: llmOptions, persistTo, onReply } = options;
+  const { bundles, settings, llm: llmOptions, internet, persistTo, onReply } = options;
   const [llm, redis, neon] = await Promise.all([
     serveLlm({ apiKey: LOCAL_LLM_KEY, pace: SILENT, ...llmOptions }),
     serveRedis({ token: LOCAL_REDIS_TOKEN }),
@@ -83,7 +91,10 @@ export async function openHouse(options: HouseOptions): Promise<House> {
   const lines: Record<string, unknown>[] = [];
   const local = localSettings({ llm: llm.url, redis: redis.url, neon: neon.url }, secretKey);
   const bindings = { ...local, ...settings };
-  const runtime = await openRuntime({ bundles, bindings, persistTo, onLine: (line) => void lines.push(line) });
+  const runtime = await openRuntime({
+    ...{ bundles, bindings, persistTo, onLine: (line) => void lines.push(line) },
+    internet: internet?.url,
+  });
   let tenants = 0;
 
   return {
@@ -102,7 +113,9 @@ export async function openHouse(options: HouseOptions): Promise<House> {
       return response;
     },
     querySession: runtime.query,
+    commandSession: runtime.command,
     evict: runtime.evict,
+    ...{ queryObject: runtime.queryObject, evictObject: runtime.evictObject },
     kill: runtime.kill,
     restart: runtime.restart,
     async close() {

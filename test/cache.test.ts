@@ -13,7 +13,7 @@ beforeAll(async () => {
   house = await openHouse();
   as = await house.newTenant();
   const redis = createRedisStore({ url: house.redis.url, token: LOCAL_REDIS_TOKEN, readTimeoutMs: 5_000 });
-  admin = createCacheAdmin({ redis, log: () => {} });
+  admin = createCacheAdmin({ redis, enabled: true, prices: {}, now: Date.now, log: () => {} });
 });
 afterAll(() => house.close());
 
@@ -121,4 +121,71 @@ test("[CACHE-4] a session that is deleted while Redis is away is erased there wh
   house.redis.control({ mode: "up" });
   const entries = (): Promise<unknown> => admin.purge({ user: who.id }, { userId: who.id, dryRun: true });
   await expect.poll(entries, { timeout: 10_000 }).toEqual({ ok: true, value: { deletedCount: 0 } });
+});
+
+test("[CACHE-5] the cache field and Cache-Control decide what is read and written; X-Cache, Age and Server-Timing say what was", async () => {
+  const who = await house.newTenant();
+  const prompt = unique("Tell me of storms");
+  const chat = async (headers: Record<string, string>, cache?: Record<string, unknown>) => {
+    const response = await house.call("/chat", { as: who, body: { prompt, ...(cache && { cache }) }, headers });
+    await response.text();
+    await settled();
+    const [verdict, age, why] = ["x-cache", "age", "server-timing"].map((name) => response.headers.get(name));
+    return { status: response.status, verdict, age, why };
+  };
+  const say = (desc: string): string => `cache;desc="${desc}"`;
+  // Nothing is there, nothing may be made.
+  expect(await chat({ "cache-control": "only-if-cached" })).toMatchObject({ status: 504, verdict: "MISS" });
+  // Neither read nor written.
+  expect(await chat({ "cache-control": "no-store" })).toMatchObject({ verdict: "BYPASS", why: say("asked") });
+  expect(await chat({}, { mode: "only-if-cached" })).toMatchObject({ status: 504, why: say("absent") });
+  // Written, not read.
+  expect(await chat({ "cache-control": "no-cache" })).toMatchObject({ verdict: "BYPASS", age: null });
+  await house.redis.until(({ in_flight }) => in_flight === 0);
+  await expect.poll(() => chat({ "cache-control": "only-if-cached" })).toMatchObject({ status: 200, verdict: "HIT" });
+  const hit = await chat({});
+  expect(hit).toMatchObject({ verdict: "HIT", why: null });
+  expect(Number(hit.age)).toBeGreaterThanOrEqual(0);
+  // Too old for this request, and then replaced by a younger one.
+  expect(await chat({ "cache-control": "max-age=0" })).toMatchObject({ verdict: "MISS", why: say("too_old") });
+  expect(await chat({ "cache-control": "max-age=600" })).toMatchObject({ verdict: "HIT" });
+  expect(await chat({ "cache-control": "only-if-cached, no-cache" })).toMatchObject({ status: 504 });
+});
+
+test("[CACHE-5] scope: user keeps an answer for its user", async () => {
+  const [one, two] = [await house.newTenant(), await house.newTenant()];
+  const prompt = unique("Tell me of clouds");
+  const cache = { scope: "user" };
+  await ask(prompt, { cache }, one);
+  expect((await ask(prompt, { cache }, one)).verdict).toBe("HIT");
+  expect((await ask(prompt, { cache }, two)).verdict).toBe("MISS");
+  expect((await ask(prompt, {}, two)).verdict).toBe("MISS");
+});
+
+test.each([
+  ["a truncation", "demo:length"],
+  ["a filter's refusal", "demo:finish.content_filter"],
+  ["a cut stream", "demo:cut.3"],
+  ["an error inside a stream", "demo:err.3"],
+])("[CACHE-8] %s is never kept", async (_what, model) => {
+  const prompt = unique("Tell me of ice");
+  const verdicts = [];
+  for (const _time of [1, 2]) {
+    const response = await house.call("/chat/stream", { as, body: { prompt, model } });
+    verdicts.push(response.headers.get("x-cache"));
+    await readEvents(response);
+    await settled();
+  }
+  expect(verdicts).toEqual(["MISS", "MISS"]);
+  expect(await purge({ user: as.id, model }, as.id)).toBe(0);
+});
+
+test("[CACHE-8] a turn that was stopped is never kept", async () => {
+  const body = { prompt: unique("Tell me of snow"), model: "demo:tokens.200.gap.10" };
+  const response = await house.call("/chat/stream", { as, body });
+  const turn = String(response.headers.get("x-turn-id"));
+  await readEvents(response, (event) => event.event === "delta");
+  await house.call(`/chat/turns/${turn}/cancel`, { as, method: "POST" });
+  await settled();
+  expect(await purge({ user: as.id, model: body.model }, as.id)).toBe(0);
 });

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { ChatReply } from "../contracts/chat.ts";
 import { ErrorBody } from "../contracts/errors.ts";
 import { isTerminal } from "../contracts/events.ts";
+import { SCHEMA_VERSION } from "../db/schema.ts";
 import { answerOf, type House, linesOf, openHouse, readEvents, untilRows } from "./house.ts";
 
 let house: House;
@@ -209,4 +210,17 @@ test("[LOG-1] one request id crosses all three Workers and comes back as a heade
   await response.text();
   const services = linesOf(house, requestId).map((line) => line["service"]);
   expect(new Set(services)).toEqual(new Set(["main", "session", "llm-agent", "mcp"]));
+});
+
+test("[DB-1] /health tells the version of the last migration found, and the one expected", async () => {
+  const healthOf = async (): Promise<unknown> => (await house.call("/health")).json();
+  expect(await healthOf()).toMatchObject({ schema: { found: SCHEMA_VERSION, expected: SCHEMA_VERSION } });
+  await house.sql`update schema_migrations set version = -version where version = ${SCHEMA_VERSION}`;
+  const behind = await healthOf();
+  await house.sql`update schema_migrations set version = -version where version < 0`;
+  expect(behind).toMatchObject({ status: "degraded", schema: { found: SCHEMA_VERSION - 1, expected: SCHEMA_VERSION } });
+  house.neon.control({ mode: "down" });
+  const away = await healthOf();
+  house.neon.control({ mode: "up" });
+  expect(away).toMatchObject({ status: "degraded", schema: { found: null, expected: SCHEMA_VERSION } });
 });

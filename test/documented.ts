@@ -112,6 +112,12 @@ function isJson({ headers }: Response): boolean {
   return headers.get("content-type")?.startsWith("application/json") ?? false;
 }
 
+/** What can be asked at a path, as Allow lists it. */
+export function methodsAt(path: string): string[] {
+  const methods = patterns.flatMap(({ route, pattern }) => (pattern.test(path) ? [route.method] : []));
+  return [...new Set(methods.flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method])))].sort();
+}
+
 async function preview(response: Response): Promise<string> {
   return isJson(response) ? (await response.clone().text()).slice(0, 400) : "";
 }

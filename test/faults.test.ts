@@ -129,7 +129,7 @@ test("[F11] an unknown finish reason is no finish", async () => {
     await expectInterrupted(`demo:finish.${reason}`, "upstream_truncated");
 });
 
-test("[F13] a client that leaves at the start or in mid-stream does not end the turn", async () => {
+test("[F13] [S33] a client that leaves at the start or in mid-stream does not end the turn", async () => {
   for (const wanted of ["meta", "delta"]) {
     const response = await house.call("/chat/stream", { as, body: { prompt: "Go on", model: "demo:tokens.20.gap.5" } });
     const sessionId = response.headers.get("x-session-id");

@@ -4,6 +4,7 @@
  */
 import { inject } from "vitest";
 import { createEventDecoder, isTerminal, type NumberedEvent, standing } from "../contracts/events.ts";
+import { newId } from "../contracts/ids.ts";
 import { findMismatch } from "./documented.ts";
 import { type House, type HouseOptions, openHouse as openFromBundles } from "../dev/house.ts";
 
@@ -98,4 +99,38 @@ export async function untilRows(
     // Our own query is one; the next one is a Worker's.
     await house.neon.until((stats) => Number(stats["queries"]) > seen + 1);
   }
+}
+
+/** A fresh UUIDv7. */
+export function makeId(): string {
+  return newId(Date.now(), (length) => crypto.getRandomValues(new Uint8Array(length)));
+}
+
+export interface ImportedRow {
+  seq: number;
+  content: string;
+  /** The place of the message that it follows; left out: the one before. */
+  parent?: number;
+}
+
+/** A session that no object has ever held, as an import leaves it: questions have odd numbers. */
+export async function importSession(house: House, userId: string, rows: ImportedRow[]): Promise<string> {
+  const sessionId = makeId();
+  const ids = new Map(rows.map(({ seq }) => [seq, makeId()]));
+  const said = rows.map(({ seq, content, parent = seq - 1 }) => ({
+    ...{ id: ids.get(seq), seq, content, parent_id: ids.get(parent) ?? null },
+    ...{ branch_from: parent === seq - 1 ? null : parent, role: seq % 2 === 1 ? "user" : "assistant" },
+  }));
+  await house.sql`insert into chat_sessions (id, user_id, title, model_type, model_name, updated_at)
+    values (${sessionId}, ${userId}, 'Imported', 'openai', 'demo', now() - interval '1 year')`;
+  await house.sql`insert into messages (id, session_id, user_id, seq, parent_id, branch_from, role, content, created_at)
+    select id, ${sessionId}, ${userId}, seq, parent_id, branch_from, role, content, now() - interval '1 year'
+    from jsonb_to_recordset(${JSON.stringify(said)}::jsonb) as rows
+      (id uuid, seq integer, parent_id uuid, branch_from integer, role text, content text)`;
+  return sessionId;
+}
+
+/** Our tables in a session's object; the runtime keeps one of its own there. */
+export function tablesOf(house: House, sessionId: string): Promise<Record<string, unknown>[]> {
+  return house.querySession(sessionId, "SELECT name FROM sqlite_master WHERE name NOT LIKE '%miniflare%'");
 }

@@ -95,6 +95,24 @@ test("[B25] [B26] numbers out of range or of another type", async () => {
   }
 });
 
+test("[B28] [B29] [B30] flags of another type, parameters of other APIs, formats that are none", async () => {
+  const branch = "/chat/sessions/01a208da-e947-7048-8025-8d0d150d1078/regenerate";
+  for (const stream of ["true", 1, null]) await expectRefused({ body: { stream } }, 400, "invalid_request", branch);
+  const recursive = { type: "object", properties: { self: { $ref: "#" } } };
+  for (const more of [
+    { stream: true },
+    { n: 100 },
+    { logit_bias: Object.fromEntries(Array.from({ length: 10_000 }, (_, token) => [token, 1])) },
+    { stop: Array.from({ length: 100 }, () => "x") },
+    { tools: [{ type: "function", function: { name: "mine", parameters: {} } }] },
+    { response_format: "json" },
+    { response_format: { type: "json_schema", json_schema: { name: "x", schema: recursive } } },
+    { response_format: { type: "json_object", schema: "x".repeat(100_000) } },
+  ]) {
+    await expectRefused({ body: { prompt: "Hi", ...more } }, 400, "invalid_request");
+  }
+});
+
 test("[B34] session ids that are no UUID, [B39] and one that nobody has", async () => {
   for (const session_id of ["' OR 1=1--", "../../x", "*", "a:b:c", "a".repeat(10_000)]) {
     await expectRefused({ body: { prompt: "Hi", session_id } }, 400, "invalid_request");

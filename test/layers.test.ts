@@ -92,7 +92,8 @@ const IMPORTS: [file: string, refused: string[], allowed: string[]][] = [
     ["@modelcontextprotocol/sdk/server/mcp.js", "jsep", "cloudflare:workers", "./env.ts", "../main/app.ts"],
     ["zod", "type ./env.ts", "./registry.ts", "../../contracts/tools.ts"],
   ],
-  ["workers/mcp/server.ts", ["jsep", "./env.ts"], ["@modelcontextprotocol/sdk/server/index.js"]],
+  ["workers/mcp/protocol/server.ts", ["jsep", "../env.ts"], ["@modelcontextprotocol/sdk/server/index.js"]],
+  ["workers/mcp/session/object.ts", ["jsep", "@modelcontextprotocol/sdk/types.js"], ["cloudflare:workers"]],
   ["workers/mcp/tools/arithmetic.ts", ["@modelcontextprotocol/sdk/types.js", "hono"], ["jsep"]],
   ["workers/mcp/index.ts", ["../llm-agent/models.ts", "jsep"], ["cloudflare:workers", "./env.ts"]],
   [

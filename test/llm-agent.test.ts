@@ -91,7 +91,7 @@ describe("a stream over the service binding", () => {
     expect(await sentUntilLeft(() => ask("/object/refuse", "demo:tokens.400.gap.50"))).toBeLessThanOrEqual(3);
   });
 
-  test("[F13] ends the provider's request when the stateless Worker's client leaves", async () => {
+  test("[F13] [S33] ends the provider's request when the stateless Worker's client leaves", async () => {
     let seen = 0;
     const sent = await sentUntilLeft(async () => {
       const request = get(new URL("/through?model=demo:tokens.400.gap.50", url));

@@ -1,4 +1,7 @@
-/** The tools' Worker on real workerd: the protocol over HTTP with the SDK's own client, and main's tool server over a binding. */
+/**
+ * The tools' Worker on real workerd, without main: stateless calls, main's tool server over a binding, and the SDK's own client.
+ * Sessions are in test/mcp-sessions.test.ts.
+ */
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { fileURLToPath } from "node:url";
@@ -22,9 +25,12 @@ const harness = createTestHarness({
   ],
 });
 let url: URL;
+let clientUrl: URL;
 
 beforeAll(async () => {
-  url = new URL("/mcp", (await harness.listen()).url);
+  const { url: base } = await harness.listen();
+  url = new URL("/stateless", base);
+  clientUrl = new URL("/mcp", base);
 }, 60_000);
 afterAll(() => harness.close());
 
@@ -67,7 +73,7 @@ const ask = async (tool: string, args: unknown) => {
 
 async function connect(): Promise<Client> {
   const client = new Client({ name: "test", version: "1.0.0" });
-  const transport = new StreamableHTTPClientTransport(url, { requestInit: { headers: HEADERS } });
+  const transport = new StreamableHTTPClientTransport(clientUrl, { requestInit: { headers: HEADERS } });
   await client.connect(transport);
   return client;
 }
@@ -76,7 +82,9 @@ describe("a stock client", () => {
   it("initialises, lists the tools and calls one", async () => {
     const client = await connect();
     expect(client.getServerVersion()).toMatchObject({ name: "basechat" });
-    expect(client.getServerCapabilities()).toEqual({ tools: {} });
+    expect(client.getServerCapabilities()).toEqual({
+      ...{ tools: { listChanged: true }, resources: { subscribe: true }, prompts: {}, completions: {}, logging: {} },
+    });
     const { tools, _meta } = await client.listTools();
     expect(tools.map(({ name }) => name)).toEqual(["calculator", "current_time", "echo"]);
     expect(tools[0]).toMatchObject({
@@ -151,7 +159,7 @@ describe("who may come in", () => {
     ["B69: no page of another origin", { origin: "http://evil.example.com" }, 403, "forbidden"],
     ["B69: no page without an origin of its own", { origin: "null" }, 403, "forbidden"],
     ["B69: no origin that only begins like ours", { origin: "https://app.example.com.evil.com" }, 403, "forbidden"],
-    ["B68: no session, since none are given out", { "mcp-session-id": "0".repeat(32) }, 404, "not_found"],
+    ["B68: no session, since none are given out here", { "mcp-session-id": "0".repeat(32) }, 404, "not_found"],
   ])("%s", async (_what, headers, status, code) => {
     const sent = await send(rpc("tools/list"), headers);
     expect([sent.status, sent.body.error?.code, sent.body.error?.request_id]).toEqual([status, code, "req-1"]);
@@ -164,7 +172,9 @@ describe("who may come in", () => {
       headers: { ...POST_HEADERS, origin: "http://evil.example.com" },
       body: rpc("tools/list"),
     };
-    expect((await harness.getWorker("basechat-mcp").fetch("http://evil.example.com/mcp", request)).status).toBe(403);
+    expect((await harness.getWorker("basechat-mcp").fetch("http://evil.example.com/stateless", request)).status).toBe(
+      403,
+    );
   });
 
   it.each(["https://app.example.com", "own"])("a page of %s may", async (origin) => {
@@ -180,7 +190,7 @@ describe("who may come in", () => {
     ]);
   });
 
-  it.each(["/", "/mcp/", "/MCP", "/mcp/x", "/mcp%2f"])("there is nothing at %s", async (path) => {
+  it.each(["/", "/mcp/", "/MCP", "/mcp/x", "/mcp%2f", "/stateless/"])("there is nothing at %s", async (path) => {
     expect((await fetch(new URL(path, url), { method: "POST", headers: POST_HEADERS, body: rpc("ping") })).status).toBe(
       404,
     );
@@ -238,6 +248,10 @@ describe("the protocol's rules", () => {
   it.each([
     ["an unknown method", rpc("tools/steal"), -32601],
     ["what needs a session", rpc("resources/subscribe", { uri: "x:y" }), -32601],
+    ["a level to log at", rpc("logging/setLevel", { level: "info" }), -32601],
+    ["a resource that is not there", rpc("resources/read", { uri: "x:y" }), -32002],
+    ["a resource without a name", rpc("resources/read", { uri: 5 }), -32602],
+    ["an unknown prompt", rpc("prompts/get", { name: "nobody" }), -32602],
     ["an unknown tool", rpc("tools/call", { name: "nobody", arguments: {} }), -32602],
     ["a tool of JavaScript's own", rpc("tools/call", { name: "constructor" }), -32602],
     ["a tool without a name", rpc("tools/call", {}), -32602],
@@ -291,8 +305,18 @@ describe("what is logged", () => {
     const lines = harness.getLogs().flatMap(({ message }) => (message.startsWith("{") ? [JSON.parse(message)] : []));
     const own = lines.filter((line: { request_id: string }) => line.request_id === "req-log");
     expect(own).toEqual([
-      { service: "mcp", request_id: "req-log", tool: "echo", ok: true, ms: expect.any(Number), bytes: 11 },
-      { service: "mcp", request_id: "req-log", route: "/mcp", method: "POST", status: 200, ms: expect.any(Number) },
+      {
+        ...{ service: "mcp", request_id: "req-log", audit: "tool_call", user_id: "user-1", tool: "echo", ok: true },
+        ...{ arguments_sha256: expect.stringMatching(/^[0-9a-f]{64}$/), ms: expect.any(Number), bytes: 11 },
+      },
+      {
+        service: "mcp",
+        request_id: "req-log",
+        route: "/stateless",
+        method: "POST",
+        status: 200,
+        ms: expect.any(Number),
+      },
     ]);
     expect(JSON.stringify(harness.getLogs())).not.toContain("canary-90d1");
   });
@@ -306,7 +330,11 @@ describe("settings", () => {
     });
     try {
       await closed.listen();
-      const response = await closed.fetch("/mcp", { method: "POST", headers: POST_HEADERS, body: rpc("tools/list") });
+      const response = await closed.fetch("/stateless", {
+        method: "POST",
+        headers: POST_HEADERS,
+        body: rpc("tools/list"),
+      });
       const text = await response.text();
       expect([response.status, text.includes("MCP_ALLOWED_ORIGINS"), text.includes("canary")]).toEqual([
         503,

@@ -19,7 +19,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   B8: {
     source: "bad input",
-    text: "A body over the limit or compressed is refused.",
+    text: "A body over the limit or compressed is refused, whatever its length is said to be; what comes after it is no part of it.",
   },
   B9: {
     source: "bad input",
@@ -27,11 +27,11 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   B11: {
     source: "bad input",
-    text: "A method that a route does not have is answered with 405 and Allow.",
+    text: "A method that a path does not have is answered with 405 and Allow, on every path.",
   },
   B12: {
     source: "bad input",
-    text: "A path near a route is not that route.",
+    text: "A path near a route is not that route, and never another one.",
   },
   B16: {
     source: "bad input",
@@ -381,6 +381,30 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "faults",
     text: "What is owed to Postgres is paid after many failed tries, also by an object that nobody asks for.",
   },
+  "SESS-1": {
+    source: "API: GET /history/sessions/{session_id}/messages",
+    text: "Messages are read in both directions, at the same cost at any place of a long session, with the branch they belong to.",
+  },
+  "SESS-2": {
+    source: "API: GET /history/sessions/{session_id}/messages",
+    text: "A session that no object holds is read from Postgres, by its owner alone; its object stays empty.",
+  },
+  "SESS-3": {
+    source: "docs/storage.md",
+    text: "An object that was made when its tables had fewer columns is read and goes on.",
+  },
+  "SESS-4": {
+    source: "API: POST /history/sessions",
+    text: "A session is made without a turn, once, and is in Postgres when the answer comes.",
+  },
+  "SESS-5": {
+    source: "API: PATCH /history/sessions/{session_id}",
+    text: "A session is renamed and archived; the change reaches Postgres whatever breaks, and nothing late takes it back.",
+  },
+  "SESS-6": {
+    source: "API: POST /history/messages",
+    text: "A message is saved without a turn, once, and never while a turn runs.",
+  },
   F25: {
     source: "faults",
     text: "A migration that fails half-way, runs twice, races or is rolled back leaves one of the known schemas, with its journal.",
@@ -517,6 +541,22 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "faults",
     text: "What was generated before a purge, or while it ran, is not served after it.",
   },
+  "CACHE-5": {
+    source: "API: the cache field, Cache-Control",
+    text: "A request says what may be read and written; the reply says whether it was a hit, how old, and why not.",
+  },
+  "CACHE-6": {
+    source: "docs/storage.md: Redis",
+    text: "Two requests share a cache key exactly when they mean the same.",
+  },
+  "CACHE-7": {
+    source: "docs/storage.md: Redis",
+    text: "Hits, misses, bypasses, outages, entries, bytes and what was saved are counted for all Workers together, exactly.",
+  },
+  "CACHE-8": {
+    source: "docs/storage.md: Redis",
+    text: "Only complete answers are kept: nothing cut, refused, stopped, failed or too large.",
+  },
   "API-1": {
     source: "API: /openapi.json",
     text: "Every route that the router serves is documented, and every documented one is served; the document names no host.",
@@ -543,7 +583,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   F28: {
     source: "faults",
-    text: "Redis that is full, or refuses a command, is passed by.",
+    text: "A Redis that is full, over its limit or answers nonsense is passed by and counted.",
   },
   "HIST-1": {
     source: "API: GET /history/users/{user_id}/sessions",
@@ -572,6 +612,26 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   "HIST-7": {
     source: "API: POST /history/import",
     text: "An import takes whole sessions, again adds nothing, and never touches another user's.",
+  },
+  "HIST-8": {
+    source: "API: indexes for every query",
+    text: "No statement of a store reads messages or sessions from end to end, at 100,000 messages.",
+  },
+  "HIST-9": {
+    source: "API: cursor pages",
+    text: "The last page of a list costs at most 1.25 times what the first one does: queries, rows read and buffers.",
+  },
+  "HIST-10": {
+    source: "API: POST /history/import",
+    text: "An export of ours is taken back with its branches; a line that does not fit refuses the file and is named.",
+  },
+  "HIST-11": {
+    source: "API: POST /history/import",
+    text: "Of a ChatGPT export the path to the current message is taken; what cannot be is left out and counted.",
+  },
+  "HIST-12": {
+    source: "API: GET /history/sessions/{session_id}/export",
+    text: "An export is the session as it is at that moment, in order, in the memory of a page, and an import takes it back.",
   },
   B13: {
     source: "faults",
@@ -664,5 +724,300 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   P13: {
     source: "budgets",
     text: "Over 40-turn sessions with trims and tools at least 0.90 of the possible prefix is reused.",
+  },
+  B58: {
+    source: "bad input",
+    text: "A layer, route or tag to purge that is none is refused; no pattern is read as one.",
+  },
+  "CACHE-9": {
+    source: "API: DELETE /cache/invalidate, GET /cache/keys",
+    text: "Each layer, route and tag can be purged and listed by itself.",
+  },
+  "CACHE-10": {
+    source: "API: GET /cache/explain",
+    text: "It can be told why a request is a hit or a miss, and which part of its key is in the way.",
+  },
+  "MCP-1": {
+    source: "MCP security best practices: session hijacking",
+    text: "A session's handle is random, belongs to its user, and lets nobody in.",
+  },
+  "MCP-2": {
+    source: "MCP 2025-11-25: session management",
+    text: "A session ends when its client says so, or when nobody has asked for a while, and leaves nothing behind.",
+  },
+  "MCP-3": {
+    source: "MCP 2025-11-25: resumability and redelivery",
+    text: "What a session knows outlives its object, and a client that lost its connection gets the rest once.",
+  },
+  "MCP-4": {
+    source: "MCP 2025-11-25: sampling and elicitation",
+    text: "A tool can ask the client's model and the client's user, and fails where there is none.",
+  },
+  "MCP-5": {
+    source: "MCP 2025-11-25: JSON-RPC ids",
+    text: "Clients whose request ids collide never get each other's results.",
+  },
+  "MCP-6": {
+    source: "@modelcontextprotocol/conformance, requirements of 2025-11-25",
+    text: "Every scenario that the revision requires of a server passes.",
+  },
+  "MCP-7": {
+    source: "tools: switched on and off at run time",
+    text: "A tool that is switched off, for all or for one user, is neither listed nor run, within seconds and without a round trip before a call.",
+  },
+  "MCP-8": {
+    source: "API: GET /mcp/stats",
+    text: "Calls of tools are counted behind their replies: executions, failures, times, cache hits, bytes, the last error.",
+  },
+  "MCP-9": {
+    source: "API: /mcp/tools",
+    text: "Tools can be listed and called without the protocol; results that may be used again are.",
+  },
+  "MCP-10": {
+    source: "README: TOOL_POLICY",
+    text: "A tool that a rule denies is closed by every door.",
+  },
+  S30: {
+    source: "security",
+    text: "Every call of a tool leaves a line of who asked for what, with the hash of its arguments.",
+  },
+  F32: {
+    source: "faults",
+    text: "A tool that throws, hangs, gives too much or what is no text is a failure in our words, and is not kept.",
+  },
+  S21: {
+    source: "security",
+    text: "A client of /mcp without the right credential is told where to read what it needs.",
+  },
+  B66: {
+    source: "bad input",
+    text: "MCP: what does not accept what it may be answered with is refused; GET needs a session.",
+  },
+  B68: {
+    source: "bad input",
+    text: "MCP: a missing, unknown, deleted or foreign session, and a wrong protocol version, are refused.",
+  },
+  "AUTHZ-1": {
+    source: "AGENTS.md: Check the owner of an id",
+    text: "Every route has a row that says what each kind of caller gets, and each gets it; ids in bodies count as ids in paths.",
+  },
+  "AUTHZ-2": {
+    source: "README: how a turn runs",
+    text: "A credential that was taken back has no effect on a session, and its owner is told no more than that.",
+  },
+  S1: {
+    source: "security",
+    text: "Whoever may not use an object cannot tell it from a missing one, on any route.",
+  },
+  S5: {
+    source: "security",
+    text: "What is an admin's alone needs the role and a credential that may act with it.",
+  },
+  B52: {
+    source: "bad input",
+    text: "A user who calls what is an admin's is refused.",
+  },
+  B1: {
+    source: "bad input",
+    text: "An empty or missing body is refused as invalid_json.",
+  },
+  B4: {
+    source: "bad input",
+    text: "A body that is no UTF-8 is refused.",
+  },
+  B5: {
+    source: "bad input",
+    text: "A byte order mark before a body changes nothing, on any route.",
+  },
+  B7: {
+    source: "bad input",
+    text: "A body that is nested deep, or has a million items, is refused as any other that does not fit.",
+  },
+  B10: {
+    source: "bad input",
+    text: "An Accept header that asks for something else is not looked at.",
+  },
+  B32: {
+    source: "bad input",
+    text: "A prompt of megabytes is refused before it is looked at.",
+  },
+  B54: {
+    source: "bad input",
+    text: "Pages of other origins get nothing, whatever their credential.",
+  },
+  B55: {
+    source: "bad input",
+    text: "A preflight lets listed pages in and no others; replies are never for everyone, and never with credentials.",
+  },
+  B84: {
+    source: "bad input",
+    text: "Upgrades, Expect, HTTP/1.0 and pipelined requests are answered, never with a 5xx.",
+  },
+  F30: {
+    source: "faults",
+    text: "Identical requests at once share one answer, live; a leader that goes costs one more call; nobody waits without end.",
+  },
+  P10: {
+    source: "performance budget",
+    text: "A hundred identical misses at once make one model call.",
+  },
+  S15: {
+    source: "security",
+    text: "What is private is never shared between users, also not while an answer is made.",
+  },
+  "FUZZ-1": {
+    source: "API",
+    text: "No request that can be made from the routes' own schemas and from hostile values is answered with a 5xx or not at all.",
+  },
+  S17: {
+    source: "security",
+    text: "Every error is a stable code with the request's id; none shows a stack, SQL, a credential or what was sent.",
+  },
+  S29: {
+    source: "security",
+    text: "No text takes a pattern or a parser a time without bounds.",
+  },
+  "SESS-7": {
+    source: "settings: SESSION_REST_DAYS",
+    text: "A session that nobody uses leaves its object once Postgres has all of it, and reads as before.",
+  },
+  "SESS-8": {
+    source: "docs/decisions/0018",
+    text: "A session that only Postgres has is taken up by whatever is done to it: nothing is doubled, lost or invented.",
+  },
+  "SESS-9": {
+    source: "API: POST /history/chat/with-history",
+    text: "A turn is answered with the end of its session's history.",
+  },
+  "ERASE-3": {
+    source: "API: DELETE /history/sessions/{session_id}",
+    text: "A session is deleted wherever it is, and each store's part of it is counted.",
+  },
+  "ERASE-4": {
+    source: "architecture",
+    text: "A session whose user is gone from Postgres ends by itself.",
+  },
+  "ERASE-5": {
+    source: "architecture",
+    text: "What an erasure left over in an object goes when it would rest.",
+  },
+  "ERASE-6": {
+    source: "architecture",
+    text: "What an object holds can be discarded for its owner without touching Postgres, and is counted.",
+  },
+  "TITLE-1": {
+    source: "API: POST /chat",
+    text: "A session is called by the first words said in it: one line, cut at a word's end, never inside a character.",
+  },
+  "TITLE-2": {
+    source: "settings: TITLE_MODEL",
+    text: "Where a model is set for it, it names a session once, after the first complete turn; a title of the user's stays.",
+  },
+  "TITLE-3": {
+    source: "settings: TITLE_MODEL",
+    text: "No reply waits for a title, and a call for one that fails changes nothing.",
+  },
+  B28: {
+    source: "bad input",
+    text: "A flag of another type is refused.",
+  },
+  B29: {
+    source: "bad input",
+    text: "Parameters that the native routes do not have are refused.",
+  },
+  B30: {
+    source: "bad input",
+    text: "A response format that is none is refused.",
+  },
+  "MCP-11": {
+    source: "tools: fetch_page",
+    text: "A public page of a listed host is read as text and marked as data; without listed hosts there is no such tool.",
+  },
+  "MCP-12": {
+    source: "tools: web_search",
+    text: "The web is searched through Brave, Tavily or SearXNG; a provider that fails is a failure, and without one there is no such tool.",
+  },
+  B70: {
+    source: "bad input",
+    text: "Addresses of this machine and of private networks are never fetched.",
+  },
+  B71: {
+    source: "bad input",
+    text: "A number in another notation is the same address, and never fetched.",
+  },
+  B74: {
+    source: "bad input",
+    text: "Only hosts that the deployment lists are fetched, wherever their names lead.",
+  },
+  B75: {
+    source: "bad input",
+    text: "Each hop of a redirect is checked, and three are followed at most.",
+  },
+  B76: {
+    source: "bad input",
+    text: "Unusual ports, names of private networks, trailing dots, credentials and other schemes are refused.",
+  },
+  B77: {
+    source: "bad input",
+    text: "A page is read to 256 KiB unpacked and for ten seconds; what is no text is refused.",
+  },
+  B78: {
+    source: "bad input",
+    text: "What a page says is marked as data by marks that it cannot end.",
+  },
+  B79: {
+    source: "bad input",
+    text: "A search query without visible text or of great length is refused; control characters are taken out.",
+  },
+  S7: {
+    source: "security",
+    text: "A blocked address gets as far as no connection.",
+  },
+  "MCP-13": {
+    source: "docs/adding-a-tool.md",
+    text: "The guide, followed to the letter, adds a tool that every door knows.",
+  },
+  S25: {
+    source: "security",
+    text: "An Idempotency-Key is its user's own.",
+  },
+  S33: {
+    source: "security",
+    text: "Whoever leaves does not make a provider work for nobody: stateless requests are ended, session turns are kept.",
+  },
+  B80: { source: "bad input", text: "Arguments that do not fit a tool's schema never reach it." },
+  B82: { source: "bad input", text: "Output that looks like frames or markup is text in JSON." },
+  B67: { source: "bad input", text: "MCP: what is no message of the protocol is refused with its own code." },
+  S4: {
+    source: "security",
+    text: "Every field of a request has a bound; sign-in, tries of a password and purges are limited.",
+  },
+  S12: {
+    source: "security",
+    text: "Secrets, prompts, passwords and tokens are in no log, in no error, and in no store where they do not belong.",
+  },
+  S14: {
+    source: "security",
+    text: "Dependencies are pinned exactly and locked by their hashes.",
+  },
+  S18: {
+    source: "security",
+    text: "No tracked file holds a key; each install makes its own.",
+  },
+  S26: {
+    source: "security",
+    text: "No query is built from input.",
+  },
+  S32: {
+    source: "security",
+    text: "Health tells states, times and numbers, and nothing of settings, versions or addresses.",
+  },
+  S34: {
+    source: "security",
+    text: "Purges need a credential in the header, and are limited.",
+  },
+  B83: {
+    source: "bad input",
+    text: "A prompt that asks for the system prompt or for keys finds no secret.",
   },
 };

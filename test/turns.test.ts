@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { ChatReply, TurnView } from "../contracts/chat.ts";
 import { ErrorBody } from "../contracts/errors.ts";
 import { isTerminal } from "../contracts/events.ts";
-import { HistoryHealth, MessagePage } from "../contracts/history.ts";
+import { ErasedSession, HistoryHealth, MessagePage } from "../contracts/history.ts";
 import { SCHEMA_VERSION } from "../db/schema.ts";
 import { answerOf, type House, openHouse, readEvents, type Tenant, untilRows } from "./house.ts";
 
@@ -116,7 +116,7 @@ test("[TURN-4] [F39] a failed turn is not run again under its key", async () => 
   expect(house.llm.stats().calls).toBe(calls);
 });
 
-test("[TURN-4] [F39] a key with another body is refused, in whatever session; another user's is their own", async () => {
+test("[TURN-4] [F39] [S25] a key with another body is refused, in whatever session; another user's is their own", async () => {
   const headers = { "idempotency-key": "mine-1" };
   const { session_id } = await say("A session of its own");
   const first = await house.call("/chat", { as, headers, body: { prompt: "One" } });
@@ -247,7 +247,8 @@ test("[F41] a session deleted in mid-stream ends its stream, and nothing of it c
   const { sessionId, turnId } = await startSlow();
   const events = readEvents(await house.call(`/chat/turns/${turnId}/stream`, { as }), () => false);
   const response = await house.call(`/history/sessions/${sessionId}`, { as, method: "DELETE" });
-  expect([response.status, await response.json()]).toEqual([200, { session_id: sessionId, erased: true }]);
+  const erased = ErasedSession.parse(await response.json());
+  expect([response.status, erased]).toMatchObject([200, { session_id: sessionId, erased: true }]);
   expect((await events).at(-1)).toMatchObject({ event: "error", data: { code: "session_deleted" } });
   expect((await house.call(`/chat/turns/${turnId}`, { as })).status).toBe(404);
   expect((await house.call("/chat", { as, body: { prompt: "Hi", session_id: sessionId } })).status).toBe(404);
@@ -259,7 +260,8 @@ test("[F41] a session deleted while Postgres is away is erased there when it is 
   await untilRows(house, 2, "select 1 from messages where session_id = $1", session_id);
   house.neon.control({ mode: "down" });
   const response = await house.call(`/history/sessions/${session_id}`, { as, method: "DELETE" });
-  expect([response.status, await response.json()]).toEqual([202, { session_id, erased: false }]);
+  const erased = ErasedSession.parse(await response.json());
+  expect([response.status, erased]).toMatchObject([202, { session_id, erased: false, removed: { postgres: null } }]);
   expect((await house.call(`/history/sessions/${session_id}/messages`, { as })).status).toBe(404);
   const { calls } = house.neon.stats();
   house.neon.control({ mode: "up" });

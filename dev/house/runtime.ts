@@ -10,12 +10,15 @@ import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 import { unstable_readConfig } from "wrangler";
 import { objectName } from "../../contracts/ids.ts";
 import { type Bundles, CONFIGS, ROOT } from "../build.ts";
+import { INTERNET_SCRIPT } from "../stand-ins/internet.ts";
 
 export interface RuntimeOptions {
   bundles: Bundles;
   bindings: Record<string, string>;
   /** Folder of the objects' storage; left out: it ends with the process. */
   persistTo: string | undefined;
+  /** The stand-in that is the public network for the Worker of the tools; left out: the network itself. */
+  internet?: string | undefined;
   /** A line that a Worker has written, or the runtime itself. */
   onLine(line: Record<string, unknown>): void;
 }
@@ -25,8 +28,13 @@ export interface Runtime {
   readonly url: URL;
   /** Queries the SQLite of the object that holds a session. */
   query(sessionId: string, query: string): Promise<Record<string, unknown>[]>;
+  /** Sends a command to the object that holds a session, as main does. */
+  command(sessionId: string, command: object): Promise<{ status: number; body: unknown }>;
   /** Takes the object of a session out of memory, as the platform does at times; its storage stays. */
   evict(sessionId: string): Promise<void>;
+  /** The same of any object of the three Workers, by its class and its name. */
+  queryObject(className: ObjectClass, name: string, query: string): Promise<Record<string, unknown>[]>;
+  evictObject(className: ObjectClass, name: string): Promise<void>;
   /** SIGKILL: nothing is flushed, nobody is told. */
   kill(): Promise<void>;
   /** Another process on the same storage and settings. */
@@ -34,7 +42,12 @@ export interface Runtime {
   close(): Promise<void>;
 }
 
-const OBJECTS = ["basechat", "SessionObject"] as const;
+/** Which Worker an object's class belongs to. */
+const WORKER_OF = {
+  ...{ SessionObject: "basechat", McpSessionObject: "basechat-mcp" },
+  ...{ ToolboxObject: "basechat-mcp", MonitorObject: "basechat-mcp" },
+} as const;
+export type ObjectClass = keyof typeof WORKER_OF;
 /** Marks the environment of the processes that a runtime has started. */
 const MARK = "BASECHAT_RUNTIME";
 
@@ -43,15 +56,28 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   let workerd = start(options, mark);
   let url = await workerd.ready;
 
+  const queryObject: Runtime["queryObject"] = async (className, name, query) => {
+    const storage = await workerd.unsafeGetDurableObjectStorage(WORKER_OF[className], className, { name });
+    return storage.exec(query);
+  };
+  const evictObject: Runtime["evictObject"] = (className, name) =>
+    workerd.unsafeEvictDurableObject(WORKER_OF[className], className, { name });
   return {
+    ...{ queryObject, evictObject },
     get url() {
       return url;
     },
-    async query(sessionId, query) {
-      const storage = await workerd.unsafeGetDurableObjectStorage(...OBJECTS, { name: objectName(sessionId) });
-      return storage.exec(query);
+    query: (sessionId, query) => queryObject("SessionObject", objectName(sessionId), query),
+    async command(sessionId, command) {
+      const objects = await workerd.getDurableObjectNamespace("SESSIONS", WORKER_OF.SessionObject);
+      const object = objects.get(objects.idFromName(objectName(sessionId)));
+      const response = await object.fetch("https://session.internal/", {
+        method: "POST",
+        body: JSON.stringify(command),
+      });
+      return { status: response.status, body: await response.json() };
     },
-    evict: (sessionId) => workerd.unsafeEvictDurableObject(...OBJECTS, { name: objectName(sessionId) }),
+    evict: (sessionId) => evictObject("SessionObject", objectName(sessionId)),
     async kill() {
       for (const pid of childrenMarked(mark)) process.kill(pid, "SIGKILL");
       // At once: Miniflare would start a process of its own in the place of one that crashed.
@@ -66,8 +92,12 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   };
 }
 
-function start({ bundles, bindings, persistTo, onLine }: RuntimeOptions, mark: string): Miniflare {
-  const workers = CONFIGS.map((config) => ({ ...workerOptions(config), script: bundles[config] ?? "", bindings }));
+function start({ bundles, bindings, persistTo, internet, onLine }: RuntimeOptions, mark: string): Miniflare {
+  const workers = CONFIGS.map((config) => ({
+    ...{ ...workerOptions(config), script: bundles[config] ?? "", bindings },
+    ...(internet !== undefined && config === "wrangler.mcp.toml" && { outboundService: INTERNET_WORKER }),
+  }));
+  const between = internet === undefined ? [] : [internetWorker(internet)];
   return new Miniflare(
     convertV4MiniflareOptions({
       log: new Log(LogLevel.ERROR),
@@ -75,9 +105,19 @@ function start({ bundles, bindings, persistTo, onLine }: RuntimeOptions, mark: s
       unsafeInspectDurableObjects: true,
       unsafeRuntimeEnv: { [MARK]: mark },
       ...(persistTo !== undefined && { resourcePersistencePath: persistTo }),
-      workers,
+      workers: [...workers, ...between],
     }),
   );
+}
+
+const INTERNET_WORKER = "internet";
+
+function internetWorker(url: string) {
+  return {
+    ...{ name: INTERNET_WORKER, modules: true as const, script: INTERNET_SCRIPT, bindings: { INTERNET: url } },
+    compatibilityDate: "2026-10-01",
+    compatibilityFlags: ["enable_request_signal", "request_signal_passthrough"],
+  };
 }
 
 /** A Worker's lines are JSON objects; what the runtime says of a broken object is text. */

@@ -193,6 +193,7 @@ describe.each([
       ["redis.call('SET', KEYS[1], ARGV[1]) return redis.call('GET', KEYS[1])", "value"],
       ["local t = {} for i, v in ipairs({4, 5, 6}) do t[i] = v * 2 end return t", [8, 10, 12]],
       ["local n = 0 for i = 2, 5 do n = n + i end return n", 14],
+      ["local n = 0 for i = 1, 6, 2 do n = n + i end return n", 9],
       [
         "local function f(a, b) if a < b then return 'less' elseif a == b then return 'same' else return 'more' end end return {f(1, 2), f(2, 2), f(3, 2)}",
         ["less", "same", "more"],

@@ -9,17 +9,23 @@ import type { Log } from "../../contracts/log.ts";
 import type { Authenticate } from "./http/auth.ts";
 import type { AppContext } from "./http/context.ts";
 import { respondToErrors, respondToFailure } from "./http/errors.ts";
+import { allowListedPages, refuseForeignPages } from "./http/origins.ts";
 import { logRequests } from "./http/request-log.ts";
 import type { Route } from "./http/route.ts";
 import { serveRoutes } from "./http/serve.ts";
+import { refuseLongUris } from "./http/uri.ts";
 import { archiveRoutes, type ArchiveRoutesDeps } from "./routes/archive.ts";
 import { authRoutes, type AuthRoutesDeps } from "./routes/auth.ts";
+import { cacheRoutes, type CacheRoutesDeps } from "./routes/cache.ts";
 import { chatRoutes, type ChatRoutesDeps } from "./routes/chat.ts";
 import { docsRoutes, type DocsRoutesDeps } from "./routes/docs.ts";
 import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
 import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { llmRoutes, type LlmRoutesDeps } from "./routes/llm.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
+import { sessionRoutes, type SessionRoutesDeps } from "./routes/sessions.ts";
+import { resourceMetadataRoutes } from "./routes/resource-metadata.ts";
+import { toolsRoutes, type ToolsRoutesDeps } from "./routes/tools.ts";
 import { transferRoutes, type TransferRoutesDeps } from "./routes/transfer.ts";
 import { usersRoutes, type UsersRoutesDeps } from "./routes/users.ts";
 
@@ -27,6 +33,7 @@ export interface RoutesDeps
   extends
     ArchiveRoutesDeps,
     AuthRoutesDeps,
+    CacheRoutesDeps,
     ChatRoutesDeps,
     DocsRoutesDeps,
     TransferRoutesDeps,
@@ -34,10 +41,14 @@ export interface RoutesDeps
     HistoryRoutesDeps,
     LlmRoutesDeps,
     McpRoutesDeps,
+    ToolsRoutesDeps,
+    SessionRoutesDeps,
     UsersRoutesDeps {}
 
 export interface AppDeps extends RoutesDeps {
   authenticate: Authenticate;
+  /** Pages of these may call from a browser. */
+  corsOrigins: readonly string[];
   log: Log;
 }
 
@@ -48,26 +59,41 @@ export function allRoutes(deps: RoutesDeps): Route[] {
     authRoutes,
     usersRoutes,
     chatRoutes,
+    sessionRoutes,
     historyRoutes,
     archiveRoutes,
     transferRoutes,
     llmRoutes,
+    cacheRoutes,
     mcpRoutes,
+    toolsRoutes,
+    resourceMetadataRoutes,
   ].flatMap((make) => make(deps));
   return [...routes, ...docsRoutes(deps, routes)];
 }
 
-/** Nothing of the API is for a shared cache. */
-const keepPrivate: MiddlewareHandler<AppContext> = async (context, next) => {
+/** What a reply does not say itself: nothing of the API is for a shared cache, and nothing of it is a page. */
+const DEFAULTS = {
+  "cache-control": "no-store",
+  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+};
+
+const setDefaults: MiddlewareHandler<AppContext> = async (context, next) => {
   await next();
-  if (!context.res.headers.has("cache-control")) context.header("cache-control", "no-store");
+  for (const [name, value] of Object.entries(DEFAULTS)) {
+    if (!context.res.headers.has(name)) context.header(name, value);
+  }
 };
 
 export function createApp(deps: AppDeps): Hono<AppContext> {
   const app = new Hono<AppContext>();
+  const routes = allRoutes(deps);
   app.use(logRequests(deps));
-  app.use(secureHeaders({ crossOriginResourcePolicy: "same-origin", xXssProtection: false }));
-  app.use(keepPrivate);
+  app.use(secureHeaders({ xFrameOptions: "DENY", xXssProtection: false }));
+  app.use(setDefaults);
+  app.use(refuseForeignPages(deps.corsOrigins));
+  app.use(allowListedPages(deps.corsOrigins, routes));
+  app.use(refuseLongUris);
   app.use(
     methodNotAllowed({
       app,
@@ -81,7 +107,7 @@ export function createApp(deps: AppDeps): Hono<AppContext> {
       },
     }),
   );
-  serveRoutes(app, allRoutes(deps), deps.authenticate);
+  serveRoutes(app, routes, deps.authenticate);
   app.notFound((context) => respondToFailure({ code: "not_found", message: "there is no such route" }, context));
   app.onError(respondToErrors(deps.log));
   return app;

@@ -6,6 +6,8 @@ import { createHmac } from "node:crypto";
 import { openDb } from "../../db/open.ts";
 import { SCHEMA_VERSION } from "../../db/schema.ts";
 import type { Account, UserStore } from "../../contracts/accounts.ts";
+import { deniedTools } from "../../contracts/approvals.ts";
+import type { Toolbox } from "../../contracts/toolbox.ts";
 import type { Archive, Importer } from "../../contracts/archive.ts";
 import { overallHealth } from "../../contracts/direct.ts";
 import { AppError, fail, ok, type Result } from "../../contracts/errors.ts";
@@ -20,7 +22,7 @@ import { type Accounts, createAccounts } from "./accounts/client.ts";
 import type { AppDeps } from "./app.ts";
 import { type ChatDefaults, resolveChat } from "./chat/resolve.ts";
 import { createTurnRunner } from "./chat/turn.ts";
-import { createCacheAdmin } from "./cache/admin.ts";
+import { type CacheAdmin, createCacheAdmin } from "./cache/admin.ts";
 import { withBreaker } from "./cache/breaker.ts";
 import { type Cache, createCache } from "./cache/cache.ts";
 import { createRedisStore, type RedisStore } from "./cache/redis.ts";
@@ -28,6 +30,7 @@ import { type Config, readConfig } from "./env.ts";
 import { createArchive } from "./history/archive.ts";
 import type { OnFault } from "./history/faults.ts";
 import { createImporter } from "./history/importer.ts";
+import { createFlights, type FlightStub, type Flights } from "./flights/client.ts";
 import { createHistoryStore } from "./history/store.ts";
 import { createUserStore } from "./history/users.ts";
 import { createAuthenticator } from "./http/auth.ts";
@@ -39,15 +42,18 @@ import type { Probe, Status } from "./routes/health.ts";
 import { createSessionClient } from "./session/client.ts";
 import type { SessionDeps } from "./session/keeper.ts";
 import { SqliteSaver } from "./session/saver.ts";
+import { callDirectly } from "./tools/direct.ts";
 import { createMcpToolServer } from "./tools/mcp.ts";
 
 export interface Env {
   LLM_AGENT: Fetcher;
   MCP: Fetcher;
+  TOOLBOX: Fetcher;
   SESSIONS: DurableObjectNamespace;
   ASSETS: Fetcher;
   ACCOUNTS: DurableObjectNamespace;
   LIMITERS: DurableObjectNamespace;
+  FLIGHTS: DurableObjectNamespace;
 }
 
 const DB_TIMEOUT_MS = 5_000;
@@ -62,8 +68,11 @@ const log: Log = (line) => console.log(JSON.stringify(line));
 const logFault: OnFault = ({ kind, reason }) => log({ service: "main", route: "postgres", error: kind, code: reason });
 
 /** What the public routes need. */
-export function makeAppDeps(env: Env): AppDeps {
+export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => void): AppDeps {
   const config = readConfig({ ...env });
+  const cache = makeCache(config);
+  const toolbox = toolboxOf(env);
+  const tools = createMcpToolServer({ fetch: (url, init) => env.MCP.fetch(url, init), now, waitUntil });
   const accounts = makeAccounts(env, config);
   const findLimiter = (name: string) => limiterOf(env, name);
   return {
@@ -73,13 +82,20 @@ export function makeAppDeps(env: Env): AppDeps {
     users: makeUsers(config),
     isSignUpOpen: config.SIGN_UP === "open",
     limitRequest: createRequestLimit(findLimiter),
+    corsOrigins: config.CORS_ORIGINS,
     send: createSessionClient(env.SESSIONS),
+    cache: makeCacheAdmin(config),
+    toolbox,
+    callTool: (call) => callDirectly(call, { toolbox, cache, list: (caller) => tools.list(caller), now, waitUntil }),
+    deniedTo: (userId) => deniedTools(config.TOOL_POLICY ?? [], userId),
     forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
     readAsset: (path) => env.ASSETS.fetch(new URL(path, "https://assets.internal")),
     historyHealth: () => historyHealth(makeHistory(config)),
-    ...makeArchive(config),
+    archive: makeArchive(config),
+    importer: makeImporter(config),
     cursors: createCursors(config.SECRET_KEY),
     problems: config.problems,
+    expectedSchema: SCHEMA_VERSION,
     probes: makeProbes(env, config),
     ...makeModels(env, config),
     whileStanding: createWhileStanding(accounts, config.ACCOUNT_RECHECK_MS),
@@ -91,15 +107,19 @@ export function makeAppDeps(env: Env): AppDeps {
 /** What a session's object needs. */
 export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDeps {
   const config = readConfig({ ...env });
-  const redis = makeRedis(config);
-  const cache = makeCache(config, redis);
+  const cache = makeCache(config);
   const tools = createMcpToolServer({
     fetch: (url, init) => env.MCP.fetch(url, init),
     now,
     waitUntil: (work) => state.waitUntil(work),
+    noteHits: (names) => toolboxOf(env).noteHits(names),
   });
   const turns = createTurnRunner({
     ...{ cache, tools, now, log, ...makeModels(env, config) },
+    flights: config.CACHE_ENABLED === "true" ? makeFlights(env) : undefined,
+    placeTimeoutMs: config.CACHE_READ_TIMEOUT_MS,
+    joinTimeoutMs: config.CACHE_JOIN_TIMEOUT_MS,
+    sharesAnswers: config.CACHE_SCOPE === "shared",
     policy: config.TOOL_POLICY ?? [],
     saver: () => new SqliteSaver(state.storage.sql, Math.random),
   });
@@ -108,7 +128,8 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
     accounts: makeAccounts(env, config),
     resolve: (request, preferences) => orThrow(resolveChat(request, preferences, defaultsOf(config))),
     recheckMs: config.ACCOUNT_RECHECK_MS,
-    purge: createCacheAdmin({ redis, log }).purge,
+    purge: makeCacheAdmin(config).purge,
+    explain: makeCacheAdmin(config).explain,
     newId: makeId,
     random: Math.random,
     history: makeHistory(config),
@@ -116,6 +137,8 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
     contextTokens: config.CONTEXT_TOKENS,
     keepAliveMs: config.KEEP_ALIVE_MS,
     turnLogMs: config.TURN_LOG_SECONDS * 1_000,
+    titleModel: config.TITLE_MODEL === undefined ? undefined : { llm: llmAgent(env), model: config.TITLE_MODEL },
+    restMs: config.SESSION_REST_DAYS * 86_400_000,
   };
 }
 
@@ -123,11 +146,11 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
 export function makeAccountDeps(env: Env): AccountDeps {
   const config = readConfig({ ...env });
   const send = createSessionClient(env.SESSIONS);
-  const { purge } = createCacheAdmin({ redis: makeRedis(config), log });
+  const { purge } = makeCacheAdmin(config);
   return {
     ...{ now, log, newId: makeId, users: makeUsers(config), loginMs: REFRESH_SECONDS * 1_000 },
     async discardSession(sessionId, userId) {
-      const response = await send(sessionId, { kind: "erase", sessionId, userId, requestId: "erasure" });
+      const response = await send(sessionId, { kind: "discard", sessionId, userId, requestId: "erasure" });
       if (response.status === 404) return ok(false);
       return response.ok ? ok(true) : fail("overloaded", "a session could not be emptied");
     },
@@ -165,6 +188,11 @@ function makeAccounts(env: Env, config: Config): Accounts {
   return createAccounts(find, { now, holdsMs: config.ACCOUNT_RECHECK_MS });
 }
 
+function makeFlights({ FLIGHTS: objects, SESSIONS: sessions }: Env): Flights {
+  const find = (key: string): FlightStub => objects.get(objects.idFromName(key)) as unknown as FlightStub;
+  return createFlights(find, createSessionClient(sessions));
+}
+
 function limiterOf({ LIMITERS: objects }: Env, name: string): Limiter {
   return objects.get(objects.idFromName(name)) as unknown as Limiter;
 }
@@ -188,6 +216,10 @@ function makeModels(env: Env, { SECRET_KEY: secret, ...config }: Config) {
   };
 }
 
+function toolboxOf(env: Env): Toolbox {
+  return env.TOOLBOX as unknown as Toolbox; // as of llmAgent
+}
+
 function llmAgent(env: Env): LlmAgent {
   // The binding's stub answers the entrypoint's methods by RPC; its type is generated from the other Worker's code,
   // which this one does not import.
@@ -199,53 +231,50 @@ function makeRedis(config: Config): RedisStore | undefined {
   return url !== undefined && token !== undefined ? createRedisStore({ url, token, readTimeoutMs }) : undefined;
 }
 
-function makeCache(config: Config, redis: RedisStore | undefined): Cache {
+function makeCacheAdmin(config: Config): CacheAdmin {
+  const enabled = config.CACHE_ENABLED === "true";
+  return createCacheAdmin({ redis: makeRedis(config), enabled, prices: pricesOf(config.MODELS), now, log });
+}
+
+function makeCache(config: Config): Cache {
+  const redis = makeRedis(config);
   const { CACHE_LLM_TTL: llm, CACHE_INTENT_TTL: intent, CACHE_MCP_TTL: mcp } = config;
   const store = config.CACHE_ENABLED === "true" && redis ? withBreaker(redis, { now }) : undefined;
   return createCache({ redis: store, ttlSeconds: { llm, intent, mcp }, now, random: Math.random });
 }
 
-function makeUsers({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): UserStore {
-  if (databaseUrl !== undefined) {
-    const db = openDb({ databaseUrl, httpUrl, timeoutMs: DB_TIMEOUT_MS });
-    return createUserStore(db, logFault);
-  }
-  const missing = async () => fail("not_configured", "users are not configured: DATABASE_URL");
-  return {
-    ...{ create: missing, read: missing, findForLogin: missing, readPasswordHash: missing, update: missing },
-    ...{ loadAccount: missing, putPreferences: missing, addKey: missing, listKeys: missing, removeKey: missing },
-    ...{ touchKey: missing, sessionIds: missing, erase: missing },
-  };
+function openStores({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config) {
+  if (databaseUrl === undefined) return undefined;
+  return (timeoutMs: number) => openDb({ databaseUrl, httpUrl, timeoutMs });
 }
 
-function makeHistory({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): HistoryStore {
-  if (databaseUrl !== undefined) {
-    const db = openDb({ databaseUrl, httpUrl, timeoutMs: DB_TIMEOUT_MS });
-    return createHistoryStore(db, { now, onFault: logFault });
-  }
-  const missing = async () => fail("not_configured", "the history is not configured: DATABASE_URL");
-  return {
-    ...{ saveBatch: missing, eraseSession: missing, setAside: missing },
-    ...{ ping: missing, schemaVersion: missing, countDeadLetters: missing },
-  };
+function makeUsers(config: Config): UserStore {
+  const open = openStores(config);
+  return open ? createUserStore(open(DB_TIMEOUT_MS), logFault) : (unconfigured("users") as UserStore);
 }
 
-function makeArchive({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): {
-  archive: Archive;
-  importer: Importer;
-} {
-  if (databaseUrl === undefined) {
-    const missing = async () => fail("not_configured", "the history is not configured: DATABASE_URL");
-    return {
-      archive: { listSessions: missing, search: missing, readStats: missing },
-      importer: { add: missing },
-    };
-  }
-  const open = (timeoutMs: number) => openDb({ databaseUrl, httpUrl, timeoutMs });
-  return {
-    archive: createArchive(open(DB_TIMEOUT_MS), { onFault: logFault, workTimeoutMs: DB_WORK_MS }),
-    importer: createImporter(open(IMPORT_TIMEOUT_MS), logFault),
-  };
+function makeHistory(config: Config): HistoryStore {
+  const open = openStores(config);
+  return open
+    ? createHistoryStore(open(DB_TIMEOUT_MS), { now, onFault: logFault })
+    : (unconfigured("the history") as HistoryStore);
+}
+
+function makeArchive(config: Config): Archive {
+  const open = openStores(config);
+  const options = { onFault: logFault, workTimeoutMs: DB_WORK_MS };
+  return open ? createArchive(open(DB_TIMEOUT_MS), options) : (unconfigured("the history") as Archive);
+}
+
+function makeImporter(config: Config): Importer {
+  const open = openStores(config);
+  return open ? createImporter(open(IMPORT_TIMEOUT_MS), logFault) : (unconfigured("the history") as Importer);
+}
+
+/** In place of a store whose members all are functions that give a Result: each answers that DATABASE_URL is missing. */
+function unconfigured(what: string): object {
+  const answer = () => Promise.resolve(fail("not_configured", `not configured: ${what} (DATABASE_URL)`));
+  return new Proxy({}, { get: () => answer });
 }
 
 async function historyHealth(history: HistoryStore): Promise<HistoryHealth> {
@@ -284,7 +313,6 @@ function makeProbes(env: Env, config: Config): Probe[] {
         return (await tools.list(context(requestId))) === undefined ? "unhealthy" : "healthy";
       },
     },
-    { name: "postgres", essential: false, check: async () => fromResult(await makeHistory(config).ping()) },
     {
       name: "redis",
       essential: false,

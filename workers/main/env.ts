@@ -8,6 +8,7 @@ import { ModelType } from "../../contracts/chat.ts";
 import { findModel, Models, NO_MODELS, OPEN_MODELS } from "../../contracts/models.ts";
 import { isPattern } from "../../contracts/name-patterns.ts";
 import { jsonSetting } from "../../contracts/settings.ts";
+import { OriginList } from "../../contracts/origins.ts";
 
 /** An empty line of .dev.vars counts as missing. */
 const optional = <T extends z.ZodType>(schema: T) =>
@@ -26,6 +27,8 @@ const Settings = z.object({
   UPSTASH_REDIS_REST_TOKEN: optional(z.string().min(1)),
   LLM_TYPE: optional(ModelType),
   DEFAULT_MODEL: optional(z.string().min(1)),
+  /** Asked for the titles of sessions; left out: nobody is. */
+  TITLE_MODEL: optional(z.string().min(1)),
   TEMPERATURE: optional(z.coerce.number().min(0).max(2)),
   MAX_TOKENS: optional(z.coerce.number().int().min(1)),
   CONTEXT_TOKENS: positiveInt(8_000),
@@ -35,14 +38,20 @@ const Settings = z.object({
   CACHE_LLM_TTL: positiveInt(3_600),
   CACHE_MCP_TTL: positiveInt(1_800),
   CACHE_INTENT_TTL: positiveInt(7_200),
+  /** `user`: no entry is for more than one user. */
+  CACHE_SCOPE: withFallback(z.enum(["shared", "user"]), "shared"),
   CACHE_READ_TIMEOUT_MS: positiveInt(180),
+  CACHE_JOIN_TIMEOUT_MS: positiveInt(30_000),
   /** Which tools run at once, ask a person first, or are not offered: a JSON list of rules. */
   TOOL_POLICY: optional(jsonSetting(z.array(PolicyRule).max(256))),
+  /** Pages that may call the API from a browser, besides our own. */
+  CORS_ORIGINS: withFallback(OriginList, []),
   LLM_STALL_TIMEOUT_MS: positiveInt(20_000),
   /** A model's whole stream. */
   LLM_STREAM_TIMEOUT_MS: positiveInt(600_000),
   KEEP_ALIVE_MS: positiveInt(15_000),
   TURN_LOG_SECONDS: positiveInt(3_600),
+  SESSION_REST_DAYS: withFallback(z.coerce.number().positive().max(3_650), 30),
   /** How long an account's word on a credential holds. */
   ACCOUNT_RECHECK_MS: positiveInt(4_000),
   /** Whether anyone may sign up. */
@@ -62,6 +71,7 @@ const NEEDED = ["SECRET_KEY", "DATABASE_URL", "UPSTASH_REDIS_REST_URL", "UPSTASH
 const CLOSED: Record<string, unknown> = {
   TOOL_POLICY: [{ tool: "*", action: "deny" }] satisfies PolicyRule[],
   CACHE_ENABLED: "false",
+  CACHE_SCOPE: "user",
   SIGN_UP: "closed",
   MODELS: NO_MODELS,
 };
@@ -79,9 +89,9 @@ export function readConfig(env: Record<string, unknown>): Config {
     if (config[key] === undefined && !problems.includes(`${key} is malformed`)) problems.push(`${key} is missing`);
   }
   const model = config.DEFAULT_MODEL ?? firstModel(config.MODELS);
-  if (!problems.includes("MODELS is malformed") && !findModel(config.MODELS, model).ok) {
-    problems.push("DEFAULT_MODEL is not in MODELS");
-  }
+  const isKnown = (name: string) => problems.includes("MODELS is malformed") || findModel(config.MODELS, name).ok;
+  if (!isKnown(model)) problems.push("DEFAULT_MODEL is not in MODELS");
+  if (config.TITLE_MODEL !== undefined && !isKnown(config.TITLE_MODEL)) problems.push("TITLE_MODEL is not in MODELS");
   return { ...config, DEFAULT_MODEL: model, problems };
 }
 

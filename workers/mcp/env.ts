@@ -2,31 +2,59 @@
  * The Worker's settings. Pure. Names a malformed setting, never its value.
  */
 import * as z from "zod";
+import { OriginList } from "../../contracts/origins.ts";
+import { HostList } from "./web/address.ts";
+import type { SearchProvider } from "./web/search.ts";
 
-const Origin = z.string().refine((text) => URL.canParse(text) && new URL(text).origin === text && text !== "null");
+/** An empty line of .dev.vars counts as missing. */
+const optional = <T extends z.ZodType>(schema: T) =>
+  z.preprocess((value) => (value === "" ? undefined : value), schema.optional());
 
 const Env = z.object({
   /** Origins that a browser may call from, separated by commas. */
-  MCP_ALLOWED_ORIGINS: z
-    .string()
-    .default("")
-    .transform((list) =>
-      list
-        .split(",")
-        .map((origin) => origin.trim())
-        .filter((origin) => origin !== ""),
-    )
-    .pipe(z.array(Origin).max(100)),
+  MCP_ALLOWED_ORIGINS: z.string().default("").pipe(OriginList),
+  /** Seconds without a request after which a session ends. */
+  MCP_SESSION_SECONDS: z.coerce.number().int().min(1).max(604_800).default(86_400),
+  /** "1" adds the tools, resources and prompts that the conformance suite asks for. */
+  MCP_CONFORMANCE: z.enum(["0", "1"]).default("0"),
+  /** Hosts that fetch_page may fetch from; without any there is no such tool. */
+  FETCH_ALLOWED_HOSTS: z.string().default("").pipe(HostList),
+  /** The providers of web_search: the first one that is set; without any there is no such tool. */
+  BRAVE_API_KEY: optional(z.string().regex(/^[\x21-\x7e]{1,512}$/)),
+  TAVILY_API_KEY: optional(z.string().regex(/^[\x21-\x7e]{1,512}$/)),
+  SEARXNG_URL: optional(z.url({ protocol: /^https?$/ })),
 });
 
-interface Config {
+export interface Config {
   allowedOrigins: readonly string[];
+  sessionIdleMs: number;
+  hasFixtures: boolean;
+  fetchHosts: readonly string[];
+  searchProvider: SearchProvider | undefined;
 }
 
 export type ConfigResult = { ok: true; config: Config } | { ok: false; badKeys: string[] };
 
 export function readConfig(env: unknown): ConfigResult {
   const parsed = Env.safeParse(env);
-  if (parsed.success) return { ok: true, config: { allowedOrigins: parsed.data.MCP_ALLOWED_ORIGINS } };
-  return { ok: false, badKeys: [...new Set(parsed.error.issues.map((issue) => String(issue.path[0])))] };
+  if (!parsed.success) {
+    return { ok: false, badKeys: [...new Set(parsed.error.issues.map((issue) => String(issue.path[0])))] };
+  }
+  const { data } = parsed;
+  return {
+    ok: true,
+    config: {
+      allowedOrigins: data.MCP_ALLOWED_ORIGINS,
+      sessionIdleMs: data.MCP_SESSION_SECONDS * 1_000,
+      hasFixtures: data.MCP_CONFORMANCE === "1",
+      fetchHosts: data.FETCH_ALLOWED_HOSTS,
+      searchProvider: providerOf(data),
+    },
+  };
+}
+
+function providerOf({ BRAVE_API_KEY, TAVILY_API_KEY, SEARXNG_URL }: z.output<typeof Env>): SearchProvider | undefined {
+  if (BRAVE_API_KEY !== undefined) return { kind: "brave", apiKey: BRAVE_API_KEY };
+  if (TAVILY_API_KEY !== undefined) return { kind: "tavily", apiKey: TAVILY_API_KEY };
+  return SEARXNG_URL === undefined ? undefined : { kind: "searxng", url: SEARXNG_URL };
 }

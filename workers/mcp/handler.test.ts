@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { readConfig } from "./env.ts";
-import { handleRequest, isOriginAllowed } from "./handler.ts";
+import { handleRequest, isHostAllowed, isOriginAllowed } from "./handler.ts";
 import { createRegistry } from "./registry.ts";
 import type { LogLine } from "./run.ts";
 
@@ -23,6 +23,19 @@ describe("B69: an Origin", () => {
   );
 });
 
+describe("B69: a Host", () => {
+  it.each([
+    ["https://api.example.com/mcp", true],
+    ["http://localhost:8787/mcp", true],
+    ["http://127.0.0.1:8787/mcp", true],
+    ["http://[::1]:8787/mcp", true],
+    ["http://app.example.com/mcp", true],
+    ["http://evil.example.com:8787/mcp", false],
+    ["http://localhost.evil.example.com/mcp", false],
+    ["http://10.0.0.5/mcp", false],
+  ])("%s: %s", (url, verdict) => expect(isHostAllowed(new URL(url), ["https://app.example.com"])).toBe(verdict));
+});
+
 describe("F36: the settings", () => {
   it.each([
     [{}, []],
@@ -31,7 +44,9 @@ describe("F36: the settings", () => {
       { MCP_ALLOWED_ORIGINS: " https://a.example.com, http://localhost:3000 ," },
       ["https://a.example.com", "http://localhost:3000"],
     ],
-  ])("%j are read", (env, allowedOrigins) => expect(readConfig(env)).toEqual({ ok: true, config: { allowedOrigins } }));
+  ])("%j are read", (env, allowedOrigins) =>
+    expect(readConfig(env)).toMatchObject({ ok: true, config: { allowedOrigins, hasFixtures: false } }),
+  );
 
   it.each(["*", "null", "https://a.example.com/", "a.example.com", "https://a.example.com,*", 5])(
     "%j is refused by name",
@@ -44,8 +59,11 @@ describe("F36: the settings", () => {
 describe("a bug in a tool's definition", () => {
   it("S17: is an error of the protocol without its cause, and costs no other request", async () => {
     const log: LogLine[] = [];
-    const registry = createRegistry({ broken: () => Promise.reject(new Error("canary-2e61 at /src/x.ts")) });
-    const request = new Request("https://mcp.internal/mcp", {
+    const registry = createRegistry(
+      { broken: () => Promise.reject(new Error("canary-2e61 at /src/x.ts")) },
+      { fresh: () => ({ revision: 0, disabled: [] }), fetch: async () => undefined, put: () => undefined },
+    );
+    const request = new Request("https://mcp.internal/stateless", {
       method: "POST",
       headers: {
         "x-basechat-user": "u",
@@ -54,9 +72,14 @@ describe("a bug in a tool's definition", () => {
       },
       body: '{"jsonrpc":"2.0","id":1,"method":"tools/list"}',
     });
+    const config = readConfig({});
+    if (!config.ok) throw new Error("the defaults are good");
+    const run = async () => undefined;
+    const offers = { resources: { list: async () => [], templates: [], read: async () => undefined }, prompts: [] };
     const deps = {
-      config: readConfig({}),
-      registry,
+      setup: { ...config, parts: { registry, run, offers } },
+      session: () => ({ fetch: () => Promise.reject(new Error("there is no session")) }),
+      randomBytes: (length: number) => new Uint8Array(length),
       now: () => 0,
       newId: () => "id-1",
       log: (line: LogLine) => log.push(line),
@@ -67,6 +90,6 @@ describe("a bug in a tool's definition", () => {
       id: 1,
       error: { code: -32603, message: "MCP error -32603: Internal error" },
     });
-    expect(log).toMatchObject([{ request_id: "id-1", route: "/mcp", status: 200 }]);
+    expect(log).toMatchObject([{ request_id: "id-1", route: "/stateless", status: 200 }]);
   });
 });

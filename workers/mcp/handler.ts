@@ -1,108 +1,158 @@
 /**
- * The HTTP face of this Worker: POST /mcp. No state. Who calls is told by main in headers that main strips from clients.
- * Refuses, before the protocol begins: foreign Origins (403), a missing user (401), other methods (405), session ids,
- * since none are given out (404), and bodies above 4 MiB (413).
+ * The HTTP face of this Worker: /mcp for clients, who begin a session, and /stateless for main, whose calls need none. No state.
+ * Who calls is told by main in headers that main strips from clients.
+ * Refuses, before the protocol begins: foreign Origins and Hosts (403), a missing user (401), other methods (405), a client's request
+ * without a session (400), handles that are none (404), and bodies above 4 MiB (413).
  */
-import { ERROR_STATUS, type ErrorCode, fail, ok, type Result, toErrorBody } from "../../contracts/errors.ts";
-import type { ConfigResult } from "./env.ts";
-import type { Registry } from "./registry.ts";
-import { createToolRunner, type LogLine } from "./run.ts";
-import { serveMcp } from "./server.ts";
+import { ERROR_STATUS, type ErrorCode, toErrorBody } from "../../contracts/errors.ts";
+import { isOwnOrigin, isTrustedHost } from "../../contracts/origins.ts";
+import type { Config } from "./env.ts";
+import { isInitialize, parseBody, readBody, refuseMessage } from "./protocol/messages.ts";
+import type { ServerParts } from "./protocol/server.ts";
+import { serveStateless } from "./protocol/stateless.ts";
+import type { LogLine } from "./run.ts";
+import { isHandle, NEW_HANDLE_HEADER, newHandle } from "./session/handle.ts";
+import type { Caller, ToolContext } from "./tools/tool.ts";
 
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
+const METHODS = { "/mcp": ["GET", "POST", "DELETE"], "/stateless": ["POST"] } as const;
+type Path = keyof typeof METHODS;
+
+/** A malformed setting closes the Worker. */
+export type Setup = { ok: true; config: Config; parts: ServerParts } | { ok: false; badKeys: string[] };
 
 interface HandlerDeps {
-  config: ConfigResult;
-  registry: Registry;
+  setup: Setup;
   now: () => number;
   newId: () => string;
+  randomBytes: (length: number) => Uint8Array;
   log: (line: LogLine) => void;
+  /** The object of a user's session. */
+  session(userId: string, handle: string): { fetch(request: Request): Promise<Response> };
 }
 
-interface Caller {
-  requestId: string;
+interface Asker extends Omit<Caller, "userId"> {
   userId: string | undefined;
 }
 
 /** Answers one request and logs one line about it. Never throws. */
 export async function handleRequest(request: Request, deps: HandlerDeps): Promise<Response> {
   const startMs = deps.now();
-  const caller = readCaller(request.headers, deps.newId);
-  const response = await answer(request, caller, deps).catch((error: unknown) => {
-    deps.log({ service: "mcp", request_id: caller.requestId, error: error instanceof Error ? error.name : "unknown" });
-    return refuse("internal", "Something went wrong.", caller);
+  const asker = readAsker(request.headers, deps.newId);
+  const path = readPath(request.url);
+  const answered = await answer(request, { asker, path, deps }).catch((error: unknown) => {
+    deps.log({ service: "mcp", request_id: asker.requestId, error: error instanceof Error ? error.name : "unknown" });
+    return refuse("internal", "Something went wrong.", asker);
   });
-  response.headers.set("x-request-id", caller.requestId);
-  response.headers.set("cache-control", "no-store");
+  const response = new Response(answered.body, answered); // a fetched one's headers are read-only
+  response.headers.set("x-request-id", asker.requestId);
+  response.headers.set("cache-control", "no-store, no-transform");
   response.headers.set("x-content-type-options", "nosniff");
   deps.log({
-    service: "mcp",
-    request_id: caller.requestId,
-    route: new URL(request.url).pathname === "/mcp" ? "/mcp" : "none",
-    method: request.method,
-    status: response.status,
-    ms: deps.now() - startMs,
+    ...{ service: "mcp", request_id: asker.requestId, route: path ?? "none", method: request.method },
+    ...{ status: response.status, ms: deps.now() - startMs },
   });
   return response;
 }
 
-async function answer(request: Request, caller: Caller, deps: HandlerDeps): Promise<Response> {
-  const { config, registry, now, log } = deps;
-  const url = new URL(request.url);
-  if (url.pathname !== "/mcp") return refuse("not_found", "There is nothing here.", caller);
-  if (!config.ok) return refuse("not_configured", `Malformed settings: ${config.badKeys.join(", ")}.`, caller);
-  if (!isOriginAllowed(request.headers.get("origin"), url, config.config.allowedOrigins)) {
-    return refuse("forbidden", "This origin is not allowed.", caller);
-  }
-  const { requestId, userId } = caller;
-  if (userId === undefined) return refuse("unauthorized", "The caller is not known.", caller);
-  if (request.method !== "POST") return refuse("method_not_allowed", "Use POST.", caller, { allow: "POST" });
-  if (request.headers.has("mcp-session-id")) return refuse("not_found", "There is no such session.", caller);
-  const body = await readBody(request.body);
-  if (!body.ok) return refuse(body.error.code, body.error.message, caller);
-  const context = { requestId, userId, now, signal: request.signal };
-  return await serveMcp(request, body.value, { registry, run: createToolRunner({ registry, log }), context });
+interface Asked {
+  asker: Asker;
+  path: Path | undefined;
+  deps: HandlerDeps;
 }
 
-function readCaller(headers: Headers, newId: () => string): Caller {
+async function answer(request: Request, { asker, path, deps }: Asked): Promise<Response> {
+  const { setup } = deps;
+  const url = new URL(request.url);
+  if (path === undefined) return refuse("not_found", "There is nothing here.", asker);
+  if (!setup.ok) return refuse("not_configured", `Malformed settings: ${setup.badKeys.join(", ")}.`, asker);
+  const { allowedOrigins } = setup.config;
+  if (!isHostAllowed(url, allowedOrigins)) return refuse("forbidden", "This host is not ours.", asker);
+  if (!isOriginAllowed(request.headers.get("origin"), url, allowedOrigins)) {
+    return refuse("forbidden", "This origin is not allowed.", asker);
+  }
+  const { userId } = asker;
+  if (userId === undefined) return refuse("unauthorized", "The caller is not known.", asker);
+  if (!METHODS[path].some((method) => method === request.method)) {
+    const allow = METHODS[path].join(", ");
+    return refuse("method_not_allowed", `Use ${allow}.`, asker, { allow });
+  }
+  const caller = { ...asker, userId };
+  return path === "/mcp"
+    ? answerClient(request, caller, deps)
+    : answerMain(request, { ...caller, now: deps.now }, setup.parts);
+}
+
+/** A client's request goes to the object of its session, which reads it itself; the first one begins a session. */
+async function answerClient(request: Request, caller: Caller, deps: HandlerDeps): Promise<Response> {
+  const handle = request.headers.get("mcp-session-id");
+  if (handle !== null) {
+    if (!isHandle(handle)) return refuseMessage({ code: -32001, message: "Session not found" }, 404);
+    return deps.session(caller.userId, handle).fetch(withRequestId(request, caller));
+  }
+  if (request.method !== "POST") return refuseMessage({ code: -32000, message: "Mcp-Session-Id is required" });
+  const body = await readBody(request.body, MAX_BODY_BYTES);
+  if (!body.ok) return refuse(body.error.code, body.error.message, caller);
+  const parsed = parseBody(body.value);
+  if (!parsed.ok) return refuseMessage(parsed.refusal);
+  if (!isInitialize(parsed.message)) return refuseMessage({ code: -32000, message: "Mcp-Session-Id is required" });
+  const fresh = newHandle(deps.randomBytes);
+  const headers = new Headers(request.headers);
+  headers.set(NEW_HANDLE_HEADER, fresh);
+  const begin = new Request(request.url, { method: "POST", headers, body: body.value });
+  return deps.session(caller.userId, fresh).fetch(withRequestId(begin, caller));
+}
+
+async function answerMain(
+  request: Request,
+  caller: Omit<ToolContext, "signal">,
+  parts: ServerParts,
+): Promise<Response> {
+  if (request.headers.has("mcp-session-id")) return refuse("not_found", "There is no such session.", caller);
+  const body = await readBody(request.body, MAX_BODY_BYTES);
+  if (!body.ok) return refuse(body.error.code, body.error.message, caller);
+  const parsed = parseBody(body.value);
+  if (!parsed.ok) return refuseMessage(parsed.refusal);
+  const context = { ...caller, signal: request.signal };
+  return serveStateless(request, parsed.message, { parts, context });
+}
+
+function withRequestId(request: Request, { requestId }: Caller): Request {
+  const headers = new Headers(request.headers);
+  headers.set("x-request-id", requestId);
+  return new Request(request, { headers });
+}
+
+function readPath(url: string): Path | undefined {
+  const { pathname } = new URL(url);
+  return pathname === "/mcp" || pathname === "/stateless" ? pathname : undefined;
+}
+
+/** Who asks, as main says it. */
+export function readAsker(headers: Headers, newId: () => string): Asker {
   const requestId = headers.get("x-request-id") ?? "";
   const userId = headers.get("x-basechat-user") ?? "";
   return {
     requestId: /^[\w.:-]{1,128}$/.test(requestId) ? requestId : newId(),
     userId: /^[\w.:@|-]{1,128}$/.test(userId) ? userId : undefined,
+    denied: (headers.get("x-basechat-denied") ?? "").split(",").filter((glob) => glob !== ""),
   };
 }
 
-/**
- * No Origin: not a browser. A page of our own host counts only over https or on this machine, since over plain http a
- * rebound name makes a stranger's page look like one of ours.
- */
-export function isOriginAllowed(origin: string | null, url: URL, allowed: readonly string[]): boolean {
-  if (origin === null || allowed.includes(origin)) return true;
-  const trusted = url.protocol === "https:" || ["localhost", "127.0.0.1", "[::1]"].includes(url.hostname);
-  return trusted && origin === url.origin;
+/** Over plain http a page may have brought its own name to our address: only this machine's names and those of allowed origins count. */
+export function isHostAllowed(url: URL, allowed: readonly string[]): boolean {
+  return isTrustedHost(url) || allowed.some((origin) => new URL(origin).host === url.host);
 }
 
-/** The body as text, its bytes counted while they are read. */
-async function readBody(body: ReadableStream<Uint8Array> | null): Promise<Result<string>> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of body ?? []) {
-    bytes += chunk.byteLength;
-    if (bytes > MAX_BODY_BYTES) return fail("payload_too_large", "The body is larger than 4 MiB.");
-    chunks.push(chunk);
-  }
-  try {
-    return ok(new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(await new Blob(chunks).arrayBuffer()));
-  } catch {
-    return fail("invalid_json", "The body is not UTF-8.");
-  }
+/** No Origin: not a browser. */
+export function isOriginAllowed(origin: string | null, url: URL, allowed: readonly string[]): boolean {
+  return origin === null || allowed.includes(origin) || isOwnOrigin(origin, url);
 }
 
 function refuse(
   code: ErrorCode,
   message: string,
-  { requestId }: Caller,
+  { requestId }: Pick<Asker, "requestId">,
   headers: Record<string, string> = {},
 ): Response {
   return Response.json(toErrorBody({ code, message }, requestId), { status: ERROR_STATUS[code], headers });

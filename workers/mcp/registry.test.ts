@@ -1,14 +1,23 @@
 import * as z from "zod";
 import { describe, expect, it } from "vitest";
 import { ToolDefinition } from "../../contracts/tools.ts";
-import { createRegistry, TOOL_LOADERS } from "./registry.ts";
+import { TOOL_LOADERS } from "./catalog.ts";
+import { createRegistry } from "./registry.ts";
+import type { Snapshots } from "./toolbox/snapshots.ts";
 import type { Tool, ToolContext } from "./tools/tool.ts";
 
 const context: ToolContext = {
   requestId: "r",
   userId: "u",
+  denied: [],
   now: () => Date.UTC(2026, 0, 2, 3, 4, 5),
   signal: new AbortController().signal,
+};
+
+const open: Snapshots = {
+  fresh: () => ({ revision: 0, disabled: [] }),
+  fetch: async () => undefined,
+  put: () => undefined,
 };
 
 function fakeTool(changes: Partial<Tool> = {}): Tool {
@@ -24,11 +33,11 @@ function fakeTool(changes: Partial<Tool> = {}): Tool {
 }
 
 const versionOf = async (changes: Partial<Tool>) =>
-  (await createRegistry({ probe: async () => fakeTool(changes) }).list()).version;
+  (await createRegistry({ probe: async () => fakeTool(changes) }, open).list(context)).version;
 
 describe("the registry", () => {
   it("lists every tool with the JSON Schema of its arguments, sorted by name", async () => {
-    const { tools } = await createRegistry(TOOL_LOADERS).list();
+    const { tools } = await createRegistry(TOOL_LOADERS, open).list(context);
     expect(tools.map((tool) => tool.name)).toEqual(["calculator", "current_time", "echo"]);
     for (const tool of tools) {
       expect(ToolDefinition.parse(tool)).toEqual(tool);
@@ -48,20 +57,54 @@ describe("the registry", () => {
     expect(new Set([version, ...others]).size).toBe(4);
   });
 
+  it("[MCP-7] lists only what is neither switched off nor closed to the caller, as another version", async () => {
+    const registryOf = (disabled: string[]) =>
+      createRegistry(TOOL_LOADERS, { ...open, fresh: () => ({ revision: 1, disabled }) });
+    const all = await registryOf([]).list(context);
+    const fewer = await registryOf(["echo"]).list(context);
+    const fewest = await registryOf(["echo"]).list({ ...context, denied: ["calc*"] });
+    expect([fewer, fewest].map(({ tools }) => tools.map(({ name }) => name))).toEqual([
+      ["calculator", "current_time"],
+      ["current_time"],
+    ]);
+    expect(new Set([all, fewer, fewest].map(({ version }) => version)).size).toBe(3);
+    const known = await registryOf(["echo"]).listAll({ ...context, denied: ["calc*"] });
+    expect(known.map(({ definition, enabled }) => [definition.name, enabled])).toEqual([
+      ["calculator", false],
+      ["current_time", true],
+      ["echo", false],
+    ]);
+  });
+
+  it("[MCP-7] asks the toolbox only when what it knows is old, and says so", async () => {
+    let asked = 0;
+    const old: Snapshots = {
+      ...open,
+      fresh: () => undefined,
+      fetch: async () => ((asked += 1), { revision: 2, disabled: ["echo"] }),
+    };
+    const judge = (snapshots: Snapshots) => createRegistry(TOOL_LOADERS, snapshots).judge({ name: "echo" }, context);
+    const [known, unknown] = [judge(open), judge(old)];
+    expect([known.isLocal, await known.verdict]).toEqual([true, "open"]);
+    expect([unknown.isLocal, await unknown.verdict]).toEqual([false, "disabled"]);
+    expect(asked).toBe(1);
+    expect(await judge({ ...old, fetch: async () => undefined }).verdict).toBe("unchecked");
+  });
+
   it("loads a tool only when it is wanted", async () => {
     const loaded: string[] = [];
     const load = (name: string) => async () => {
       loaded.push(name);
       return fakeTool({ name });
     };
-    const registry = createRegistry({ a: load("a"), b: load("b") });
+    const registry = createRegistry({ a: load("a"), b: load("b") }, open);
     expect(loaded).toEqual([]);
     await registry.find("b");
     expect(loaded).toEqual(["b"]);
   });
 
   it.each(["", "nobody", "constructor", "__proto__", "toString"])("finds no tool named %j", async (name) => {
-    expect(await createRegistry(TOOL_LOADERS).find(name)).toBeUndefined();
+    expect(await createRegistry(TOOL_LOADERS, open).find(name)).toBeUndefined();
   });
 
   it.each([
@@ -77,7 +120,7 @@ describe("the registry", () => {
 
 describe("the tools", () => {
   const run = async (name: string, args: unknown) => {
-    const tool = await createRegistry(TOOL_LOADERS).find(name);
+    const tool = await createRegistry(TOOL_LOADERS, open).find(name);
     return tool?.run(tool.input.parse(args), context);
   };
 

@@ -2,21 +2,36 @@ import * as z from "zod";
 import { describe, expect, it } from "vitest";
 import { createRegistry } from "./registry.ts";
 import { createToolRunner, type LogLine, type RunRequest } from "./run.ts";
+import type { ToolRecord } from "../../contracts/toolbox.ts";
+import type { Snapshots } from "./toolbox/snapshots.ts";
 import type { Tool, ToolContext, ToolReply } from "./tools/tool.ts";
 
 const SECRET = "canary-7f3a";
 
-function setUp(run: Tool["run"], changes: Partial<Tool> = {}) {
+const FRESH = { revision: 0, disabled: [] };
+const open: Snapshots = { fresh: () => FRESH, fetch: async () => FRESH, put: () => undefined };
+/** Of the arguments \u007b\u007d. */
+const NO_ARGUMENTS = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+
+function setUp(run: Tool["run"], changes: Partial<Tool> = {}, snapshots = open) {
   const annotations = { readOnly: true, idempotent: true, private: false, cost: "free" as const };
   const input = z.strictObject({ text: z.string().max(1_000).optional() });
   const tool: Tool = { name: "probe", description: "A probe.", input, annotations, run, ...changes };
-  const registry = createRegistry({ probe: async () => tool });
+  const registry = createRegistry({ probe: async () => tool }, snapshots);
   const log: LogLine[] = [];
-  const runTool = createToolRunner({ registry, log: (line) => log.push(line), timeLimitMs: 5 });
+  const records: ToolRecord[] = [];
+  const record = (one: ToolRecord) => void records.push(one);
+  const runTool = createToolRunner({ registry, log: (line) => log.push(line), record, timeLimitMs: 5 });
   const controller = new AbortController();
-  const context: ToolContext = { requestId: "r1", userId: "u1", now: () => 1_000, signal: controller.signal };
+  const context: ToolContext = {
+    requestId: "r1",
+    userId: "u1",
+    denied: [],
+    now: () => 1_000,
+    signal: controller.signal,
+  };
   const call = (request: Partial<RunRequest> = {}) => runTool({ name: "probe", arguments: {}, ...request }, context);
-  return { call, log, registry, abort: () => controller.abort() };
+  return { call, log, records, registry, context, abort: () => controller.abort() };
 }
 
 const circular: Record<string, unknown> = {};
@@ -24,9 +39,24 @@ circular["self"] = circular;
 
 describe("running a tool", () => {
   it("gives the tool's text and says which tool it is data from", async () => {
+    const { call, log, records } = setUp(() => ({ ok: true, content: "fine" }));
+    expect(await call()).toEqual({ ok: true, failure: null, content: "fine", source: "probe" });
+    expect(records).toEqual([{ tool: "probe", atMs: 1_000, ms: 0, bytes: 4, failure: null }]);
+    expect(log).toHaveLength(1);
+  });
+
+  it("[S30] leaves a line of who asked for what, with the hash of the arguments", async () => {
     const { call, log } = setUp(() => ({ ok: true, content: "fine" }));
-    expect(await call()).toEqual({ ok: true, content: "fine", source: "probe" });
-    expect(log).toEqual([{ service: "mcp", request_id: "r1", tool: "probe", ok: true, ms: 0, bytes: 4 }]);
+    await call();
+    await call({ arguments: { text: SECRET } });
+    const [line, other] = log;
+    expect(line).toEqual({
+      ...{ service: "mcp", request_id: "r1", audit: "tool_call", user_id: "u1", tool: "probe" },
+      ...{ arguments_sha256: NO_ARGUMENTS, ok: true, ms: 0, bytes: 4 },
+    });
+    expect(other?.["arguments_sha256"]).toMatch(/^[0-9a-f]{64}$/);
+    expect(other?.["arguments_sha256"]).not.toBe(NO_ARGUMENTS);
+    expect(JSON.stringify(log)).not.toContain(SECRET);
   });
 
   it("gives what is no text as JSON", async () => {
@@ -62,7 +92,9 @@ describe("running a tool", () => {
 
   it("F32: a tool that fails as expected is an outcome with its own words", async () => {
     const { call } = setUp(() => ({ ok: false, content: "No such city." }));
-    expect(await call()).toEqual({ ok: false, content: "No such city.", source: "probe" });
+    expect(await call()).toEqual({
+      ...{ ok: false, failure: "tool_error", content: "No such city.", source: "probe" },
+    });
   });
 
   it("F32: a tool that hangs is given up at the limit and told to stop", async () => {
@@ -125,10 +157,55 @@ describe("running a tool", () => {
 
   it("F34: a call chosen from another version of the list does not run, and the log says so", async () => {
     let runs = 0;
-    const { call, log, registry } = setUp(() => (runs++, { ok: true, content: "" }));
-    expect(await call({ version: "0".repeat(64) })).toMatchObject({ ok: false, stale: true });
-    expect(await call({ version: (await registry.list()).version })).toMatchObject({ ok: true });
+    const { call, log, registry, context } = setUp(() => (runs++, { ok: true, content: "" }));
+    expect(await call({ version: "0".repeat(64) })).toMatchObject({ ok: false, failure: "stale" });
+    expect(await call({ version: (await registry.list(context)).version })).toMatchObject({ ok: true });
     expect(runs).toBe(1);
-    expect(log).toMatchObject([{ ok: false, stale: true }, { ok: true }]);
+    expect(log).toMatchObject([{ ok: false, code: "stale" }, { ok: true }]);
+  });
+
+  it("[MCP-7] a tool that is switched off, or closed to the caller, does not run", async () => {
+    let runs = 0;
+    const run = () => (runs++, { ok: true, content: "" });
+    const off = setUp(run, {}, { ...open, fresh: () => ({ revision: 1, disabled: ["probe"] }) });
+    expect(await off.call()).toMatchObject({ ok: false, failure: "disabled" });
+    const closed = setUp(run);
+    closed.context.denied.push("pro*");
+    expect(await closed.call()).toMatchObject({ ok: false, failure: "disabled" });
+    expect(runs).toBe(0);
+    expect(off.records).toMatchObject([{ tool: "probe", failure: "disabled" }]);
+  });
+
+  it("[MCP-7] a tool that only reads runs while the toolbox is asked; another one waits; neither gives what it may not", async () => {
+    const order: string[] = [];
+    const asking = (disabled: string[]): Snapshots => ({
+      ...open,
+      fresh: () => undefined,
+      async fetch() {
+        await Promise.resolve();
+        order.push("asked");
+        return { revision: 1, disabled };
+      },
+    });
+    const run = () => (order.push("ran"), { ok: true, content: SECRET });
+    const writes = { annotations: { readOnly: false, idempotent: false, private: true, cost: "free" as const } };
+    expect(await setUp(run, {}, asking([])).call()).toMatchObject({ ok: true, content: SECRET });
+    expect(await setUp(run, writes, asking([])).call()).toMatchObject({ ok: true, content: SECRET });
+    expect(order).toEqual(["ran", "asked", "asked", "ran"]);
+    const off = await setUp(run, {}, asking(["probe"])).call();
+    expect(off).toMatchObject({ ok: false, failure: "disabled" });
+    expect(JSON.stringify(off)).not.toContain(SECRET);
+    expect(await setUp(run, writes, asking(["probe"])).call()).toMatchObject({ failure: "disabled" });
+    expect(order.filter((step) => step === "ran")).toHaveLength(3);
+    const away = setUp(run, {}, { ...open, fresh: () => undefined, fetch: async () => undefined });
+    expect(await away.call()).toMatchObject({ ok: false, failure: "unchecked" });
+  });
+
+  it("F32: pictures and sounds pass as they are, up to a size", async () => {
+    const image = (size: number) => ({ type: "image" as const, data: "A".repeat(size), mimeType: "image/png" });
+    const { call } = setUp(() => ({ ok: true, content: "", parts: [image(1_000)] }));
+    expect(await call()).toMatchObject({ ok: true, content: "[image]", parts: [image(1_000)] });
+    const large = setUp(() => ({ ok: true, content: "", parts: [image(300_000)] }));
+    expect(await large.call()).toMatchObject({ ok: false, failure: "too_large" });
   });
 });

@@ -33,6 +33,8 @@ const VALUE = {
   mcp: { ok: true as const, content: "42" },
 };
 
+const SAVES = { calls: 1, ms: 20, tokens: { model: "m", prompt: 1, completion: 2 } };
+
 describe.each([
   { backend: "memory", redisUrl: undefined, skip: false },
   { backend: "real Redis (set TEST_REDIS_URL to run)", redisUrl: REAL, skip: REAL === undefined },
@@ -48,7 +50,13 @@ describe.each([
       const redis = createRedisStore({ url: standIn.url, token: TOKEN, readTimeoutMs: 5_000 });
       const ttlSeconds = { llm: 3_600, intent: 7_200, mcp: 1_800 };
       cache = createCache({ redis, ttlSeconds, now: Date.now, random: Math.random });
-      admin = createCacheAdmin({ redis, log: (line) => void lines.push(line) });
+      admin = createCacheAdmin({
+        redis,
+        enabled: true,
+        prices: {},
+        now: Date.now,
+        log: (line) => void lines.push(line),
+      });
     });
     afterAll(() => standIn.close());
     beforeEach(async () => {
@@ -83,7 +91,7 @@ describe.each([
     function make(layer: Layer, origin: Origin, parts: Record<string, unknown> = { unique: randomUUID() }): Made {
       const slot = cache.slot(layer, { shared: true }, parts);
       const value = layer === "llm" ? { ...VALUE.llm, model: "m", provider: "p" } : VALUE[layer];
-      return { layer, origin, entry: { slot, value, origin } };
+      return { layer, origin, entry: { slot, value, saves: SAVES, origin } };
     }
 
     const one = (more: Partial<Origin> = {}): Origin => ({
@@ -137,10 +145,13 @@ describe.each([
 
     test("[CACHE-1] [B59] 1,000 entries: a dry run and a purge by each tag agree with a full scan, and the others stay hits", async () => {
       const all = population(1_000, 20_261);
+      let missing = all;
       for (const filter of everyFilter(all)) {
-        await cache.write({ since: await begin(), entries: all.map(({ entry }) => entry) });
+        const entries = missing.map(({ entry }) => entry);
+        await cache.write({ since: await begin(), entries, looked: [] });
         expect(await hitsOf(all)).toHaveLength(1_000);
         const doomed = all.filter((made) => carries(made, filter));
+        missing = doomed;
         const calls = standIn.stats().calls;
         const dry = await admin.purge(filter, { ...BY, dryRun: true });
         expect([filter, dry]).toEqual([filter, { ok: true, value: { deletedCount: doomed.length } }]);
@@ -158,7 +169,7 @@ describe.each([
 
     test("[CACHE-1] several tags purge what carries all of them", async () => {
       const all = population(300, 7);
-      await cache.write({ since: await begin(), entries: all.map(({ entry }) => entry) });
+      await cache.write({ since: await begin(), entries: all.map(({ entry }) => entry), looked: [] });
       const [first] = all;
       const filter: CacheFilter = { layer: "llm", user: first?.origin.userId, model: "demo", tool: "calculator" };
       const doomed = all.filter((made) => carries(made, filter));
@@ -166,19 +177,20 @@ describe.each([
       expect(await hitsOf(all)).toEqual(all.filter((made) => !carries(made, filter)));
     });
 
-    test("[CACHE-1] a purge leaves nothing behind: when every entry is purged, only the count of purges is left", async () => {
+    test("[CACHE-1] a purge leaves nothing behind: when every entry is purged, only counts are left", async () => {
       const all = population(200, 9);
-      await cache.write({ since: await begin(), entries: all.map(({ entry }) => entry) });
+      await cache.write({ since: await begin(), entries: all.map(({ entry }) => entry), looked: [] });
       await admin.purge({}, BY);
-      expect((await scan()).toSorted()).toEqual(["basechat:purged", "basechat:purges"]);
+      const left = (await scan()).filter((key) => !key.startsWith("basechat:stats"));
+      expect(left.toSorted()).toEqual(["basechat:purged", "basechat:purges"]);
     });
 
     test("[CACHE-1] an entry that somebody else has made anew belongs to them", async () => {
       const [one1, two] = [one(), one()];
       const parts = { same: "question" };
       const first = make("llm", one1, parts);
-      await cache.write({ since: await begin(), entries: [first.entry] });
-      await cache.write({ since: await begin(), entries: [make("llm", two, parts).entry] });
+      await cache.write({ since: await begin(), entries: [first.entry], looked: [] });
+      await cache.write({ since: await begin(), entries: [make("llm", two, parts).entry], looked: [] });
       expect(await admin.purge({ user: one1.userId }, BY)).toEqual({ ok: true, value: { deletedCount: 0 } });
       expect(await isHit(first.entry.slot)).toBe(true);
       expect(await admin.purge({ user: two.userId }, BY)).toEqual({ ok: true, value: { deletedCount: 1 } });
@@ -187,7 +199,7 @@ describe.each([
 
     test("[CACHE-1] an expired entry does not count", async () => {
       const made = make("llm", one());
-      await cache.write({ since: await begin(), entries: [made.entry] });
+      await cache.write({ since: await begin(), entries: [made.entry], looked: [] });
       await command("PEXPIRE", made.entry.slot.key, "1");
       await expect.poll(() => command("EXISTS", made.entry.slot.key)).toBe(0);
       expect(await admin.purge({}, BY)).toEqual({ ok: true, value: { deletedCount: 0 } });
@@ -198,12 +210,14 @@ describe.each([
       for (const filter of everyFilter(all)) {
         const since = await begin();
         await admin.purge(filter, BY);
-        const kept = await cache.write({ since, entries: all.map(({ entry }) => entry) });
+        const kept = await cache.write({ since, entries: all.map(({ entry }) => entry), looked: [] });
         const spared = all.filter((made) => !carries(made, filter));
         expect([filter, kept]).toEqual([filter, spared.length]);
         expect(await hitsOf(all)).toEqual(spared);
         // What begins after it is kept.
-        expect(await cache.write({ since: await begin(), entries: all.map(({ entry }) => entry) })).toBe(all.length);
+        expect(await cache.write({ since: await begin(), entries: all.map(({ entry }) => entry), looked: [] })).toBe(
+          all.length,
+        );
         await admin.purge({}, BY);
       }
     });
@@ -232,7 +246,7 @@ describe.each([
             } else {
               const turn = turns.get(current.turn);
               if (turn === undefined) continue;
-              const kept = await cache.write({ since: turn.since, entries: [turn.made.entry] });
+              const kept = await cache.write({ since: turn.since, entries: [turn.made.entry], looked: [] });
               seen.push(kept);
               right.push(turn.begunAt > (purgedAt[turn.userAt] ?? -1) ? 1 : 0);
               if (kept === 1) written.set(turn.made.entry.slot.key, { ...turn, slot: turn.made.entry.slot });
@@ -253,7 +267,7 @@ describe.each([
       const since = await begin();
       standIn.control({ mode: "up" });
       expect(since).toBeUndefined();
-      expect(await cache.write({ since, entries: [make("llm", one()).entry] })).toBe(0);
+      expect(await cache.write({ since, entries: [make("llm", one()).entry], looked: [] })).toBe(0);
     });
 
     test("[CACHE-2] a value that does not fit its envelope is a miss and is deleted", async () => {
@@ -268,7 +282,7 @@ describe.each([
       for (const text of misfits) {
         const made = make("mcp", one());
         const { slot } = made.entry;
-        await cache.write({ since: await begin(), entries: [made.entry] });
+        await cache.write({ since: await begin(), entries: [made.entry], looked: [] });
         await command("SET", slot.key, text.replace('"key":""', `"key":"${slot.key}"`));
         expect(await isHit(slot)).toBe(false);
         await standIn.until(({ in_flight }) => in_flight === 0);
@@ -277,9 +291,17 @@ describe.each([
       expect(await command("EXISTS", "basechat:tag:all")).toBe(0);
     });
 
+    test("[CACHE-8] a value that is too large is not kept; the others of its turn are", async () => {
+      const small = make("mcp", one());
+      const { slot, saves, origin } = make("mcp", one()).entry;
+      const big: CacheEntry<Layer> = { slot, saves, origin, value: { ok: true, content: "x".repeat(300_000) } };
+      expect(await cache.write({ since: await begin(), entries: [big, small.entry], looked: [] })).toBe(1);
+      expect([await isHit(slot), await isHit(small.entry.slot)]).toEqual([false, true]);
+    });
+
     test("[CACHE-3] a purge writes one audit line with who, what and how many; a dry run none", async () => {
       const made = make("llm", one());
-      await cache.write({ since: await begin(), entries: [made.entry] });
+      await cache.write({ since: await begin(), entries: [made.entry], looked: [] });
       lines.length = 0;
       await admin.purge({ layer: "llm" }, { ...BY, dryRun: true });
       await admin.purge({ layer: "llm" }, BY);

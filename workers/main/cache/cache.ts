@@ -1,9 +1,17 @@
 /**
- * The three cache layers over one mechanism: read several entries in one round trip, write several in one.
+ * The three cache layers over one mechanism: read several entries in one round trip, write several in one, with what was counted.
  * State lives in Redis. Redis away means a bypass; a value that does not fit its envelope is a miss and is deleted.
  */
-import { CACHE_VALUE, type CacheValue, Envelope, type Layer } from "../../../contracts/cache.ts";
-import { cacheKey, PURGE_COUNT, type Scope } from "./key.ts";
+import {
+  type About,
+  CACHE_VALUE,
+  type CacheValue,
+  Envelope,
+  type Layer,
+  type Saves,
+} from "../../../contracts/cache.ts";
+import { countLooked, type Counts, type Looked } from "./counts.ts";
+import { cacheKey, describeParts, PURGE_COUNT, type Scope } from "./key.ts";
 import type { RedisStore } from "./redis.ts";
 import { KEEP, REMOVE_ENTRIES } from "./scripts.ts";
 import { type Origin, tagsOf } from "./tags.ts";
@@ -12,22 +20,31 @@ import { type Origin, tagsOf } from "./tags.ts";
 const MAX_VALUE_CHARS = 256 * 1024;
 /** Lifetimes are shortened by up to this share, so that entries written together do not end together. */
 const TTL_JITTER = 0.1;
+/** Fields that wait for Redis to be back, at most. */
+const MAX_PENDING = 1_000;
 
 /** Where an entry lives: what it depends on decides its key. */
 export interface Slot<L extends Layer> {
   layer: L;
   key: string;
+  scope: Scope;
+  parts: Record<string, unknown>;
 }
 
 export interface CacheEntry<L extends Layer> {
   slot: Slot<L>;
   value: CacheValue<L>;
+  saves: Saves;
   origin: Origin;
   /** Shorter than the layer's own, when the request asks for it. */
   ttlSeconds?: number | undefined;
 }
 
-export type CacheRead<L extends Layer> = { verdict: "hit"; value: CacheValue<L> } | { verdict: "miss" | "bypass" };
+/** Why there is no value. `asked`: the request said so; `resumed`: the turn had begun before; `away`: Redis did not answer. */
+export type CacheRead<L extends Layer> =
+  | { verdict: "hit"; value: CacheValue<L>; saves: Saves; ageSeconds: number }
+  | { verdict: "miss"; why: "absent" | "unfit" | "too_old" }
+  | { verdict: "bypass"; why: "asked" | "resumed" | "away" };
 
 type Reads<S extends readonly Slot<Layer>[]> = { [I in keyof S]: CacheRead<S[I]["layer"]> };
 
@@ -43,12 +60,14 @@ export interface TurnWrite {
   /** From the look-up that the turn began with: what was purged since is not written back. Undefined: nothing is kept. */
   since: number | undefined;
   entries: CacheEntry<Layer>[];
+  /** To be counted. */
+  looked: Looked[];
 }
 
 export interface Cache {
   slot<L extends Layer>(layer: L, scope: Scope, parts: Record<string, unknown>): Slot<L>;
   /** One round trip; the request leaves before the first await, so a write that follows does not hold it back. */
-  read<const S extends readonly Slot<Layer>[]>(slots: S): Promise<Lookup<S>>;
+  read<const S extends readonly Slot<Layer>[]>(slots: S, maxAgeSeconds?: number): Promise<Lookup<S>>;
   /** One round trip, none for nothing. Never throws; gives how many entries were kept. */
   write(turn: TurnWrite): Promise<number>;
 }
@@ -60,60 +79,98 @@ export interface CacheOptions {
   now: () => number;
   /** 0 <= x < 1 */
   random: () => number;
+  /** What could not be counted yet. */
+  pending?: Counts;
 }
 
-export function createCache({ redis, ttlSeconds, now, random }: CacheOptions): Cache {
+/** Of an isolate: bounded plain data, so it may outlive a request. */
+const isolatePending: Counts = new Map();
+
+export function createCache(options: CacheOptions): Cache {
+  const { redis, ttlSeconds, now, random, pending = isolatePending } = options;
   /** An entry as the script KEEP takes it: how it is kept, and its envelope. */
-  function toKept({ slot, value, origin, ttlSeconds: asked = Infinity }: CacheEntry<Layer>) {
-    const createdAtMs = now();
-    const tags = tagsOf(slot.layer, origin);
+  function toKept({ slot, value, saves, origin, ttlSeconds: asked = Infinity }: CacheEntry<Layer>) {
+    const { layer, key, scope, parts } = slot;
+    const [tags, createdAtMs] = [tagsOf(layer, origin), now()];
+    const about = { layer, tags, parts: describeParts(scope, parts), created_at_ms: createdAtMs } satisfies About;
+    const envelope = { key, created_at_ms: createdAtMs, saves, value } satisfies typeof Envelope._output;
     return {
       plan: {
-        ...{ key: slot.key, tags, about: JSON.stringify({ tags }) },
-        ttl_ms: lifetimeMs(Math.min(asked, ttlSeconds[slot.layer]), random()),
+        ...{ layer, key, tags, about: JSON.stringify(about) },
+        ttl_ms: lifetimeMs(Math.min(asked, ttlSeconds[layer]), random()),
       },
-      envelope: JSON.stringify({ key: slot.key, created_at_ms: createdAtMs, value } satisfies typeof Envelope._output),
+      envelope: JSON.stringify(envelope),
     };
   }
 
   return {
-    slot: (layer, scope, parts) => ({ layer, key: cacheKey(layer, scope, parts) }),
+    slot: (layer, scope, parts) => ({ layer, key: cacheKey(layer, scope, parts), scope, parts }),
 
-    async read(slots) {
+    async read(slots, maxAgeSeconds = Infinity) {
       const stored = redis && (await redis.getMany([...slots.map((slot) => slot.key), PURGE_COUNT]));
       const since = stored?.ok ? Number(stored.value.at(-1) ?? 0) : undefined;
-      const opened = slots.map((slot, at) =>
-        stored?.ok ? openEnvelope(slot, stored.value[at] ?? null) : ({ verdict: "bypass" } as const),
-      );
-      const misfits = slots.flatMap(({ key }, at) => (opened[at]?.verdict === "misfit" ? [key] : []));
+      const newerThanMs = now() - maxAgeSeconds * 1_000;
+      const reads = slots.map((slot, at): CacheRead<Layer> => {
+        if (!stored?.ok) return { verdict: "bypass", why: "away" };
+        return openEnvelope(slot, stored.value[at] ?? null, { nowMs: now(), newerThanMs });
+      });
+      const unfit = slots.flatMap(({ key }, at) => (isUnfit(reads[at]) ? [key] : []));
       // Behind the turn: it is a miss in any case.
-      if (misfits.length > 0) void redis?.run(REMOVE_ENTRIES, misfits);
-      const reads = opened.map((read) => (read.verdict === "misfit" ? { verdict: "miss" } : read));
+      if (unfit.length > 0) void redis?.run(REMOVE_ENTRIES, unfit);
       return { reads: reads as Reads<typeof slots>, since }; // one a slot, by its own schema
     },
 
-    async write({ since, entries }) {
+    async write({ since, entries, looked }) {
+      if (redis === undefined) return 0;
       const kept = since === undefined ? [] : entries.map(toKept);
       const small = kept.filter(({ envelope }) => envelope.length <= MAX_VALUE_CHARS);
-      if (redis === undefined || small.length === 0) return 0;
-      const plan = { since, now_ms: now(), entries: small.map((entry) => entry.plan) };
+      const counts = addCounts(takeAll(pending), countLooked(looked));
+      if (small.length === 0 && counts.size === 0) return 0;
+      const plan = {
+        ...{ since, now_ms: now(), day: new Date(now()).toISOString().slice(0, 10) },
+        ...{ entries: small.map((entry) => entry.plan), counts: [...counts] },
+      };
       const written = await redis.run(KEEP, [JSON.stringify(plan), ...small.map(({ envelope }) => envelope)]);
+      if (!written.ok && pending.size < MAX_PENDING) addCounts(pending, counts);
       return written.ok ? Number(written.value) : 0;
     },
   };
 }
 
-function openEnvelope<L extends Layer>(slot: Slot<L>, text: string | null): CacheRead<L> | { verdict: "misfit" } {
-  if (text === null) return { verdict: "miss" };
-  if (text.length > MAX_VALUE_CHARS) return { verdict: "misfit" };
+function openEnvelope<L extends Layer>(
+  slot: Slot<L>,
+  text: string | null,
+  { nowMs, newerThanMs }: { nowMs: number; newerThanMs: number },
+): CacheRead<L> {
+  if (text === null) return { verdict: "miss", why: "absent" };
+  if (text.length > MAX_VALUE_CHARS) return { verdict: "miss", why: "unfit" };
   try {
-    const envelope = Envelope.parse(JSON.parse(text));
-    if (envelope.key !== slot.key) return { verdict: "misfit" };
-    const value = CACHE_VALUE[slot.layer].parse(envelope.value) as CacheValue<L>; // the layer's own schema
-    return { verdict: "hit", value };
+    const { key, created_at_ms: createdAtMs, saves, value } = Envelope.parse(JSON.parse(text));
+    if (key !== slot.key) return { verdict: "miss", why: "unfit" };
+    const checked = CACHE_VALUE[slot.layer].parse(value) as CacheValue<L>; // the layer's own schema
+    if (createdAtMs <= newerThanMs) return { verdict: "miss", why: "too_old" };
+    // Clocks of two machines differ.
+    const ageSeconds = Math.max(0, Math.floor((nowMs - createdAtMs) / 1_000));
+    return { verdict: "hit", value: checked, saves, ageSeconds };
   } catch {
-    return { verdict: "misfit" };
+    return { verdict: "miss", why: "unfit" };
   }
+}
+
+function isUnfit(read: CacheRead<Layer> | undefined): boolean {
+  return read?.verdict === "miss" && read.why === "unfit";
+}
+
+function takeAll(pending: Counts): Counts {
+  const taken: Counts = new Map(pending);
+  pending.clear();
+  return taken;
+}
+
+/** Adds to `counts` and gives it. */
+function addCounts(counts: Counts, more: Counts): Counts {
+  for (const [field, by] of more) counts.set(field, (counts.get(field) ?? 0) + by);
+  return counts;
 }
 
 function lifetimeMs(ttlSeconds: number, random: number): number {

@@ -15,11 +15,32 @@ export const PURGE_COUNT = "basechat:purges";
 /** Tags by the number of their last purge. */
 export const PURGED = "basechat:purged";
 
+/** Counts since the beginning; behind a colon those of a day. */
+export const STATS = "basechat:stats";
+
 /** `parts` is JSON data; undefined members do not count. */
 export function cacheKey(layer: Layer, scope: Scope, parts: Record<string, unknown>): string {
-  const owner = "shared" in scope ? "shared" : `user:${scope.userId}`;
-  const digest = createHash("sha256").update(canonicalJson({ layer, owner, parts })).digest("hex");
-  return `basechat:${layer}:${owner}:${digest}`;
+  const owner = ownerOf(scope);
+  return `basechat:${layer}:${owner}:${digestOf({ layer, owner, parts })}`;
+}
+
+const DIGEST_CHARS = 16;
+
+/** What a key is made of, part by part, so that two keys can be compared: nobody learns from it what the parts say. */
+export function describeParts(scope: Scope, parts: Record<string, unknown>): Record<string, string> {
+  const described: Record<string, string> = { scope: ownerOf(scope) };
+  for (const [name, part] of Object.entries(parts)) {
+    if (part !== undefined) described[name] = digestOf(part).slice(0, DIGEST_CHARS);
+  }
+  return described;
+}
+
+function ownerOf(scope: Scope): string {
+  return "shared" in scope ? "shared" : `user:${scope.userId}`;
+}
+
+function digestOf(data: unknown): string {
+  return createHash("sha256").update(canonicalJson(data)).digest("hex");
 }
 
 /** JSON with sorted object keys: equal data gives equal text, whatever the order it was built in. */

@@ -7,7 +7,8 @@ import type { CacheFilter, CachedRoute, Layer } from "../../../contracts/cache.t
 /** Who and what an entry comes from. */
 export interface Origin {
   userId: string;
-  sessionId: string;
+  /** Left out: of a tool that was called outside a session. */
+  sessionId?: string;
   route: CachedRoute;
   /** As it was asked for, and as it answered. */
   models: string[];
@@ -20,7 +21,8 @@ const EVERY_ENTRY = "all";
 export function tagsOf(layer: Layer, { userId, sessionId, route, models, tools }: Origin): string[] {
   const each = (kind: string, values: string[]): string[] => [...new Set(values)].map((value) => `${kind}:${value}`);
   return [
-    ...[EVERY_ENTRY, `layer:${layer}`, `route:${route}`, `user:${userId}`, `session:${sessionId}`],
+    ...[EVERY_ENTRY, `layer:${layer}`, `route:${route}`, `user:${userId}`],
+    ...(sessionId === undefined ? [] : [`session:${sessionId}`]),
     ...each("model", models),
     ...each("tool", tools),
   ];

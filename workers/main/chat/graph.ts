@@ -41,6 +41,7 @@ const workflow = new StateGraph(TurnState)
     const { pending, rounds } = state;
     if (rounds >= MAX_TOOL_ROUNDS) throw new AppError("tool_loop_limit", "the model kept asking for tools");
     const { steps, mayWait } = partsOf(config);
+    steps.keepFromFollowers(pending);
     const asked = steps.asksFirst(pending);
     if (asked.length > 0 && !mayWait) throw new NeedsPerson(state);
     // Leaves the graph until it is run again with the answer; this node then starts anew.

@@ -2,7 +2,7 @@
  * Tool policies: which tools a user's turns are offered, and which of them ask a person first. Pure.
  * Without a rule a tool that only reads runs at once, and any other one asks.
  */
-import type { PolicyAction, PolicyRule } from "../../../contracts/approvals.ts";
+import { matchesTool, type PolicyAction, type PolicyRule } from "../../../contracts/approvals.ts";
 import type { ToolDefinition, ToolList } from "../../../contracts/tools.ts";
 
 export interface OfferedTools {
@@ -26,13 +26,8 @@ export function applyPolicy(list: ToolList | undefined, rules: PolicyRule[], use
 /** The strictest of the rules that match. */
 function actionFor(tool: ToolDefinition, rules: PolicyRule[], userId: string): PolicyAction {
   const matching = rules
-    .filter((rule) => (rule.user === undefined || rule.user === userId) && matches(rule.tool, tool.name))
+    .filter((rule) => (rule.user === undefined || rule.user === userId) && matchesTool(rule.tool, tool.name))
     .map((rule) => rule.action);
   const fallback: PolicyAction = tool.readOnly ? "allow" : "ask";
   return matching.toSorted((a, b) => STRICTNESS[b] - STRICTNESS[a])[0] ?? fallback;
-}
-
-function matches(glob: string, name: string): boolean {
-  const pattern = glob.split("*").map((part) => part.replaceAll(/[.-]/g, "\\$&"));
-  return new RegExp(`^${pattern.join(".*")}$`).test(name);
 }

@@ -4,11 +4,13 @@
  */
 import { isCacheable } from "../../../contracts/tools.ts";
 import type { Cache, CacheEntry, CacheRead, Slot } from "../cache/cache.ts";
-import type { Layer } from "../../../contracts/cache.ts";
+import type { CacheValue, Layer, Saves } from "../../../contracts/cache.ts";
+import type { Usage } from "../../../contracts/chat.ts";
+import type { Looked } from "../cache/counts.ts";
 import type { Scope } from "../cache/key.ts";
 import type { Origin } from "../cache/tags.ts";
 import { toolsOf } from "../../../contracts/rounds.ts";
-import { PROMPT_VERSION } from "./prompt.ts";
+import { keyParts } from "./key-parts.ts";
 import type { RequestedCall } from "./tool-round.ts";
 import type { TurnDeps, TurnOutcome, TurnRequest } from "./turn.ts";
 
@@ -25,19 +27,9 @@ export interface Found {
   since: number | undefined;
 }
 
-export function turnSlots(cache: Cache, request: TurnRequest): TurnSlots {
-  const scope = scopeOf(request);
-  const parts = {
-    prompt_version: PROMPT_VERSION,
-    model: request.model,
-    model_type: request.modelType,
-    temperature: request.temperature,
-    max_tokens: request.maxTokens,
-    response_format: request.responseFormat,
-    tools: request.tools && { version: request.tools.version, names: request.tools.tools.map((tool) => tool.name) },
-    ask_first: request.askFirst,
-    messages: request.context,
-  };
+export function turnSlots({ cache, sharesAnswers }: TurnDeps, request: TurnRequest): TurnSlots {
+  const scope = scopeOf(request, sharesAnswers);
+  const parts = keyParts(request);
   return { answer: cache.slot("llm", scope, parts), intent: cache.slot("intent", scope, parts) };
 }
 
@@ -46,13 +38,20 @@ export async function lookUp(cache: Cache, slots: TurnSlots, request: TurnReques
   const { resumed } = request;
   const begun = resumed && (resumed.rounds.length > 0 || resumed.open || resumed.approval);
   if (!request.cache.read || begun) {
+    const bypass = { verdict: "bypass", why: begun ? "resumed" : "asked" } as const;
     // What is purged while the turn runs must not be written back, so the count is needed also where no entry is.
     const { since } = request.cache.write ? await cache.read([]) : { since: undefined };
-    return { answer: { verdict: "bypass" }, intent: { verdict: "bypass" }, since };
+    return { answer: bypass, intent: bypass, since };
   }
-  const { reads, since } = await cache.read([slots.answer, slots.intent] as const);
+  const { reads, since } = await cache.read([slots.answer, slots.intent] as const, request.cache.maxAgeSeconds);
   const [answer, intent] = reads;
   return { answer, intent, since };
+}
+
+/** What the look-up at the start of a turn counts for: an intent only where it could have been of use. */
+export function lookedUp({ answer, intent }: Found): Looked[] {
+  const first: Looked = { layer: "llm", read: answer };
+  return answer.verdict === "hit" ? [first] : [first, { layer: "intent", read: intent }];
 }
 
 /** Where a tool's result lives; undefined for a call whose result may not be kept. */
@@ -68,16 +67,16 @@ export function entriesOf(
   outcome: TurnOutcome,
   request: TurnRequest,
   slots: TurnSlots,
-  reusable: Reusable,
+  { reusable, modelCalls, ms }: { reusable: Reusable; modelCalls: number; ms: number },
 ): CacheEntry<Layer>[] {
   if (!request.cache.write) return [];
   const ttlSeconds = request.cache.ttlSeconds;
   const origin = (models: string[], tools: string[]) => originOf(request, models, tools);
   const entries: CacheEntry<Layer>[] = reusable.toolEntries.map((entry) => ({ ...entry, ttlSeconds }));
-  if (reusable.intent.length > 0) {
-    const calls = reusable.intent.map(({ name, arguments: args }) => ({ name, arguments: args }));
+  if (reusable.intent !== undefined) {
+    const { calls, saves } = reusable.intent;
     const tools = calls.map(({ name }) => name);
-    entries.push({ slot: slots.intent, ttlSeconds, value: { calls }, origin: origin([request.model], tools) });
+    entries.push({ slot: slots.intent, ttlSeconds, value: { calls }, saves, origin: origin([request.model], tools) });
   }
   if (outcome.ok && outcome.finishReason === "stop" && outcome.content !== "" && reusable.answer) {
     const { content, usage, model, provider } = outcome;
@@ -88,7 +87,8 @@ export function entriesOf(
     }));
     const value = { content, rounds, usage, model, provider };
     const tools = toolsOf(outcome.rounds);
-    entries.push({ slot: slots.answer, ttlSeconds, value, origin: origin([request.model, model], tools) });
+    const saves = { calls: modelCalls, ms, tokens: tokensOf(model, usage) };
+    entries.push({ slot: slots.answer, ttlSeconds, value, saves, origin: origin([request.model, model], tools) });
   }
   return entries;
 }
@@ -99,14 +99,29 @@ export function originOf(request: TurnRequest, models: string[], tools: string[]
   return { userId, sessionId, route, models, tools };
 }
 
+export function tokensOf(model: string, { prompt_tokens: prompt, completion_tokens: completion }: Usage) {
+  return { model, prompt, completion };
+}
+
 /** What the steps of a turn found fit to be used again. */
 export interface Reusable {
-  /** The calls that the model made first; empty when it answered, or when they came from the cache. */
-  intent: { name: string; arguments: Record<string, unknown> }[];
+  /** The calls that the model made first; none when it answered, or when they came from the cache. */
+  intent: (CacheValue<"intent"> & { saves: Saves }) | undefined;
   toolEntries: CacheEntry<"mcp">[];
   answer: boolean;
 }
 
-function scopeOf(request: TurnRequest): Scope {
-  return request.firstTurn && !request.cache.userScope ? { shared: true } : { userId: request.userId };
+function scopeOf(request: TurnRequest, sharesAnswers: boolean): Scope {
+  return isShared(request, sharesAnswers) ? { shared: true } : { userId: request.userId };
+}
+
+/** Nothing private goes into the answer, as far as it is known before the tools run. */
+export function isShared(request: TurnRequest, sharesAnswers: boolean): boolean {
+  return sharesAnswers && request.firstTurn && !request.cache.userScope;
+}
+
+/** The call's tool may be cached and is private to nobody. */
+export function isShareable(call: RequestedCall, request: TurnRequest): boolean {
+  const tool = request.tools?.tools.find((offered) => offered.name === call.name);
+  return tool !== undefined && isCacheable(tool) && !tool.private;
 }

@@ -11,7 +11,7 @@ import type { ModelMessage, ModelRequest, ModelStream, WhenGone } from "../../..
 import { estimateUsage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
 import { systemMessage } from "./prompt.ts";
 import { type Reply, readReply } from "./read-reply.ts";
-import type { Found, Reusable } from "./reuse.ts";
+import { type Found, isShareable, type Reusable, tokensOf } from "./reuse.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
 import { jsonBytes, MAX_CALLS_A_ROUND, type RequestedCall, runToolRound } from "./tool-round.ts";
 import type { TurnRequest, TurnRun } from "./turn.ts";
@@ -31,6 +31,8 @@ export interface Progress {
   model: string;
   provider: string;
   finishReason: FinishReason | undefined;
+  /** How often the model was asked. */
+  modelCalls: number;
   reusable: Reusable;
 }
 
@@ -49,11 +51,11 @@ export class TurnSteps {
     this.#cachedCalls = found.intent.verdict === "hit" ? found.intent.value.calls : undefined;
     const { content = "", rounds = [] } = run.request.resumed ?? {};
     this.progress = {
-      ...{ content, rounds: [...rounds], usage: undefined, finishReason: undefined },
+      ...{ content, rounds: [...rounds], usage: undefined, finishReason: undefined, modelCalls: 0 },
       model: run.request.model,
       provider: run.request.modelType,
       // Of a turn that was cut nothing is kept: what it depended on is not all known any more.
-      reusable: { intent: [], toolEntries: [], answer: run.request.resumed === undefined },
+      reusable: { intent: undefined, toolEntries: [], answer: run.request.resumed === undefined },
     };
   }
 
@@ -67,10 +69,12 @@ export class TurnSteps {
       this.#tellIntent("tools", "cache", cached);
       return cached;
     }
+    const { deps } = this.#run;
+    const askedAtMs = deps.now();
     const calls = await this.think();
     if (calls.length > 0) {
       this.#tellIntent("tools", "model", calls);
-      this.progress.reusable.intent = wellFormed(calls);
+      this.progress.reusable.intent = this.#toIntent(calls, deps.now() - askedAtMs);
     }
     return calls;
   }
@@ -83,6 +87,14 @@ export class TurnSteps {
     return calls
       .slice(0, MAX_CALLS_A_ROUND)
       .flatMap((call) => ("malformed" in call || !askFirst.includes(call.name) ? [] : [call]));
+  }
+
+  /** What these calls give must not be shown to those who follow this turn, unless everyone may have it. */
+  keepFromFollowers(calls: RequestedCall[]): void {
+    const { request, flight } = this.#run;
+    const isForAll = (call: RequestedCall): boolean =>
+      isShareable(call, request) && !request.askFirst.includes(call.name) && !("malformed" in call);
+    if (!calls.every(isForAll)) flight?.close();
   }
 
   async runTools(requested: RequestedCall[], decisions: Decision[]): Promise<void> {
@@ -100,6 +112,7 @@ export class TurnSteps {
     if (this.#run.signal.aborted) throw new AppError("cancelled", "the turn was stopped");
     reusable.toolEntries.push(...result.entries);
     reusable.answer &&= result.shareable && decisions.length === 0;
+    if (!reusable.answer) this.#run.flight?.close();
   }
 
   /** Asks the model with all results so far; gives the calls it makes next. */
@@ -120,6 +133,7 @@ export class TurnSteps {
    */
   async #ask(gone: WhenGone): Promise<RequestedCall[]> {
     const { progress } = this;
+    progress.modelCalls += 1;
     const asked = modelRequest(this.#run.request, progress.rounds);
     const before = { event: this.#run.emit.last, content: progress.content };
     const avoid: string[] = [];
@@ -180,6 +194,16 @@ export class TurnSteps {
     emit.save();
   }
 
+  /** The first calls as they may be used again; undefined unless each of them could be run. */
+  #toIntent(calls: RequestedCall[], ms: number): Reusable["intent"] {
+    const { model, usage } = this.progress;
+    const runnable = calls.flatMap((call) =>
+      "malformed" in call ? [] : [{ name: call.name, arguments: call.arguments }],
+    );
+    if (runnable.length < calls.length || usage === undefined) return undefined;
+    return { calls: runnable, saves: { calls: 1, ms, tokens: tokensOf(model, usage) } };
+  }
+
   /** The round that an earlier life of the turn began; once. */
   #takeOpenRound(): NonNullable<TurnRequest["resumed"]>["open"] {
     const open = this.#openRound;
@@ -197,14 +221,6 @@ function decided(call: RequestedCall, decisions: Decision[]): RequestedCall {
   const decision = decisions.find(({ call_id }) => call_id === call.id);
   const edited = decision?.decision === "approve" ? decision.arguments : undefined;
   return edited === undefined ? call : { id: call.id, name: call.name, arguments: edited };
-}
-
-/** The intent is kept only when every call of it could be run. */
-function wellFormed(calls: RequestedCall[]): Reusable["intent"] {
-  const runnable = calls.flatMap((call) =>
-    "malformed" in call ? [] : [{ name: call.name, arguments: call.arguments }],
-  );
-  return runnable.length === calls.length ? runnable : [];
 }
 
 function modelRequest(request: TurnRequest, rounds: ToolRound[]): ModelRequest {

@@ -32,7 +32,14 @@ function runWith(content: string): TurnRun {
       ...{ temperature: undefined, maxTokens: undefined, responseFormat: undefined, context: [], firstTurn: true },
       tools: { version: "1", tools: [TOOL] },
       askFirst: [],
-      cache: { read: true, write: true, onlyIfCached: false, userScope: false, ttlSeconds: undefined },
+      cache: {
+        read: true,
+        write: true,
+        onlyIfCached: false,
+        userScope: false,
+        ttlSeconds: undefined,
+        maxAgeSeconds: undefined,
+      },
     },
     deps: {
       llm: { stream: never, generate: never, models: never, health: never },
@@ -40,6 +47,9 @@ function runWith(content: string): TurnRun {
       ...{
         cache,
         policy: [],
+        sharesAnswers: true,
+        placeTimeoutMs: 1_000,
+        joinTimeoutMs: 1_000,
         stallTimeoutMs: 1_000,
         streamTimeoutMs: 9_000,
         log: () => {},
@@ -53,6 +63,7 @@ function runWith(content: string): TurnRun {
     },
     emit: { last: 0, append: () => {}, text: () => {}, save: () => {} },
     approver: { ask: never },
+    looked: [],
     signal: new AbortController().signal,
   };
 }

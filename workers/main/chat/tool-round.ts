@@ -5,9 +5,9 @@
 import type { Decision } from "../../../contracts/approvals.ts";
 import type { CacheEntry, CacheRead } from "../cache/cache.ts";
 import type { MalformedToolCall } from "../../../contracts/dialects.ts";
-import { isCacheable, type ToolCall, type ToolOutcome } from "../../../contracts/tools.ts";
+import type { ToolCall, ToolOutcome } from "../../../contracts/tools.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
-import { originOf, toolSlot } from "./reuse.ts";
+import { isShareable, originOf, toolSlot } from "./reuse.ts";
 import type { TurnRequest, TurnRun } from "./turn.ts";
 
 export const MAX_CALLS_A_ROUND = 16;
@@ -48,12 +48,14 @@ export async function runToolRound(run: TurnRun, input: RoundInput): Promise<Rou
     emit.save();
   }
   const cached = await readCached(run, input);
+  if (cached.size > 0) deps.tools.noteHits?.(calls.filter(({ id }) => cached.has(id)).map(({ name }) => name));
   const hasRoom = createRoom(input.usedBytes);
   const entries: CacheEntry<"mcp">[] = [];
   const results = await mapBounded(calls, MAX_PARALLEL, async (call, at) => {
     const settled = input.settled?.get(call.id);
     if (settled !== undefined) return settled;
     const again = input.settled !== undefined && !mayRepeat(call, request);
+    const calledAtMs = deps.now();
     const rejected = rejection(call, input.decisions);
     const whole = rejected ?? (again ? UNKNOWN : (cached.get(call.id) ?? (await settle(run, call, at))));
     // A failure, so that neither it nor an answer made from it is kept for others.
@@ -61,7 +63,8 @@ export async function runToolRound(run: TurnRun, input: RoundInput): Promise<Rou
     const slot = toolSlot(call, request, deps);
     if (slot !== undefined && outcome.ok && !cached.has(call.id)) {
       const value = { ok: true as const, content: outcome.content };
-      entries.push({ slot, value, origin: originOf(request, [], [call.name]) });
+      const saves = { calls: 1, ms: deps.now() - calledAtMs, tokens: null };
+      entries.push({ slot, value, saves, origin: originOf(request, [], [call.name]) });
     }
     emit.append({
       event: "tool_result",
@@ -118,7 +121,7 @@ function mayRepeat(call: RequestedCall, request: TurnRequest): boolean {
 
 /** Results already in the cache by call id. A free tool is not asked for unless its calls cost no model call. */
 async function readCached(
-  { request, deps }: TurnRun,
+  { request, deps, looked }: TurnRun,
   { calls, fromCache }: RoundInput,
 ): Promise<Map<string, ToolOutcome>> {
   const asked = calls.flatMap((call) => {
@@ -127,7 +130,9 @@ async function readCached(
     return slot && (fromCache || metered) && request.cache.read ? [{ call, slot }] : [];
   });
   if (asked.length === 0) return new Map();
-  const { reads }: { reads: CacheRead<"mcp">[] } = await deps.cache.read(asked.map(({ slot }) => slot));
+  const slots = asked.map(({ slot }) => slot);
+  const { reads }: { reads: CacheRead<"mcp">[] } = await deps.cache.read(slots, request.cache.maxAgeSeconds);
+  looked.push(...reads.map((read) => ({ layer: "mcp" as const, read })));
   return new Map(
     asked.flatMap(({ call }, at) => {
       const read = reads[at];
@@ -143,11 +148,6 @@ async function settle({ request, deps, signal }: TurnRun, call: RequestedCall, a
   if (offered === undefined) return { ok: false, content: "not run: there is no such tool" };
   const { requestId, userId, tools } = request;
   return deps.tools.call(call, { requestId, userId, ...(tools && { listVersion: tools.version }) }, signal);
-}
-
-function isShareable(call: RequestedCall, request: TurnRequest): boolean {
-  const tool = request.tools?.tools.find((offered) => offered.name === call.name);
-  return tool !== undefined && isCacheable(tool) && !tool.private;
 }
 
 function argumentsOf(call: RequestedCall): Record<string, unknown> {

@@ -24,7 +24,14 @@ const REQUEST: Omit<TurnRequest, "askFirst"> = {
   context: [{ role: "user", content: "Hello" }],
   tools: undefined,
   firstTurn: true,
-  cache: { read: true, write: true, onlyIfCached: false, userScope: false, ttlSeconds: undefined },
+  cache: {
+    read: true,
+    write: true,
+    onlyIfCached: false,
+    userScope: false,
+    ttlSeconds: undefined,
+    maxAgeSeconds: undefined,
+  },
 };
 
 async function run(llm: LlmAgent): Promise<{ result: TurnResult; events: string[] }> {
@@ -36,7 +43,18 @@ async function run(llm: LlmAgent): Promise<{ result: TurnResult; events: string[
     random: () => 0,
   });
   const runner = createTurnRunner({
-    ...{ llm, tools: TOOLS, cache, policy: [], stallTimeoutMs: 1_000, streamTimeoutMs: 9_000, log: () => {} },
+    ...{
+      llm,
+      tools: TOOLS,
+      cache,
+      policy: [],
+      sharesAnswers: true,
+      placeTimeoutMs: 1_000,
+      joinTimeoutMs: 1_000,
+      stallTimeoutMs: 1_000,
+      streamTimeoutMs: 9_000,
+      log: () => {},
+    },
     cacheSalt: () => undefined,
     saver: () => {
       throw new Error("nothing asks first");

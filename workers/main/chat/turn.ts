@@ -10,11 +10,16 @@ import type { LlmAgent, ModelMessage } from "../../../contracts/llm.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { ToolCall, ToolList, ToolOutcome, ToolServer } from "../../../contracts/tools.ts";
 import type { Cache, TurnWrite } from "../cache/cache.ts";
+import type { Flights } from "../flights/client.ts";
+import type { Looked } from "../cache/counts.ts";
 import type { CachedRoute, CacheValue } from "../../../contracts/cache.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
 import { type GraphThread, runGraph, runWaitingGraph } from "./graph.ts";
 import { applyPolicy } from "./policy.ts";
-import { entriesOf, type Found, lookUp, type TurnSlots, turnSlots } from "./reuse.ts";
+import type { TurnFlight } from "./flight.ts";
+import type { Followed } from "./follow.ts";
+import { countJoined, enter, type Entry, joinLeader, noteOf, openFlight } from "./join.ts";
+import { entriesOf, lookedUp, lookUp, type TurnSlots, turnSlots } from "./reuse.ts";
 import { type Progress, TurnSteps } from "./steps.ts";
 
 /** All that a turn runs on, as plain data. */
@@ -41,7 +46,14 @@ export interface TurnRequest {
   askFirst: string[];
   /** Nothing of an earlier turn is in the context. */
   firstTurn: boolean;
-  cache: { read: boolean; write: boolean; onlyIfCached: boolean; userScope: boolean; ttlSeconds: number | undefined };
+  cache: {
+    read: boolean;
+    write: boolean;
+    onlyIfCached: boolean;
+    userScope: boolean;
+    ttlSeconds: number | undefined;
+    /** An older entry is as good as none. */ maxAgeSeconds: number | undefined;
+  };
   /** What an earlier life of the turn has done; undefined for a turn that starts. */
   resumed?: ResumedTurn;
 }
@@ -71,6 +83,14 @@ export interface TurnDeps {
   llm: LlmAgent;
   tools: ToolServer;
   cache: Cache;
+  /** Left out: every turn makes its own answer. */
+  flights?: Flights | undefined;
+  /** How long a turn waits to be told who makes the same answer, beside its look-up in the cache. */
+  placeTimeoutMs: number;
+  /** How long a turn waits for the next word of one that it follows. */
+  joinTimeoutMs: number;
+  /** First answers are for all users of the deployment; false: each user has their own. */
+  sharesAnswers: boolean;
   now: () => number;
   newCallId: () => string;
   stallTimeoutMs: number;
@@ -88,6 +108,10 @@ export interface TurnRun {
   emit: TurnEmitter;
   approver: Approver;
   signal: AbortSignal;
+  /** Look-ups in the cache, to be counted. */
+  looked: Looked[];
+  /** Left out: what the turn makes is not for others. */
+  flight?: TurnFlight | undefined;
 }
 
 /** Who decides on calls: waits for a person, as long as it takes. */
@@ -123,27 +147,50 @@ export interface TurnResult {
   keep: TurnWrite;
 }
 
+/** What the cache had to say, and why; of a hit, how old it is. */
+export interface CacheNote {
+  verdict: CacheVerdict;
+  why?: string;
+  ageSeconds?: number;
+}
+
 /** A turn whose cache read is under way. */
 export interface BegunTurn {
   /** What the cache had to say; settles before any model is called. */
-  verdict: Promise<CacheVerdict>;
+  verdict: Promise<CacheNote>;
+  /** Through which others may follow it. */
+  flight: TurnFlight | undefined;
   run(emit: TurnEmitter, approver: Approver, signal: AbortSignal): Promise<TurnResult>;
 }
 
 export interface TurnRunner {
   /** The cache read leaves before this returns, so that a write that follows does not hold it back. */
   begin(request: Omit<TurnRequest, "askFirst">): BegunTurn;
+  /** Where `begin` would ask. */
+  slots(request: Omit<TurnRequest, "askFirst">): TurnSlots;
 }
 
 export function createTurnRunner(deps: TurnDeps): TurnRunner {
+  const decide = (asked: Omit<TurnRequest, "askFirst">): TurnRequest => ({
+    ...asked,
+    ...applyPolicy(asked.tools, deps.policy, asked.userId),
+  });
   return {
+    slots: (asked) => turnSlots(deps, decide(asked)),
     begin(asked) {
-      const request = { ...asked, ...applyPolicy(asked.tools, deps.policy, asked.userId) };
-      const slots = turnSlots(deps.cache, request);
+      const request = decide(asked);
+      const slots = turnSlots(deps, request);
       const lookup = lookUp(deps.cache, slots, request);
+      const flight = openFlight(deps, request, slots);
+      const entered = enter(deps, request, { slots, flight, lookup });
       return {
-        verdict: lookup.then((found) => found.answer.verdict),
-        run: async (emit, approver, signal) => runTurn({ request, deps, emit, signal, approver }, slots, await lookup),
+        flight,
+        verdict: entered.then(noteOf),
+        run: async (emit, approver, signal) => {
+          const entry = await entered;
+          const looked = lookedUp(entry.found);
+          return runTurn({ request, deps, emit, signal, approver, looked, flight }, slots, entry);
+        },
       };
     },
   };
@@ -159,17 +206,27 @@ const STOPPED: Record<StopReason, Failure> = {
 
 const NO_USAGE: Usage = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
 
-async function runTurn(run: TurnRun, slots: TurnSlots, found: Found): Promise<TurnResult> {
+async function runTurn(run: TurnRun, slots: TurnSlots, entry: Entry): Promise<TurnResult> {
   const { request, deps, emit } = run;
+  const { found } = entry;
   const { turnId: turn_id, sessionId: session_id, messageId: message_id, model, modelType: provider } = request;
-  const verdict = request.resumed?.verdict ?? found.answer.verdict;
+  const said = request.resumed?.verdict ?? noteOf(entry).verdict;
   if (request.resumed?.verdict === undefined) {
-    emit.append({ event: "meta", data: { turn_id, session_id, message_id, model, provider, cache: verdict } });
+    emit.append({ event: "meta", data: { turn_id, session_id, message_id, model, provider, cache: said } });
   }
   const { since } = found;
-  if (found.answer.verdict === "hit") {
-    return { outcome: replay(found.answer.value, deps, emit), keep: { since, entries: [] } };
+  const { looked } = run;
+  const followed = entry.joined && (await joinLeader(run, entry));
+  if (followed !== undefined) {
+    const outcome = toJoined(followed, run);
+    return { outcome, keep: { since, entries: [], looked: outcome.ok ? [countJoined(outcome)] : looked } };
   }
+  if (found.answer.verdict === "hit") {
+    return { outcome: replay(found.answer.value, deps, emit), keep: { since, entries: [], looked } };
+  }
+  // Whoever was to join and could not has made the answer itself.
+  const verdict = said === "hit" ? "miss" : said;
+  const startedAtMs = deps.now();
   const steps = new TurnSteps(run, found);
   try {
     if (request.cache.onlyIfCached) throw new AppError("cache_miss", "no cached answer to this request");
@@ -177,10 +234,11 @@ async function runTurn(run: TurnRun, slots: TurnSlots, found: Found): Promise<Tu
     const { finishReason } = steps.progress;
     if (finishReason === undefined) throw new AppError("upstream_truncated", "the model's answer was cut off");
     const outcome = { ...base(steps.progress, verdict), ok: true, finishReason } as const;
-    return { outcome, keep: { since, entries: entriesOf(outcome, request, slots, steps.progress.reusable) } };
+    const made = { ...steps.progress, ms: deps.now() - startedAtMs };
+    return { outcome, keep: { since, entries: entriesOf(outcome, request, slots, made), looked } };
   } catch (error) {
     const outcome = { ...base(steps.progress, verdict), ok: false, failure: failureOf(error, run) } as const;
-    return { outcome, keep: { since, entries: [] } };
+    return { outcome, keep: { since, entries: [], looked } };
   }
 }
 
@@ -219,6 +277,14 @@ function replay(answer: CacheValue<"llm">, deps: TurnDeps, emit: TurnEmitter): T
   }
   emit.text(content);
   return { ok: true, finishReason: "stop", content, rounds, usage, model, provider, cache: "hit" };
+}
+
+/** What was told of another turn's answer; it costs this one nothing. */
+function toJoined({ content, rounds, usage = NO_USAGE, end }: Followed, run: TurnRun): TurnOutcome {
+  const { model, modelType: provider } = run.request;
+  const told = { content, rounds, usage, model, provider, cache: "hit" } as const;
+  if (end.kind === "done") return { ...told, ok: true, finishReason: end.finishReason };
+  return { ...told, ok: false, failure: end.kind === "failed" ? end.failure : failureOf(undefined, run) };
 }
 
 function base(progress: Progress, cache: CacheVerdict): OutcomeBase {

@@ -4,6 +4,7 @@
  */
 import { sql } from "drizzle-orm";
 import type { ImportedSession, Importer } from "../../../contracts/archive.ts";
+import { branchFrom } from "../../../contracts/branches.ts";
 import { fail, ok } from "../../../contracts/errors.ts";
 import { readDbFault, type Db } from "../../../db/open.ts";
 import { type OnFault, toFailure } from "./faults.ts";
@@ -33,14 +34,16 @@ async function insertSessions(db: Db, userId: string, sessions: ImportedSession[
     ), added as (
       insert into chat_sessions (id, user_id, title, model_type, model_name, is_active, created_at, updated_at)
       select id, ${userId}::uuid, title, model_type, model_name, is_active, created_at, updated_at from incoming
-      where not exists (
-        select from chat_sessions as original where original.id = incoming.copy_of and original.user_id = ${userId}::uuid)
+      where (
+        select id from chat_sessions as original where original.id = copy_of and original.user_id = ${userId}::uuid) is null
       on conflict do nothing returning id
     ), filled as (
-      insert into messages (id, session_id, user_id, seq, parent_id, role, content, status, model_used, meta_info, created_at)
-      select rows.id, session_id, ${userId}::uuid, seq, parent_id, role, content, status, model_used, meta_info, created_at
+      insert into messages
+        (id, session_id, user_id, seq, parent_id, branch_from, role, content, status, model_used, meta_info, created_at)
+      select rows.id, session_id, ${userId}::uuid, seq, parent_id, branch_from, role, content, status, model_used,
+        meta_info, created_at
       from jsonb_to_recordset(${JSON.stringify(sessions.flatMap(toMessages))}::jsonb) as rows (
-        id uuid, session_id uuid, seq integer, parent_id uuid, role text, content text, status text, model_used text,
+        id uuid, session_id uuid, seq integer, parent_id uuid, branch_from integer, role text, content text, status text, model_used text,
         meta_info jsonb, created_at timestamptz)
       join added on added.id = session_id
       returning 1
@@ -59,8 +62,10 @@ function toSession({ session, copyOf }: ImportedSession) {
 }
 
 function toMessages({ session, messages, source }: ImportedSession) {
-  return messages.map(({ id, seq, parentId, role, content, status, modelUsed, createdAtMs }) => ({
+  const places = new Map<string | null, number>(messages.map(({ id, seq }) => [id, seq]));
+  return messages.map(({ id, seq, parentId, role, content, status, modelUsed, createdAtMs }, at) => ({
     ...{ id, session_id: session.id, seq, parent_id: parentId, role, content, status, model_used: modelUsed },
+    branch_from: branchFrom(places.get(parentId) ?? null, messages[at - 1]?.seq ?? 0),
     meta_info: { imported_from: source },
     created_at: new Date(createdAtMs).toISOString(),
   }));

@@ -1,11 +1,11 @@
 /** The history store against the Neon stand-in: what is saved, what is refused, and how each fault is told. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { HistoryBatch, HistoryStore, MessageRow } from "../../../contracts/history.ts";
+import type { HistoryBatch, HistoryStore, MessageQuery, MessageRow, StoredPage } from "../../../contracts/history.ts";
 import { migrate } from "../../../db/migrate.ts";
 import { SCHEMA_VERSION } from "../../../db/schema.ts";
 import { openDb, openSql, type DbFault } from "../../../db/open.ts";
 import { DATABASE_URL, NEON_BACKENDS } from "../../../dev/stand-ins/neon/backends.ts";
-import type { StandIn } from "../../../dev/stand-ins/serve.ts";
+import { serveStandIn, type StandIn } from "../../../dev/stand-ins/serve.ts";
 import { createHistoryStore } from "./store.ts";
 
 const uuid = (n: number): string => `01890000-0000-7000-8000-${n.toString(16).padStart(12, "0")}`;
@@ -19,6 +19,7 @@ function message(seq: number, more: Partial<MessageRow> = {}): MessageRow {
     id: uuid(1_000 + seq),
     seq,
     parentId: seq === 0 ? null : uuid(1_000 + seq - 1),
+    branchFrom: null,
     role: seq % 2 === 0 ? "user" : "assistant",
     content: `message ${seq}`,
     status: "complete",
@@ -44,6 +45,7 @@ function batchOf(messages: MessageRow[], session: Partial<HistoryBatch["session"
     title: "First",
     modelType: "openai",
     modelName: "demo",
+    isActive: true,
     createdAtMs: T0,
     updatedAtMs: T0,
   };
@@ -190,6 +192,109 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       ]);
     });
 
+    describe("reading", () => {
+      const seqs = (page: StoredPage | undefined) => page?.messages.map(({ seq }) => seq);
+      const read = async (more: Partial<MessageQuery> = {}) => {
+        const page = await store.readMessages({ sessionId: SESSION, userId: ANN, limit: 3, ...more });
+        if (!page.ok) throw new Error(page.error.code);
+        return page.value;
+      };
+
+      test("[SESS-1] a page is one request, newest first or oldest first, from any place, every field as it was saved", async () => {
+        const rows = [1, 2, 3, 4, 5].map((seq) => message(seq));
+        await store.saveBatch(batchOf(rows));
+        const { calls } = neon.stats();
+        expect(await read()).toEqual({ messages: [rows[4], rows[3], rows[2]], starts: [], newestSeq: 5 });
+        expect(neon.stats().calls).toBe(calls + 1);
+        expect(seqs(await read({ before: 3 }))).toEqual([2, 1]);
+        expect(seqs(await read({ after: 0 }))).toEqual([1, 2, 3]);
+        expect(seqs(await read({ after: 1, before: 4 }))).toEqual([2, 3]);
+        expect(seqs(await read({ after: 5 }))).toEqual([]);
+      });
+
+      test("[SESS-1] another user's session is no session, and one without messages is one", async () => {
+        await store.saveBatch(batchOf([message(1)]));
+        expect(await read({ userId: BOB })).toBeUndefined();
+        expect(await store.readSession(SESSION, BOB)).toEqual({ ok: true, value: undefined });
+        const limits = { messages: 10, bytes: 1_000 };
+        expect(await store.readWindow({ sessionId: SESSION, userId: BOB, ...limits })).toEqual({
+          ok: true,
+          value: undefined,
+        });
+        const empty = uuid(101);
+        await store.saveBatch(batchOf([], { id: empty }));
+        expect(await read({ sessionId: empty })).toEqual({ messages: [], starts: [], newestSeq: 0 });
+        expect(await store.readSession(empty, ANN)).toEqual({
+          ok: true,
+          value: { ...batchOf([]).session, id: empty, newestSeq: 0 },
+        });
+      });
+
+      test("[SESS-1] branches that start above a page come with it", async () => {
+        const rows = [message(1), message(2), message(3, { branchFrom: 1 }), message(4), message(5, { branchFrom: 0 })];
+        await store.saveBatch(batchOf(rows));
+        const starts = [
+          { seq: 5, from: 0 },
+          { seq: 3, from: 1 },
+        ];
+        expect((await read({ before: 3 }))?.starts).toEqual(starts);
+        expect((await read({ after: 2 }))?.starts).toEqual([{ seq: 5, from: 0 }]);
+      });
+
+      test("[SESS-1] a window is the newest messages within both limits, with the places of their parents", async () => {
+        const rows = [
+          ...[message(1), message(2), message(3, { role: "system" }), message(4, { parentId: message(1).id })],
+          ...[message(5, { parentId: message(3).id }), message(6, { parentId: null }), message(7)],
+        ];
+        await store.saveBatch(batchOf(rows));
+        const windowOf = async (limits: { messages: number; bytes: number }) => {
+          const read_ = await store.readWindow({ sessionId: SESSION, userId: ANN, ...limits });
+          if (!read_.ok) throw new Error(read_.error.code);
+          return read_.value;
+        };
+        const whole = await windowOf({ messages: 10, bytes: 1e6 });
+        expect(whole?.session).toMatchObject({ id: SESSION, userId: ANN, title: "First", newestSeq: 7 });
+        expect(whole?.messages.map(({ seq, parentSeq }) => [seq, parentSeq])).toEqual([
+          ...[
+            [1, null],
+            [2, 1],
+            [4, 1],
+            [5, null],
+            [6, null],
+            [7, 6],
+          ],
+        ]);
+        expect(whole?.messages[0]).toEqual({ ...rows[0], parentSeq: null });
+        expect((await windowOf({ messages: 2, bytes: 1e6 }))?.messages.map(({ seq }) => seq)).toEqual([6, 7]);
+        const bytesOfOne = Buffer.byteLength("message 7{}");
+        expect((await windowOf({ messages: 10, bytes: 3 * bytesOfOne }))?.messages.map(({ seq }) => seq)).toEqual([
+          5, 6, 7,
+        ]);
+        expect((await windowOf({ messages: 10, bytes: 3 * bytesOfOne - 1 }))?.messages).toHaveLength(2);
+      });
+    });
+
+    test("[SESS-1] messages that were there before branches were told are told by their parents", async () => {
+      const before = 3;
+      const version = async () => (await store.schemaVersion()) as { value: number };
+      while ((await version()).value > before) await migrate(sql, "down");
+      const parents = [null, 1, 2, 3, 2, 5, null, 7, 900];
+      const rows = parents.map((parent, at) => ({
+        id: uuid(1_001 + at),
+        seq: at + 1,
+        parent: parent && uuid(1_000 + parent),
+      }));
+      await sql`insert into chat_sessions (id, user_id, title) values (${SESSION}, ${ANN}, 'Old')`;
+      for (const { id, seq, parent } of rows) {
+        await sql`insert into messages (id, session_id, user_id, seq, parent_id, role, content)
+          values (${id}, ${SESSION}, ${ANN}, ${seq}, ${parent}, 'user', 'said')`;
+      }
+      await migrate(sql, "up");
+      const told = await sql`select branch_from from messages order by seq`;
+      // The parent of the last one is not there: it follows the one before.
+      expect(told.map((row) => row["branch_from"])).toEqual([null, null, null, null, 2, null, 0, null, null]);
+    });
+
     test("a user that is gone poisons the session", async () => {
       expect(await store.saveBatch(batchOf([], { userId: uuid(3) }))).toEqual({
         ok: true,
@@ -263,4 +368,23 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       await migrate(sql, "up");
     });
   });
+});
+
+test("[S10] [F24] an answer of 200 that is not the database's own is an outage, and makes no row a dead one", async () => {
+  const bodies = ['{"result":"ok"}', '{"rows":[["x"]],"fields":[{"name":"x"}]}', "{}", "<html>", "null"];
+  const gateway = await serveStandIn({
+    name: "gateway",
+    handle: (_request, response) => {
+      response.writeHead(200, { "content-type": "application/json" }).end(bodies[0]);
+    },
+  });
+  const store = createHistoryStore(openDb({ databaseUrl: DATABASE_URL, httpUrl: gateway.url, timeoutMs: 5_000 }));
+  const unavailable = { ok: false, error: { code: "db_unavailable" } };
+  while (bodies.length > 0) {
+    expect(await store.saveBatch(batchOf([message(1)]))).toMatchObject(unavailable);
+    expect(await store.saveBatch(batchOf([]))).toMatchObject(unavailable);
+    expect(await store.countDeadLetters()).toMatchObject(unavailable);
+    bodies.shift();
+  }
+  await gateway.close();
 });

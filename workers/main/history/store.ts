@@ -3,11 +3,40 @@
  * HTTP round trip and one transaction. Refuses to touch a session of another user. No SQL, value or driver's word
  * leaves it: faults go to `onFault` as a kind and a code.
  */
-import { and, eq, inArray, sql } from "drizzle-orm";
+import {
+  and,
+  asc,
+  count,
+  desc,
+  eq,
+  getTableColumns,
+  gt,
+  gte,
+  inArray,
+  isNotNull,
+  lt,
+  lte,
+  max,
+  sql,
+} from "drizzle-orm";
+import { alias } from "drizzle-orm/pg-core";
 import { ok } from "../../../contracts/errors.ts";
-import type { HistoryBatch, HistoryStore, MessageRow, SaveReport, SessionRow } from "../../../contracts/history.ts";
+import type {
+  ErasedRows,
+  HistoryBatch,
+  HistoryStore,
+  MessageQuery,
+  MessageRow,
+  SaveReport,
+  SessionRemains,
+  SessionRow,
+  SessionWindow,
+  StoredPage,
+  StoredSession,
+  WindowQuery,
+} from "../../../contracts/history.ts";
 import { readDbFault, type Db } from "../../../db/open.ts";
-import { chatSessions, deadLetters, messages } from "../../../db/schema.ts";
+import { chatSessions, deadLetters, messages, users } from "../../../db/schema.ts";
 import { createAttempt, type OnFault, toFailure } from "./faults.ts";
 
 export interface HistoryStoreOptions {
@@ -33,17 +62,12 @@ export function createHistoryStore(
         return ok({ poison: true, reason: fault.reason });
       }
     },
-    eraseSession: (sessionId, userId) =>
-      attempt(async () => {
-        const own = db
-          .select({ id: chatSessions.id })
-          .from(chatSessions)
-          .where(and(eq(chatSessions.id, sessionId), eq(chatSessions.userId, userId)));
-        await db.batch([
-          db.delete(deadLetters).where(inArray(deadLetters.sessionId, own)),
-          db.delete(chatSessions).where(inArray(chatSessions.id, own)),
-        ]);
-      }),
+    readSession: (sessionId, userId) =>
+      attempt(async () => toSession((await selectSession(db, sessionId, userId)).at(0))),
+    readMessages: (query) => attempt(() => readPage(db, query)),
+    readWindow: (query) => attempt(() => readWindow(db, query)),
+    eraseSession: (sessionId, userId) => attempt(() => eraseSession(db, sessionId, userId)),
+    inspectSession: (query) => attempt(() => inspectSession(db, query)),
     setAside: (letter) =>
       attempt(async () => {
         await db.insert(deadLetters).values(letter).onConflictDoNothing();
@@ -94,6 +118,19 @@ async function writeBatch(db: Db, { session, messages: rows }: HistoryBatch): Pr
   return { poison: false, inserted: inserted.length, conflicts: ids.filter((id) => !found.has(id)) };
 }
 
+async function eraseSession(db: Db, sessionId: string, userId: string): Promise<ErasedRows> {
+  const own = db
+    .select({ id: chatSessions.id })
+    .from(chatSessions)
+    .where(and(eq(chatSessions.id, sessionId), eq(chatSessions.userId, userId)));
+  const [letters, said, sessions] = await db.batch([
+    db.delete(deadLetters).where(inArray(deadLetters.sessionId, own)),
+    db.delete(messages).where(inArray(messages.sessionId, own)),
+    db.delete(chatSessions).where(inArray(chatSessions.id, own)),
+  ]);
+  return { sessions: sessions.rowCount, messages: said.rowCount, deadLetters: letters.rowCount };
+}
+
 function upsertSession(db: Db, session: SessionRow) {
   const isNewer = sql`excluded.updated_at >= ${chatSessions.updatedAt}`;
   return db
@@ -104,6 +141,7 @@ function upsertSession(db: Db, session: SessionRow) {
       title: session.title,
       modelType: session.modelType,
       modelName: session.modelName,
+      isActive: session.isActive,
       createdAt: new Date(session.createdAtMs),
       updatedAt: new Date(session.updatedAtMs),
     })
@@ -114,6 +152,7 @@ function upsertSession(db: Db, session: SessionRow) {
         userId: sql`case when ${chatSessions.userId} = excluded.user_id then excluded.user_id end`,
         // A batch that was delayed does not bring an old title back.
         title: sql`case when ${isNewer} then excluded.title else ${chatSessions.title} end`,
+        isActive: sql`case when ${isNewer} then excluded.is_active else ${chatSessions.isActive} end`,
         modelType: sql`case when ${isNewer} then excluded.model_type else ${chatSessions.modelType} end`,
         modelName: sql`case when ${isNewer} then excluded.model_name else ${chatSessions.modelName} end`,
         updatedAt: sql`greatest(excluded.updated_at, ${chatSessions.updatedAt})`,
@@ -123,4 +162,105 @@ function upsertSession(db: Db, session: SessionRow) {
 
 function toMessage({ id, userId }: SessionRow, { createdAtMs, ...row }: MessageRow): typeof messages.$inferInsert {
   return { ...row, sessionId: id, userId, createdAt: new Date(createdAtMs) };
+}
+
+async function inspectSession(
+  db: Db,
+  { sessionId, userId, from }: { sessionId: string; userId: string; from: number },
+): Promise<SessionRemains> {
+  const [user, session, said] = await db.batch([
+    db.select({ id: users.id }).from(users).where(eq(users.id, userId)),
+    selectSession(db, sessionId, userId),
+    db
+      .select({ count: count() })
+      .from(messages)
+      .where(and(eq(messages.sessionId, sessionId), eq(messages.userId, userId), gte(messages.seq, from))),
+  ]);
+  return { user: user.length > 0, session: session.length > 0, messages: said[0]?.count ?? 0 };
+}
+
+/** Roles that a session's object knows; an import may bring others. */
+const SHOWN: MessageRow["role"][] = ["user", "assistant"];
+
+function selectSession(db: Db, sessionId: string, userId: string) {
+  // As a query of its own it reads one entry of the index.
+  const newest = db
+    .select({ seq: max(messages.seq) })
+    .from(messages)
+    .where(eq(messages.sessionId, sessionId));
+  return db
+    .select({ ...getTableColumns(chatSessions), newestSeq: sql<number>`coalesce((${newest}), 0)` })
+    .from(chatSessions)
+    .where(and(eq(chatSessions.id, sessionId), eq(chatSessions.userId, userId)));
+}
+
+/** One transaction: the session for its owner, a page of its messages, and the branches that start above the page's oldest. */
+async function readPage(db: Db, query: MessageQuery): Promise<StoredPage | undefined> {
+  const { sessionId, userId, before, after, limit } = query;
+  const own = and(eq(messages.sessionId, sessionId), eq(messages.userId, userId));
+  const within = and(
+    own,
+    before === undefined ? undefined : lt(messages.seq, before),
+    after === undefined ? undefined : gt(messages.seq, after),
+    inArray(messages.role, SHOWN),
+  );
+  const order = after === undefined ? desc(messages.seq) : asc(messages.seq);
+  const places = db.select({ seq: messages.seq }).from(messages).where(within).orderBy(order).limit(limit).as("places");
+  const oldest = db.select({ seq: sql`min(${places.seq})` }).from(places);
+  const [sessions, page, starts] = await db.batch([
+    selectSession(db, sessionId, userId),
+    db.select().from(messages).where(within).orderBy(order).limit(limit),
+    db
+      .select({ seq: messages.seq, from: sql<number>`${messages.branchFrom}` })
+      .from(messages)
+      .where(and(own, isNotNull(messages.branchFrom), gt(messages.seq, sql`(${oldest})`)))
+      .orderBy(desc(messages.seq)),
+  ]);
+  const session = toSession(sessions[0]);
+  return session && { messages: page.map(toRow), starts, newestSeq: session.newestSeq };
+}
+
+/** One transaction: the session for its owner, and its newest messages within both limits. */
+async function readWindow(db: Db, query: WindowQuery): Promise<SessionWindow | undefined> {
+  const { sessionId, userId } = query;
+  const newest = db
+    .select()
+    .from(messages)
+    .where(and(eq(messages.sessionId, sessionId), eq(messages.userId, userId), inArray(messages.role, SHOWN)))
+    .orderBy(desc(messages.seq))
+    .limit(query.messages)
+    .as("newest");
+  const parents = alias(messages, "parents");
+  const sized = db
+    .select({
+      ...newest._.selectedFields,
+      parentSeq: sql<number | null>`${parents.seq}`.as("parent_seq"),
+      bytes:
+        sql<number>`sum(octet_length(${newest.content}) + octet_length(${newest.metaInfo}::text)) over (order by ${newest.seq} desc)`.as(
+          "bytes",
+        ),
+    })
+    .from(newest)
+    .leftJoin(parents, and(eq(parents.id, newest.parentId), inArray(parents.role, SHOWN)))
+    .as("sized");
+  const [sessions, rows] = await db.batch([
+    selectSession(db, sessionId, userId),
+    db.select().from(sized).where(lte(sized.bytes, query.bytes)).orderBy(asc(sized.seq)),
+  ]);
+  const session = toSession(sessions[0]);
+  return (
+    session && { session, messages: rows.map(({ parentSeq, bytes: _bytes, ...row }) => ({ ...toRow(row), parentSeq })) }
+  );
+}
+
+function toSession(
+  row: (typeof chatSessions.$inferSelect & { newestSeq: number }) | undefined,
+): StoredSession | undefined {
+  if (row === undefined) return undefined;
+  const { createdAt, updatedAt, ...session } = row;
+  return { ...session, createdAtMs: createdAt.getTime(), updatedAtMs: updatedAt.getTime() };
+}
+
+function toRow({ sessionId: _session, userId: _user, createdAt, ...row }: typeof messages.$inferSelect): MessageRow {
+  return { ...row, createdAtMs: createdAt.getTime() };
 }

@@ -41,8 +41,9 @@ export async function readUpload<T extends string>(
 /** For a route that takes no body: an empty one is none. */
 export async function refuseBody(request: Request): Promise<undefined> {
   if (request.body === null) return;
-  const bytes = await readBytes(request, MAX_BODY_BYTES);
-  if (bytes.byteLength > 0) throw new AppError("invalid_request", "this route takes no body");
+  const refusal = new AppError("invalid_request", "this route takes no body");
+  const bytes = await readBytes(request, MAX_BODY_BYTES, refusal);
+  if (bytes.byteLength > 0) throw refusal;
 }
 
 function checkMediaType<T extends string>(request: Request, types: readonly T[]): T {
@@ -58,8 +59,11 @@ function checkMediaType<T extends string>(request: Request, types: readonly T[])
   return type;
 }
 
-async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
-  const tooLarge = new AppError("payload_too_large", `the body may have ${maxBytes} bytes at most`);
+async function readBytes(
+  request: Request,
+  maxBytes: number,
+  tooLarge = new AppError("payload_too_large", `the body may have ${maxBytes} bytes at most`),
+): Promise<Uint8Array> {
   const drainedBytes = maxBytes * DRAINED_TIMES;
   if (Number(request.headers.get("content-length")) > drainedBytes) throw tooLarge;
   const chunks: Uint8Array[] = [];

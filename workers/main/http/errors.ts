@@ -2,6 +2,7 @@
 import type { Context } from "hono";
 import { AppError, ERROR_STATUS, type Failure, toErrorBody } from "../../../contracts/errors.ts";
 import type { Log } from "../../../contracts/log.ts";
+import { challengeFor } from "./challenge.ts";
 import type { AppContext } from "./context.ts";
 
 export function respondToErrors(log: Log) {
@@ -21,11 +22,12 @@ export function respondToErrors(log: Log) {
 export function respondToFailure(failure: Failure, context: Context<AppContext>): Response {
   const body = toErrorBody(failure, context.get("requestId"));
   const retryAfter = failure.retryAfterSeconds;
+  const challenge = challengeFor(failure, context.req.url);
   return Response.json(body, {
     status: ERROR_STATUS[failure.code],
     headers: {
       ...(retryAfter !== undefined && { "retry-after": String(Math.ceil(retryAfter)) }),
-      ...(failure.code === "unauthorized" && { "www-authenticate": "Bearer" }),
+      ...(challenge !== undefined && { "www-authenticate": challenge }),
     },
   });
 }

@@ -26,14 +26,24 @@ async function answer(route: Route, context: Context<AppContext>, authenticate: 
   const query = checkShape(readQuery(req.url), route.query ?? Nothing);
   const body = await readBody(req.raw, route);
   // An open route's handler is not given a user, by its type.
-  return route.handle({ params, query, body, requestId: context.var.requestId, raw: req.raw, user: user as User });
+  const call = { params, query, body, requestId: context.var.requestId, raw: req.raw, user: user as User };
+  const response = await route.handle(call);
+  return req.method === "HEAD" ? withoutBody(response) : response;
+}
+
+/** A stream that nobody reads would stay open. */
+async function withoutBody(response: Response): Promise<Response> {
+  await response.body?.cancel();
+  return new Response(null, response);
 }
 
 /** Whoever asks, with a credential that may be used for this route. */
 async function identify(route: Route, authorization: string | undefined, authenticate: Authenticate): Promise<User> {
   const user = await authenticate(authorization, route.checkedBy === "session");
   const scope = scopeOf(route);
-  if (!user.scopes.includes(scope)) throw new AppError("forbidden", `this needs an API key with the scope ${scope}`);
+  if (!user.scopes.includes(scope)) {
+    throw new AppError("forbidden", `this needs an API key with the scope ${scope}`, { details: { scope } });
+  }
   if (route.access === "admin" && user.role !== "admin") throw new AppError("forbidden", "this needs the admin role");
   return user;
 }
@@ -49,10 +59,10 @@ function readBody(raw: Request, { body }: Route): Promise<unknown> {
 }
 
 function readQuery(url: string): Record<string, string> {
-  const values: Record<string, string> = {};
-  for (const [name, value] of new URL(url).searchParams) {
-    if (Object.hasOwn(values, name)) throw new AppError("invalid_request", "a query's names may come once only");
-    values[name] = value;
+  const pairs = [...new URL(url).searchParams];
+  if (new Set(pairs.map(([name]) => name)).size < pairs.length) {
+    throw new AppError("invalid_request", "a query's names may come once only");
   }
-  return values;
+  // Not by assignment: a name like __proto__ must be a member, to be refused.
+  return Object.fromEntries(pairs);
 }

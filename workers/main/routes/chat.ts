@@ -9,6 +9,8 @@ import { AppError, type ErrorCode } from "../../../contracts/errors.ts";
 import { newId } from "../../../contracts/ids.ts";
 import { SessionPath, TurnPath } from "../../../contracts/params.ts";
 import type { Branch, Idempotency, SessionCommand, StartTurn } from "../../../contracts/session.ts";
+import type { Accounts } from "../accounts/client.ts";
+import { withCacheControl } from "../http/cache-control.ts";
 import { bytesOfKey, readIdempotency } from "../http/idempotency.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 
@@ -17,18 +19,23 @@ export type SendToSession = (sessionOrTurnId: string, command: SessionCommand) =
 
 export interface ChatRoutesDeps {
   send: SendToSession;
+  accounts: Accounts;
   newId: () => string;
   now: () => number;
 }
 
 const EventNumber = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const Health = z.strictObject({ status: z.literal("healthy") });
-const KEY_HEADER = {
+export const KEY_HEADER = {
   "Idempotency-Key":
     "1 to 255 printable ASCII characters; a retry with the same key and body shows the first one's turn",
 };
+const TURN_HEADERS = {
+  ...KEY_HEADER,
+  "Cache-Control": "no-cache, no-store, only-if-cached or max-age; joined with the body's cache",
+};
 /** What can go wrong with a turn, from its request to the provider. */
-const TURN_FAILS: ErrorCode[] = [
+export const TURN_FAILS: ErrorCode[] = [
   ...(["not_found", "conflict", "turn_in_progress", "idempotency_mismatch", "model_not_found"] as const),
   ...(["context_length_exceeded", "turn_expired", "session_deleted", "cancelled", "rate_limited"] as const),
   ...(["upstream_error", "upstream_auth", "upstream_truncated", "tool_loop_limit", "overloaded"] as const),
@@ -48,7 +55,7 @@ function startRoutes(deps: ChatRoutesDeps): Route[] {
     access: "user",
     checkedBy: "session",
     body: ChatRequest,
-    headers: KEY_HEADER,
+    headers: TURN_HEADERS,
     fails: TURN_FAILS,
   } as const;
   return [
@@ -77,7 +84,7 @@ function startRoutes(deps: ChatRoutesDeps): Route[] {
 function branchRoutes(deps: ChatRoutesDeps): Route[] {
   const shared = {
     ...({ method: "POST", access: "user", checkedBy: "session", params: SessionPath } as const),
-    ...{ headers: KEY_HEADER, answers: EITHER_TURN, fails: TURN_FAILS },
+    ...{ headers: TURN_HEADERS, answers: EITHER_TURN, fails: TURN_FAILS },
   };
   return [
     route(
@@ -187,24 +194,52 @@ interface Start {
   body: unknown;
 }
 
-async function start(deps: ChatRoutesDeps, call: Call, { request, body, ...turn }: Start): Promise<Response> {
+/** Starts a turn; the answer is the object's. */
+export async function start(deps: ChatRoutesDeps, call: Call, { request, body, ...turn }: Start): Promise<Response> {
   const { userId, requestId } = asker(call);
-  const key = call.raw.headers.get("idempotency-key") ?? undefined;
-  const idempotency = readIdempotency({ userId, route: new URL(call.raw.url).pathname, key, body });
   const own = request.session_id;
-  if (idempotency && own) await claimKey(deps, call, idempotency);
+  const idempotency = await claimedKey(deps, call, { body, sessionId: own });
   const sessionId = own ?? newSessionId(deps, idempotency);
+  const cache = withCacheControl(request.cache, call.raw.headers.get("cache-control"));
   const { credential, preferences } = call.user;
   return deps.send(sessionId, {
-    ...{ kind: "start", sessionId, create: own === undefined, request, ...turn },
+    ...{ kind: "start", sessionId, create: own === undefined, ...turn },
+    request: { ...request, ...(cache && { cache }) },
     ...{ userId, requestId, idempotency, credential, preferences, scope: "chat" },
   });
 }
 
+interface Keyed {
+  /** What a key is bound to. */
+  body: unknown;
+  /** The session that the request is for; undefined: one that is yet to be made. */
+  sessionId: string | undefined;
+}
+
+type KeyDeps = Pick<ChatRoutesDeps, "send" | "accounts" | "newId" | "now">;
+
+/** The request's idempotency key, if it has one, claimed wherever it could meet itself. */
+export async function claimedKey(
+  deps: KeyDeps,
+  call: Call,
+  { body, sessionId }: Keyed,
+): Promise<Idempotency | undefined> {
+  const key = call.raw.headers.get("idempotency-key") ?? undefined;
+  const keyed = { userId: call.user.id, route: new URL(call.raw.url).pathname, key, body };
+  const idempotency = readIdempotency(keyed);
+  if (idempotency && sessionId !== undefined) await claimKey(deps, call, idempotency);
+  return idempotency;
+}
+
 /** A key that comes with a session is claimed at the object that it leads to without one: it means one request everywhere. */
-async function claimKey(deps: ChatRoutesDeps, call: Call, idempotency: Idempotency): Promise<void> {
+async function claimKey(deps: KeyDeps, call: Call, idempotency: Idempotency): Promise<void> {
   const keyHolder = newSessionId(deps, idempotency);
-  const claimed = await deps.send(keyHolder, { kind: "claim", idempotency, ...asker(call) });
+  // At once, for the time's sake; whoever is refused is not told what the key has come with.
+  const [claimed, standing] = await Promise.all([
+    deps.send(keyHolder, { kind: "claim", idempotency, ...asker(call) }),
+    deps.accounts.check(call.user.credential),
+  ]);
+  if (!standing.ok) throw new AppError(standing.error.code, standing.error.message, standing.error);
   if (claimed.status === 422) {
     throw new AppError("idempotency_mismatch", "this Idempotency-Key came with another body before");
   }
@@ -212,6 +247,6 @@ async function claimKey(deps: ChatRoutesDeps, call: Call, idempotency: Idempoten
     throw new AppError("overloaded", "the Idempotency-Key could not be checked", { retryAfterSeconds: 2 });
 }
 
-function newSessionId(deps: ChatRoutesDeps, idempotency: Idempotency | undefined): string {
+function newSessionId(deps: KeyDeps, idempotency: Idempotency | undefined): string {
   return idempotency ? newId(deps.now(), () => bytesOfKey(idempotency)) : deps.newId();
 }

@@ -3,6 +3,7 @@
  * Names of missing settings are told, values never.
  */
 import * as z from "zod";
+import type { HistoryHealth } from "../../../contracts/history.ts";
 import { openRoute, type Route } from "../http/route.ts";
 
 export type Status = "healthy" | "degraded" | "unhealthy";
@@ -20,11 +21,16 @@ const State = z.enum(["healthy", "degraded", "unhealthy"]);
 const Health = z.strictObject({
   status: State,
   dependencies: z.record(z.string(), z.strictObject({ status: State, latency_ms: z.number() })),
+  /** The number of the last migration found in Postgres (null: it did not say), and the one that this code expects. */
+  schema: z.strictObject({ found: z.int().nullable(), expected: z.int() }),
   configuration: z.array(z.string()),
 });
 
 export interface HealthRoutesDeps {
   probes: Probe[];
+  historyHealth(): Promise<HistoryHealth>;
+  /** The number of the migration that this code expects. */
+  expectedSchema: number;
   /** Settings that are missing or malformed. */
   problems: string[];
   now: () => number;
@@ -42,11 +48,17 @@ export function healthRoutes(deps: HealthRoutesDeps): Route[] {
   ];
 }
 
-async function health({ probes, problems, now }: HealthRoutesDeps, requestId: string): Promise<Response> {
+async function health(deps: HealthRoutesDeps, requestId: string): Promise<Response> {
+  const { probes, problems, now } = deps;
+  const history = bounded(deps.historyHealth(), undefined);
+  const postgres: Probe = {
+    ...{ name: "postgres", essential: false },
+    check: async () => (await history)?.status ?? "unhealthy",
+  };
   const dependencies = await Promise.all(
-    probes.map(async ({ name, essential, check }) => {
+    [...probes, postgres].map(async ({ name, essential, check }) => {
       const startedAt = now();
-      const status = await bounded(check(requestId));
+      const status = await bounded<Status, Status>(check(requestId), "unhealthy");
       return { name, essential, status, latency_ms: now() - startedAt };
     }),
   );
@@ -56,13 +68,16 @@ async function health({ probes, problems, now }: HealthRoutesDeps, requestId: st
   const shown = Object.fromEntries(
     dependencies.map(({ name, status: state, latency_ms }) => [name, { status: state, latency_ms }]),
   );
-  return Response.json({ status, dependencies: shown, configuration: problems }, { status: down ? 503 : 200 });
+  const schema = { found: (await history)?.schema.found ?? null, expected: deps.expectedSchema };
+  const body = { status, dependencies: shown, schema, configuration: problems };
+  return Response.json(body, { status: down ? 503 : 200 });
 }
 
-async function bounded(check: Promise<Status>): Promise<Status> {
+/** What a check gives; `otherwise` when it fails or takes too long. */
+async function bounded<T, U>(check: Promise<T>, otherwise: U): Promise<T | U> {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<Status>((resolve) => {
-    timer = setTimeout(() => resolve("unhealthy"), PROBE_TIMEOUT_MS);
+  const late = new Promise<U>((resolve) => {
+    timer = setTimeout(() => resolve(otherwise), PROBE_TIMEOUT_MS);
   });
-  return Promise.race([check.catch(() => "unhealthy" as const), late]).finally(() => clearTimeout(timer));
+  return Promise.race([check.catch(() => otherwise), late]).finally(() => clearTimeout(timer));
 }

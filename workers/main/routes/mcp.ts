@@ -3,39 +3,68 @@
  * the mcp Worker is told who asks.
  */
 import * as z from "zod";
-import { type Route, route } from "../http/route.ts";
+import type { ToolCaller } from "../../../contracts/toolbox.ts";
+import { type Call, type Route, route } from "../http/route.ts";
 
 export interface McpRoutesDeps {
   forward(request: Request): Promise<Response>;
+  /** Tools that the deployment's rules close to a user. */
+  deniedTo(userId: string): string[];
 }
 
 /** Headers of the protocol; nothing else of the client's crosses. */
 const FORWARDED = ["accept", "content-type", "origin", "mcp-session-id", "mcp-protocol-version", "last-event-id"];
 
 const Message = z.looseObject({ jsonrpc: z.literal("2.0") });
-/** One, or those of a batch. */
-const Messages = z.union([Message, z.array(Message)]);
+const VERSION = "the version that was agreed on";
+const SESSION = "the session, as the answer to initialize named it";
+/** A message that belongs to no request: why this one is not taken. */
+const REFUSED = { 400: Message, 404: Message, 406: Message, 409: Message, 413: Message, 415: Message } as const;
 
-/** POST alone: the server begins nothing and keeps no sessions, so there is nothing to GET or DELETE. */
-export function mcpRoutes({ forward }: McpRoutesDeps): Route[] {
+export function mcpRoutes({ forward, deniedTo }: McpRoutesDeps): Route[] {
+  const shared = { path: "/mcp", access: "user", body: "raw" } as const;
+  const headers = { "Mcp-Session-Id": SESSION, "Mcp-Protocol-Version": VERSION };
+  const handle = ({ raw, requestId, user }: Call): Promise<Response> =>
+    forward(strip(raw, { requestId, userId: user.id, denied: deniedTo(user.id) }));
   return [
     route(
       {
-        ...{ method: "POST", path: "/mcp", access: "user", body: "raw" },
-        summary: "The Model Context Protocol (Streamable HTTP): initialize, tools/list, tools/call",
-        headers: { "Mcp-Protocol-Version": "the version that was agreed on; left out: the oldest one that is spoken" },
-        answers: { 200: Messages, 202: "empty", 400: Message, 406: Message, 415: Message },
+        ...{ ...shared, method: "POST", headers },
+        summary: "The Model Context Protocol (Streamable HTTP): a message of the client",
+        description: "`initialize` begins a session; every other message names it. Requests are answered with events.",
+        answers: { 200: "text/event-stream", 202: "empty", ...REFUSED },
         fails: ["not_found", "payload_too_large", "invalid_json"],
       },
-      ({ raw, requestId, user }) => {
-        const headers = new Headers({ "x-request-id": requestId, "x-basechat-user": user.id });
-        for (const name of FORWARDED) {
-          const value = raw.headers.get(name);
-          if (value !== null) headers.set(name, value);
-        }
-        const { url, body, signal } = raw;
-        return forward(new Request(url, { method: "POST", headers, signal, ...(body !== null && { body }) }));
+      handle,
+    ),
+    route(
+      {
+        ...{ ...shared, method: "GET", headers: { ...headers, "Last-Event-ID": "the last event that was seen" } },
+        summary: "What the server has to say to a session unasked, or the rest of a stream that broke",
+        answers: { 200: "text/event-stream", ...REFUSED },
+        fails: ["not_found"],
       },
+      handle,
+    ),
+    route(
+      {
+        ...{ ...shared, method: "DELETE", headers },
+        summary: "Ends a session of the Model Context Protocol",
+        answers: { 200: "empty", ...REFUSED },
+        fails: ["not_found"],
+      },
+      handle,
     ),
   ];
+}
+
+function strip({ url, method, body, signal, headers: sent }: Request, caller: ToolCaller): Request {
+  const { requestId, userId, denied } = caller;
+  const headers = new Headers({ "x-request-id": requestId, "x-basechat-user": userId });
+  if (denied.length > 0) headers.set("x-basechat-denied", denied.join(","));
+  for (const name of FORWARDED) {
+    const value = sent.get(name);
+    if (value !== null) headers.set(name, value);
+  }
+  return new Request(url, { method, headers, signal, ...(body !== null && { body }) });
 }

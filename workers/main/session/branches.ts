@@ -27,7 +27,11 @@ export function branchOf(sql: SqlStorage, branch: Branch, said: BranchPoint["sai
       // A question that got no answer is answered now.
       if (messageId === undefined && newest?.role === "user") return { leafSeq: newest.seq, said: [] };
       const answer = messageId === undefined ? newest : findMessage(sql, messageId);
-      return { leafSeq: requireMessage(answer, "assistant").parentSeq, said: [] };
+      const { parentSeq } = requireMessage(answer, "assistant");
+      // A message that was saved without a turn may follow anything, and a question may be too far back to be here.
+      const question = readMessage(sql, parentSeq ?? 0);
+      if (question?.role !== "user") throw new AppError("invalid_request", "the message answers no question");
+      return { leafSeq: parentSeq, said: [] };
     }
   }
 }

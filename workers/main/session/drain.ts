@@ -2,25 +2,41 @@
  * Keeps a session's debts to Postgres: one drain at a time, tried again by the object's alarm, later each time.
  * Erasing goes the same way: marked first, so that no restart and no late drain can bring anything back.
  */
+import type { ErasedRows } from "../../../contracts/history.ts";
 import type { CacheAdmin } from "../cache/admin.ts";
 import { drainOutbox, type OutboxDeps } from "./outbox.ts";
-import { markErased, type Session } from "./session.ts";
+import { isOwed, markErased, readSession, type Session } from "./session.ts";
 
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 60_000;
 const ERASE_RETRY_MS = 10_000;
 
+/** What was removed of a session outside its object; undefined: the store is away. */
+export interface Removed {
+  rows: ErasedRows | undefined;
+  cacheEntries: number | undefined;
+}
+
 export interface Drain {
   /** Pays what is owed, or sets the alarm for another try. Never throws. */
   run(): Promise<void>;
-  /** Removes the session here, in Postgres and in the cache. False: one of the two is away, and the alarm tries again. */
-  erase(session: Session): Promise<boolean>;
+  /** Settles when no drain is under way. */
+  idle(): Promise<void>;
+  /** Removes the session here, in Postgres and in the cache. If one of the two is away, the alarm tries again. */
+  erase(session: Session): Promise<Removed>;
 }
 
-export function createDrain(
-  storage: DurableObjectStorage,
-  deps: Omit<OutboxDeps, "sql"> & { now: () => number; random: () => number; purge: CacheAdmin["purge"] },
-): Drain {
+export interface DrainDeps extends Omit<OutboxDeps, "sql"> {
+  now: () => number;
+  random: () => number;
+  purge: CacheAdmin["purge"];
+  /** The session's user is gone from Postgres, and so is to go the session. */
+  onOrphaned(): Promise<void>;
+}
+
+const NOTHING = { ok: true, value: { sessions: 0, messages: 0, deadLetters: 0 } } as const;
+
+export function createDrain(storage: DurableObjectStorage, deps: DrainDeps): Drain {
   const { now, random, history, purge } = deps;
   let draining: Promise<void> | undefined;
   let failures = 0;
@@ -31,38 +47,49 @@ export function createDrain(
     await storage.setAlarm(now() + backoffMs * (0.5 + random() / 2));
   }
 
-  async function drainOnce(): Promise<void> {
-    const outcome = await drainOutbox({ ...deps, sql: storage.sql }).catch(() => "waiting" as const);
-    if (outcome === "waiting") await retryLater();
-    else failures = 0;
+  function isPaid(): boolean {
+    const session = readSession(storage.sql);
+    return session === undefined || !isOwed(storage.sql, session);
   }
 
-  function run(): Promise<void> {
-    draining ??= drainOnce().finally(() => {
-      draining = undefined;
-    });
-    return draining;
+  async function drainAll(): Promise<void> {
+    let outcome;
+    do outcome = await drainOutbox({ ...deps, sql: storage.sql }).catch(() => "waiting" as const);
+    while (outcome === "drained" && !isPaid());
+    // In the same breath as the look at what is owed: whoever comes later starts another drain.
+    draining = undefined;
+    if (outcome === "waiting") return retryLater();
+    failures = 0;
+    if (outcome === "orphaned") await deps.onOrphaned();
   }
 
   return {
-    run,
+    run() {
+      draining ??= drainAll();
+      return draining;
+    },
+    idle: async () => draining,
     async erase(session) {
       markErased(storage.sql);
       // Before anything is awaited: a runtime that dies here comes back to it.
       void storage.setAlarm(now() + ERASE_RETRY_MS);
       await draining; // a batch on its way would arrive after the deletion
-      const [removed, purged] = await Promise.all([
-        session.stored ? history.eraseSession(session.id, session.userId) : { ok: true },
+      const [erased, purged] = await Promise.all([
+        session.stored ? history.eraseSession(session.id, session.userId) : NOTHING,
         purge({ session: session.id }, { userId: session.userId }),
       ]);
-      if (!removed.ok || !purged.ok) {
+      const removed = {
+        rows: erased.ok ? erased.value : undefined,
+        cacheEntries: purged.ok ? purged.value.deletedCount : undefined,
+      };
+      if (!erased.ok || !purged.ok) {
         await retryLater();
-        return false;
+        return removed;
       }
       // A batch that got no answer may still arrive: the alarm deletes once more before everything goes.
       if (failures === 0) await storage.deleteAll();
       failures = 0;
-      return true;
+      return removed;
     },
   };
 }

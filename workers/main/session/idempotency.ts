@@ -35,3 +35,10 @@ export function claim(sql: SqlStorage, { key, bodyHash }: Idempotency, turnId: s
 export function forgetClaims(sql: SqlStorage, nowMs: number): void {
   sql.exec("DELETE FROM idempotency WHERE claimed_at < ?", nowMs - KEPT_MS);
 }
+
+/** When the newest claim may be forgotten; 0 without any. */
+export function claimsEndMs(sql: SqlStorage): number {
+  const newest = "SELECT max(claimed_at) AS at FROM idempotency";
+  const { at } = sql.exec<{ at: number | null }>(newest).one();
+  return at === null ? 0 : at + KEPT_MS;
+}

@@ -11,16 +11,27 @@ import type { ToolList, ToolServer } from "../../../contracts/tools.ts";
 import type { Preferences } from "../../../contracts/users.ts";
 import type { Accounts } from "../accounts/client.ts";
 import type { CacheAdmin } from "../cache/admin.ts";
+import type { TurnSlots } from "../chat/reuse.ts";
 import type { Cache } from "../cache/cache.ts";
 import type { StopReason, TurnRunner } from "../chat/turn.ts";
 import { deleteCheckpoints, hasTables as hasCheckpoints } from "./checkpoints.ts";
+import { Boarding } from "./boarding.ts";
 import type { Drain } from "./drain.ts";
-import { type LiveTurn, type NewTurn, type PreparedTurn, prepareTurn, resumeTurn, startTurn } from "./live-turn.ts";
+import {
+  type LiveTurn,
+  type NewTurn,
+  type PreparedTurn,
+  prepareTurn,
+  resumeTurn,
+  slotsOf,
+  startTurn,
+} from "./live-turn.ts";
 import { readFrames, TurnLog } from "./log.ts";
 import { interrupt, resumable } from "./recover.ts";
 import { turnLine } from "./responses.ts";
 import { readSession, type Session } from "./session.ts";
 import { hasTables } from "./storage.ts";
+import { titleByModel, titleByWords, type TitleModel } from "./titling.ts";
 import { countResume, openTurn, requestCancel } from "./turns.ts";
 
 /** A live turn keeps its object awake and is looked after this often. */
@@ -33,6 +44,7 @@ export interface SessionDeps {
   tools: ToolServer;
   cache: Pick<Cache, "write">;
   purge: CacheAdmin["purge"];
+  explain: CacheAdmin["explain"];
   history: HistoryStore;
   prices: ModelPrices;
   log: Log;
@@ -47,6 +59,10 @@ export interface SessionDeps {
   recheckMs: number;
   /** How long an ended turn's log can be read, and a session outside the history lives. */
   turnLogMs: number;
+  /** How long after its last use a session stays in its object. */
+  restMs: number;
+  /** Left out: titles are the first words of a session. */
+  titleModel?: TitleModel | undefined;
 }
 
 interface Asking {
@@ -59,6 +75,7 @@ export class TurnKeeper {
   readonly #state: Pick<DurableObjectState, "storage" | "abort">;
   readonly #deps: SessionDeps;
   readonly #drain: Drain;
+  readonly boarding = new Boarding();
   #live: LiveTurn | undefined;
   #awake = false;
 
@@ -82,11 +99,20 @@ export class TurnKeeper {
 
   /** Asks the cache, and writes nothing. */
   prepare(session: Session, tools: ToolList | undefined, turn: NewTurn): PreparedTurn {
-    return prepareTurn(this.#host(session, tools), turn);
+    const prepared = prepareTurn(this.#host(session, tools), turn);
+    this.boarding.prepare(prepared.begun.flight);
+    return prepared;
+  }
+
+  /** Where the cache would be asked; it is not. */
+  slots(session: Session, tools: ToolList | undefined, turn: NewTurn): TurnSlots {
+    return slotsOf(this.#host(session, tools), turn);
   }
 
   start(session: Session, tools: ToolList | undefined, prepared: PreparedTurn): void {
-    this.#attend(startTurn(this.#host(session, tools), prepared), session);
+    const live = startTurn(this.#host(session, tools), prepared);
+    this.boarding.start(live.log);
+    this.#attend(live, session);
   }
 
   stop(live: LiveTurn, reason: StopReason): void {
@@ -148,11 +174,28 @@ export class TurnKeeper {
 
   async #seeThrough(live: LiveTurn, session: Session): Promise<void> {
     const { outcome, keep } = await live.ended;
+    if (!keep.entries.some(({ slot }) => slot.layer === "llm")) live.flight?.shut();
     this.#live = undefined;
-    this.#deps.log(turnLine(live, outcome, this.#deps.now()));
+    const { log, now, cache, turnLogMs, titleModel } = this.#deps;
+    log(turnLine(live, outcome, now()));
+    if (session.title === "") this.#titleByWords();
     await Promise.all([
-      this.#deps.cache.write(keep),
-      session.stored ? this.#drain.run() : this.#state.storage.setAlarm(this.#deps.now() + this.#deps.turnLogMs),
+      // Whoever asks from here on finds the answer in the cache.
+      cache.write(keep).then(() => live.flight?.land()),
+      session.stored ? this.#drain.run() : this.#state.storage.setAlarm(now() + turnLogMs),
+      titleModel && this.#titleByModel(live, titleModel),
     ]);
+  }
+
+  #titleByWords(): void {
+    const { sql } = this.#state.storage;
+    const session = readSession(sql);
+    if (session !== undefined) titleByWords(sql, session, this.#deps.now());
+  }
+
+  /** Behind the reply, beside the drain: nobody waits for a title. */
+  async #titleByModel({ id, requestId }: LiveTurn, titleModel: TitleModel): Promise<void> {
+    const host = { sql: this.#state.storage.sql, now: this.#deps.now, titleModel };
+    if (await titleByModel(host, id, requestId)) await this.#drain.run();
   }
 }

@@ -2,7 +2,6 @@
  * A turn that runs in its session's object: from the user's message in SQLite to the answer there and the terminal event.
  * State: the turn's log and its abort controller, until it has ended; SQLite holds the rest.
  */
-import type { CacheVerdict } from "../../../contracts/chat.ts";
 import { type Failure, isRetryable } from "../../../contracts/errors.ts";
 import type { ChatEvent } from "../../../contracts/events.ts";
 import type { MessageStatus } from "../../../contracts/history.ts";
@@ -11,6 +10,7 @@ import { toolsOf } from "../../../contracts/rounds.ts";
 import type { Approval } from "../../../contracts/approvals.ts";
 import type { ToolCall, ToolList } from "../../../contracts/tools.ts";
 import type { BegunTurn, ResumedTurn, TurnOutcome, TurnRequest, TurnResult, TurnRunner } from "../chat/turn.ts";
+import type { TurnSlots } from "../chat/reuse.ts";
 import { ApprovalGate } from "./approvals.ts";
 import { TurnLog } from "./log.ts";
 import { appendMessage, contextWindow } from "./messages.ts";
@@ -26,7 +26,8 @@ export interface LiveTurn {
   startedAtMs: number;
   log: TurnLog;
   /** What the cache had to say; settles before any model is called. */
-  verdict: Promise<CacheVerdict>;
+  verdict: BegunTurn["verdict"];
+  flight: BegunTurn["flight"];
   /** Settles once the end is stored; rejects only when it could not be. */
   ended: Promise<EndedTurn>;
   abort: AbortController;
@@ -73,6 +74,11 @@ export function prepareTurn(host: LiveTurnHost, turn: NewTurn): PreparedTurn {
   return { turn: { ...turn, plan }, begun: host.turns.begin(toTurnRequest(host, turn.id, plan, messages)) };
 }
 
+export function slotsOf(host: LiveTurnHost, turn: NewTurn): TurnSlots {
+  const { messages } = contextOf(host, turn.plan, turn.leafSeq, turn.said);
+  return host.turns.slots(toTurnRequest(host, turn.id, turn.plan, messages));
+}
+
 /** Starts a turn. When it returns, the user's message is written. */
 export function startTurn(host: LiveTurnHost, { turn, begun }: PreparedTurn): LiveTurn {
   const { storage, now } = host;
@@ -107,7 +113,8 @@ function run(host: LiveTurnHost, turn: StartedTurn, log: TurnLog, begun: BegunTu
     keep: result.keep,
   }));
   const { id, startedAtMs } = turn;
-  return { id, requestId: turn.plan.requestId, startedAtMs, log, verdict: begun.verdict, ended, abort, gate };
+  const { verdict, flight } = begun;
+  return { id, requestId: turn.plan.requestId, startedAtMs, log, verdict, flight, ended, abort, gate };
 }
 
 function contextOf(
@@ -141,6 +148,7 @@ function toTurnRequest(
       onlyIfCached: mode === "only-if-cached",
       userScope: request.cache?.scope === "user",
       ttlSeconds: request.cache?.ttl_seconds,
+      maxAgeSeconds: request.cache?.max_age_seconds,
     },
   };
 }

@@ -2,6 +2,7 @@
  * The messages of a session in its object's SQLite, and the window of them that a model is shown.
  * `seq` rises by one from 1 and orders a session for good. A row is never changed once it is written.
  */
+import type { BranchStart } from "../../../contracts/branches.ts";
 import type { ModelMessage } from "../../../contracts/llm.ts";
 import type { MessageStatus } from "../../../contracts/history.ts";
 import { estimateTokens, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
@@ -13,6 +14,8 @@ export interface MessageDetails {
   usage?: Usage;
   cache?: CacheVerdict;
   finish_reason?: string;
+  /** The id of its parent, where that is in Postgres only. */
+  parent_id?: string;
   /** What the model did with tools before the answer in `content`. */
   rounds?: ToolRound[];
 }
@@ -22,7 +25,8 @@ export interface Message {
   id: string;
   /** The message it answers or follows; null for a first one. Two messages of one parent are branches. */
   parentSeq: number | null;
-  turnId: string;
+  /** null: it was saved without a turn. */
+  turnId: string | null;
   role: "user" | "assistant";
   content: string;
   status: MessageStatus;
@@ -47,13 +51,19 @@ interface MessageRow extends Record<string, SqlStorageValue> {
 
 /** Appends a message and returns its `seq`. */
 export function appendMessage(sql: SqlStorage, message: Omit<Message, "seq">): number {
+  return insertMessage(sql, { ...message, seq: null });
+}
+
+/** Writes a message at its place; null: the next one. */
+export function insertMessage(sql: SqlStorage, message: Omit<Message, "seq"> & { seq: number | null }): number {
   const { seq } = sql
     .exec<{ seq: number }>(
-      `INSERT INTO messages (id, parent_seq, turn_id, role, content, status, tokens, details, created_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq`,
+      `INSERT INTO messages (seq, id, parent_seq, turn_id, role, content, status, tokens, details, created_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq`,
+      message.seq,
       message.id,
       message.parentSeq,
-      message.turnId,
+      message.turnId ?? "",
       message.role,
       message.content,
       message.status,
@@ -71,6 +81,26 @@ export function messagesAfter(sql: SqlStorage, seq: number, limit: number): Mess
     .exec<MessageRow>("SELECT * FROM messages WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit)
     .toArray()
     .map(toMessage);
+}
+
+/** The place of the oldest message that is here; null before the first. */
+export function oldestSeq(sql: SqlStorage): number | null {
+  return sql.exec<{ seq: number | null }>("SELECT min(seq) AS seq FROM messages").one().seq;
+}
+
+export function countMessages(sql: SqlStorage): number {
+  return sql.exec<{ count: number }>("SELECT count(*) AS count FROM messages").one().count;
+}
+
+/** Branches that start above place `seq`, newest first: as many rows as there are such branches. */
+export function branchStarts(sql: SqlStorage, seq: number): BranchStart[] {
+  return sql
+    .exec<{ seq: number; from: number }>(
+      `SELECT seq, ifnull(parent_seq, 0) AS "from" FROM messages INDEXED BY branch_starts
+       WHERE seq > 1 AND parent_seq IS NOT seq - 1 AND seq > ? ORDER BY seq DESC`,
+      seq,
+    )
+    .toArray();
 }
 
 /** The newest message's place; null before the first. The newest message is also the end of the active branch. */
@@ -94,6 +124,23 @@ export function readMessage(sql: SqlStorage, seq: number): Message | undefined {
   return sql.exec<MessageRow>("SELECT * FROM messages WHERE seq = ?", seq).toArray().map(toMessage)[0];
 }
 
+/** The id of the message that this one follows. A parent that is in Postgres only is named by the oldest of its children. */
+export function parentId(sql: SqlStorage, { parentSeq }: Pick<Message, "parentSeq">): string | null {
+  if (parentSeq === null) return null;
+  const parent = readMessage(sql, parentSeq);
+  if (parent !== undefined) return parent.id;
+  const [child] = sql
+    .exec<MessageRow>("SELECT * FROM messages WHERE parent_seq = ? ORDER BY seq LIMIT 1", parentSeq)
+    .toArray();
+  return child === undefined ? null : (toMessage(child).details.parent_id ?? null);
+}
+
+/** The oldest message of a role that is here. */
+export function firstOf(sql: SqlStorage, role: Message["role"]): Message | undefined {
+  const query = "SELECT * FROM messages WHERE role = ? ORDER BY seq LIMIT 1";
+  return sql.exec<MessageRow>(query, role).toArray().map(toMessage)[0];
+}
+
 /** By its id, which no index serves: newest first, since that is what people go back to. */
 export function findMessage(sql: SqlStorage, id: string): Message | undefined {
   return sql
@@ -103,7 +150,7 @@ export function findMessage(sql: SqlStorage, id: string): Message | undefined {
 }
 
 /** The path from message `seq` back to the first one, newest first, read as far as it is iterated. */
-export function* pathFrom(sql: SqlStorage, seq: number | null): Generator<Message> {
+function* pathFrom(sql: SqlStorage, seq: number | null): Generator<Message> {
   if (seq === null) return;
   const rows = sql.exec<MessageRow>(
     `WITH RECURSIVE path AS (
@@ -139,8 +186,8 @@ export interface ContextWindow {
 /**
  * What the model is shown: messages of a branch that fit the budget beside the `upcoming` ones, oldest first, then those. Providers keep
  * the beginnings of prompts, so the window begins where the last turn's began; when it is full it lets go of half of its history at once.
- * Reads two rows more than it returns. It starts with a user's message, and a user's messages in a row are joined: a turn that
- * failed leaves a question without an answer, and some chat templates refuse that.
+ * Reads two rows more than it returns. It starts with a user's message, and messages of one role in a row are joined: a turn that failed
+ * leaves a question without an answer, messages are saved in any order, and some chat templates refuse that.
  */
 export function contextWindow({ sql, leafSeq, upcoming, tokenBudget }: WindowOptions): ContextWindow {
   const upcomingTokens = countTokens(upcoming);
@@ -192,8 +239,8 @@ function joinRuns(messages: ModelMessage[]): ModelMessage[] {
   const joined: ModelMessage[] = [];
   for (const message of messages) {
     const previous = joined.at(-1);
-    if (message.role === "user" && previous?.role === "user") {
-      joined[joined.length - 1] = { role: "user", content: `${previous.content}\n\n${message.content}` };
+    if (previous !== undefined && isPlain(message) && isPlain(previous) && message.role === previous.role) {
+      joined[joined.length - 1] = { role: message.role, content: `${previous.content}\n\n${message.content}` };
     } else {
       joined.push(message);
     }
@@ -201,12 +248,17 @@ function joinRuns(messages: ModelMessage[]): ModelMessage[] {
   return joined;
 }
 
+/** What a person or a model simply said. */
+function isPlain(message: ModelMessage): message is { role: "user" | "assistant"; content: string } {
+  return message.role === "user" || (message.role === "assistant" && message.toolCalls === undefined);
+}
+
 function toMessage(row: MessageRow): Message {
   return {
     seq: row.seq,
     id: row.id,
     parentSeq: row.parent_seq,
-    turnId: row.turn_id,
+    turnId: row.turn_id || null,
     role: row.role as Message["role"], // written by appendMessage
     content: row.content,
     status: row.status as MessageStatus, // written by appendMessage

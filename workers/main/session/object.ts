@@ -3,23 +3,32 @@
  * State: SQLite (storage.ts) and the live turn (keeper.ts). It refuses anyone but the session's owner, as if there were no session.
  */
 import { DurableObject } from "cloudflare:workers";
+import type { Standing } from "../../../contracts/accounts.ts";
 import { AppError } from "../../../contracts/errors.ts";
 import type {
   AnswerApproval,
+  AppendMessage,
   ClaimKey,
+  DiscardSession,
+  EraseSession,
+  ExplainTurn,
   InspectTurn,
   SessionCommand,
   StartTurn,
   WatchTurn,
 } from "../../../contracts/session.ts";
 import { createDrain, type Drain } from "./drain.ts";
-import { claim, findClaim, forgetClaims } from "./idempotency.ts";
+import { createEraser, type Eraser } from "./erase.ts";
+import { createHold, type Hold, type KeepingCommand } from "./hold.ts";
+import { claim, findClaim } from "./idempotency.ts";
 import { type SessionDeps, TurnKeeper } from "./keeper.ts";
 import { openSavedLog, readFrames, type Viewable } from "./log.ts";
-import { listMessages } from "./pages.ts";
-import { errorResponse, eventStream, turnHeaders, turnReply, turnState } from "./responses.ts";
+import { createPages, type Pages } from "./pages.ts";
+import { SessionRecords } from "./records.ts";
+import { cacheHeaders, errorResponse, eventStream, turnHeaders, turnReply, turnState } from "./responses.ts";
+import { createRest, type Rest } from "./rest.ts";
 import { readSession, requireOwner, type Session } from "./session.ts";
-import { createTables, hasTables } from "./storage.ts";
+import { createTables, hasTables, upgradeTables } from "./storage.ts";
 import { TurnStarter } from "./starter.ts";
 import { newestTurn, readTurn, type TurnRow } from "./turns.ts";
 import { Viewers } from "./viewers.ts";
@@ -34,21 +43,39 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
   readonly #keeper: TurnKeeper;
   readonly #starter: TurnStarter;
   readonly #viewers: Viewers;
+  readonly #pages: Pages;
+  readonly #rest: Rest;
+  readonly #hold: Hold;
+  readonly #records: SessionRecords;
+  readonly #eraser: Eraser;
+  /** Commands that are being answered. */
+  #answering = 0;
+  #isOpen = false;
 
   constructor(state: DurableObjectState, env: Env, deps: SessionDeps) {
     super(state, env);
     this.#deps = deps;
     this.#storage = state.storage;
     this.#sql = state.storage.sql;
-    this.#drain = createDrain(state.storage, deps);
+    const { storage } = state;
+    this.#drain = createDrain(storage, { ...deps, onOrphaned: async () => void (await this.#eraser.discard()) });
     this.#keeper = new TurnKeeper(state, deps, this.#drain);
+    const parts = { ...deps, storage, drain: this.#drain, keeper: this.#keeper };
+    const isBusy = (): boolean => this.#answering > 0 || this.#keeper.live !== undefined;
+    this.#pages = createPages(this.#sql, deps.history);
+    this.#rest = createRest({ ...parts, isBusy, onOrphaned: async () => void (await this.#eraser.discard()) });
+    this.#hold = createHold({ ...parts, onHeld: () => this.#rest.plan() });
+    this.#records = new SessionRecords({ ...parts, rest: this.#rest });
+    this.#eraser = createEraser(parts);
     this.#starter = new TurnStarter(state.storage.sql, this.#keeper, deps);
     this.#viewers = new Viewers(deps);
   }
 
   override async fetch(request: Request): Promise<Response> {
     const command = await request.json<SessionCommand>();
+    this.#answering += 1;
     try {
+      this.#open();
       await this.#keeper.wake();
       return await this.#answer(command);
     } catch (error) {
@@ -56,29 +83,41 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
       const name = error instanceof Error ? error.name : "unknown";
       this.#deps.log({ service: "session", request_id: command.requestId, route: command.kind, error: name });
       throw error;
+    } finally {
+      this.#answering -= 1;
     }
   }
 
-  /** Looks after a live turn, drains what is owed, ends what was not to be kept. Never throws. */
+  /** Looks after a live turn, drains what is owed, ends what was not to be kept, rests what is not used. Never throws. */
   override async alarm(): Promise<void> {
+    this.#open();
     await this.#keeper.wake();
-    const session = hasTables(this.#sql) ? readSession(this.#sql) : undefined;
+    const session = readSession(this.#sql);
     if (this.#keeper.live !== undefined) {
       await this.#keeper.lookAfter(this.#keeper.live);
     } else if (session?.erased) {
       await this.#drain.erase(session);
     } else if (session?.stored) {
-      forgetClaims(this.#sql, this.#deps.now());
       await this.#drain.run();
+      await this.#rest.try();
     } else {
       await this.#expire();
     }
   }
 
-  #answer(command: SessionCommand): Promise<Response> | Response {
+  #open(): void {
+    if (!this.#isOpen) upgradeTables(this.#sql);
+    this.#isOpen = true;
+  }
+
+  async #answer(command: SessionCommand): Promise<Response> {
     switch (command.kind) {
       case "start":
-        return this.#start(command);
+        return this.#starter.guard(command, (admitted) => this.#start(command, admitted));
+      case "follow":
+        return eventStream(await this.#keeper.boarding.follow(command), {});
+      case "explain":
+        return this.#explain(command);
       case "claim":
         return this.#claim(command);
       case "watch":
@@ -88,18 +127,40 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
       case "approve":
         return this.#approve(command);
       case "messages":
-        return Response.json(listMessages(this.#sql, this.#owned(command), command));
+        return Response.json(await this.#pages.list(command, this.#ownedIfHeld(command) !== undefined));
+      case "create":
+        return this.#records.create(command);
+      case "view":
+        return this.#records.view(command, this.#ownedIfHeld(command));
+      case "change":
+        return this.#records.change(command, await this.#held(command));
+      case "append":
+        return this.#append(command);
       case "erase":
-        return this.#erase(this.#owned(command, true));
+        return this.#hold.alone(() => this.#erase(command));
+      case "discard":
+        return this.#hold.alone(() => this.#discard(command));
     }
   }
 
   /** The session of this object, for its owner alone. */
-  #owned({ userId, sessionId }: { userId: string; sessionId?: string }, toErase = false): Session {
-    const session = requireOwner(hasTables(this.#sql) ? readSession(this.#sql) : undefined, userId, toErase);
+  #owned({ userId, sessionId }: { userId: string; sessionId?: string }): Session {
+    const session = requireOwner(readSession(this.#sql), userId);
     if (sessionId !== undefined && session.id !== sessionId)
       throw new AppError("not_found", "there is no such session");
     return session;
+  }
+
+  /** The same; undefined when it may be in Postgres. */
+  #ownedIfHeld({ userId, sessionId }: { userId: string; sessionId: string }): Session | undefined {
+    const session = readSession(this.#sql);
+    return session?.id === sessionId ? requireOwner(session, userId) : undefined;
+  }
+
+  /** The same, fetched from Postgres where it rests. */
+  async #held(command: KeepingCommand): Promise<Session> {
+    if (readSession(this.#sql) === undefined) await this.#hold.fetch(command);
+    return this.#owned(command);
   }
 
   #turn(turnId: string): TurnRow {
@@ -108,9 +169,9 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     return turn;
   }
 
-  async #start(command: StartTurn): Promise<Response> {
-    if (!command.create) this.#owned(command);
-    const { turnId, replayed } = await this.#starter.start(command);
+  async #start(command: StartTurn, admitted: Promise<Standing>): Promise<Response> {
+    if (!command.create) await this.#held(command);
+    const { turnId, replayed } = await this.#starter.start(command, admitted);
     return this.#respond(turnId, command, replayed);
   }
 
@@ -134,7 +195,14 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
       const waiting = turnState(this.#turn(turnId), session.id, live.log.last);
       return Response.json(waiting, { status: 202, headers: { ...turnHeaders(turnId, session.id), ...mark } });
     }
-    return turnReply(this.#turn(turnId), session.id, requestId, mark);
+    const note = live && cacheHeaders(await live.verdict);
+    return turnReply(this.#turn(turnId), session.id, requestId, { ...note, ...mark });
+  }
+
+  async #explain(command: ExplainTurn): Promise<Response> {
+    const explained = await this.#deps.explain(await this.#starter.slotsFor(command));
+    if (!explained.ok) return errorResponse(explained.error, command.requestId);
+    return Response.json(explained.value);
   }
 
   #claim({ idempotency }: ClaimKey): Response {
@@ -184,14 +252,23 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     return Response.json(turnState(this.#turn(turnId), session.id, live.log.last), { status: 202 });
   }
 
-  async #erase(session: Session): Promise<Response> {
-    const { live } = this.#keeper;
-    if (live !== undefined) {
-      this.#keeper.stop(live, "session_deleted");
-      await live.ended;
-    }
-    const erased = await this.#drain.erase(session);
-    return Response.json({ session_id: session.id, erased }, { status: erased ? 200 : 202 });
+  async #append(command: AppendMessage): Promise<Response> {
+    await this.#held(command);
+    // A turn that is about to be written has its place already.
+    await this.#starter.settled();
+    return this.#records.append(command, this.#owned(command));
+  }
+
+  #erase(command: EraseSession): Promise<Response> {
+    const session = readSession(this.#sql);
+    if (session?.id !== command.sessionId) return this.#eraser.eraseUnheld(command);
+    return this.#eraser.erase(requireOwner(session, command.userId, true));
+  }
+
+  async #discard({ sessionId, userId }: DiscardSession): Promise<Response> {
+    const session = requireOwner(readSession(this.#sql), userId, true);
+    if (session.id !== sessionId) throw new AppError("not_found", "there is no such session");
+    return Response.json(await this.#eraser.discard());
   }
 
   #openEnded({ id, endedAtMs, plan }: TurnRow): Viewable {

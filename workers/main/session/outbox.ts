@@ -1,20 +1,25 @@
 /**
  * What a session owes to Postgres. The message log is the outbox: messages above `drained_seq` are owed, so a message and its
- * outbox entry are one row and one write. Drained in order, in batches; safe to repeat, since rows go by id and (session, seq).
- * A row that Postgres can never take is noted in its table dead_letters, and the rest goes on; the object keeps the message.
+ * outbox entry are one row and one write; a change of the session alone is owed by its time. Drained in order, in batches; safe to
+ * repeat, since rows go by id and (session, seq), and an older session row changes nothing. A row that Postgres can never take is noted
+ * in its table dead_letters, and the rest goes on; the object keeps the message.
  */
-import type { HistoryStore, MessageRow } from "../../../contracts/history.ts";
+import type { HistoryStore, MessageRow, SessionRow } from "../../../contracts/history.ts";
 import { costUsd, type ModelPrices } from "../../../contracts/prices.ts";
 import { toolsOf } from "../../../contracts/rounds.ts";
 import type { Log } from "../../../contracts/log.ts";
 import { storable } from "../../../contracts/text.ts";
-import { type Message, messagesAfter, readMessage } from "./messages.ts";
-import { readSession, type Session } from "./session.ts";
+import { branchFrom } from "../../../contracts/branches.ts";
+import { type Message, messagesAfter, parentId } from "./messages.ts";
+import { isOwed, readSession, type Session } from "./session.ts";
 
 const BATCH = 100;
 
-/** "drained": nothing is owed. "waiting": Postgres could not be reached; try again later. */
-export type DrainOutcome = "drained" | "waiting";
+/** "drained": nothing is owed. "waiting": Postgres could not be reached; try again later. "orphaned": its user is gone there. */
+export type DrainOutcome = "drained" | "waiting" | "orphaned";
+
+/** SQLSTATE foreign_key_violation. A batch can break one foreign key only: its session's user. */
+const NO_SUCH_USER = "23503";
 
 export interface OutboxDeps {
   sql: SqlStorage;
@@ -27,35 +32,44 @@ export async function drainOutbox(deps: OutboxDeps): Promise<DrainOutcome> {
   const { sql } = deps;
   for (;;) {
     const session = readSession(sql);
-    if (session === undefined || !session.stored || session.erased) return "drained";
-    const owed = messagesAfter(sql, session.drainedSeq, BATCH);
-    if (owed.length === 0) return "drained";
-    const saved = await saveOrSplit(deps, session, owed);
-    if (!saved) return "waiting";
+    if (session === undefined || !isOwed(sql, session)) return "drained";
+    const outcome = await saveOrSplit(deps, session, messagesAfter(sql, session.drainedSeq, BATCH));
+    if (outcome !== "drained") return outcome;
   }
 }
 
-/** Saves the messages in one round trip; one by one when a row among them can never be saved. False: try again later. */
-async function saveOrSplit(deps: OutboxDeps, session: Session, messages: Message[]): Promise<boolean> {
+/** Saves the session and messages in one round trip; one by one when a row among them can never be saved. */
+async function saveOrSplit(deps: OutboxDeps, session: Session, messages: Message[]): Promise<DrainOutcome> {
   const saved = await deps.history.saveBatch({
     session: toSessionRow(session, messages),
     messages: messages.map((message) => toRow(deps, message)),
   });
-  if (!saved.ok) return false;
-  if (saved.value.poison && messages.length > 1) {
-    for (const message of messages) {
-      if (!(await saveOrSplit(deps, session, [message]))) return false;
-    }
-    return true;
-  }
+  if (!saved.ok) return "waiting";
   const report = saved.value;
+  if (report.poison && report.reason === NO_SUCH_USER) return "orphaned";
+  if (report.poison && messages.length > 1) {
+    for (const message of messages) {
+      const outcome = await saveOrSplit(deps, session, [message]);
+      if (outcome !== "drained") return outcome;
+    }
+    return "drained";
+  }
   for (const message of messages) {
     const reason = report.poison ? report.reason : report.conflicts.includes(message.id) ? "conflict" : undefined;
-    if (reason !== undefined && !(await setAside(deps, session.id, message.seq, reason))) return false;
+    if (reason !== undefined && !(await setAside(deps, session.id, message.seq, reason))) return "waiting";
   }
-  const upTo = messages.at(-1)?.seq ?? 0;
-  deps.sql.exec("UPDATE session SET drained_seq = ? WHERE drained_seq < ?", upTo, upTo);
-  return true;
+  // With a message that was set aside the session was not written either: it is sent once more, alone.
+  const change = report.poison && messages.length > 0 ? 0 : session.changedAtMs;
+  markDrained(deps.sql, messages.at(-1)?.seq ?? 0, change);
+  return "drained";
+}
+
+/** Up to what was sent: not what came to the object meanwhile. */
+function markDrained(sql: SqlStorage, seq: number, changeMs: number): void {
+  sql.exec(
+    "UPDATE session SET drained_seq = max(drained_seq, ?), drained_change = max(drained_change, ?)",
+    ...[seq, changeMs],
+  );
 }
 
 async function setAside({ history, log }: OutboxDeps, sessionId: string, seq: number, code: string): Promise<boolean> {
@@ -64,25 +78,27 @@ async function setAside({ history, log }: OutboxDeps, sessionId: string, seq: nu
   return noted.ok;
 }
 
-function toSessionRow(session: Session, messages: Message[]) {
-  const { id, userId, title, modelType, modelName, createdAtMs } = session;
-  return {
-    id,
-    userId,
-    title,
-    modelType,
-    modelName,
-    createdAtMs,
-    updatedAtMs: messages.at(-1)?.createdAtMs ?? createdAtMs,
-  };
+function toSessionRow(session: Session, messages: Message[]): SessionRow {
+  const { id, userId, title, modelType, modelName, isActive, createdAtMs, changedAtMs } = session;
+  const updatedAtMs = Math.max(createdAtMs, changedAtMs, messages.at(-1)?.createdAtMs ?? 0);
+  return { id, userId, title: storable(title), modelType, modelName, isActive, createdAtMs, updatedAtMs };
 }
 
 function toRow({ sql, prices }: OutboxDeps, message: Message): MessageRow {
-  const parentId = message.parentSeq === null ? null : (readMessage(sql, message.parentSeq)?.id ?? null);
   const { id, seq, role, content, status, tokens, turnId, createdAtMs, details } = message;
   const { model, provider, usage, cache, finish_reason, rounds = [] } = details;
   return {
-    ...{ id, seq, parentId, role, content: storable(content), status, turnId, createdAtMs },
+    ...{
+      id,
+      seq,
+      parentId: parentId(sql, message),
+      branchFrom: branchFrom(message.parentSeq, seq - 1),
+      role,
+      content: storable(content),
+      status,
+      turnId,
+      createdAtMs,
+    },
     tokensUsed: tokens,
     promptTokens: usage?.prompt_tokens ?? 0,
     completionTokens: usage?.completion_tokens ?? 0,

@@ -3,6 +3,7 @@
  */
 import type { ChatReply, TurnView } from "../../../contracts/chat.ts";
 import { ERROR_STATUS, type Failure, toErrorBody } from "../../../contracts/errors.ts";
+import type { CacheNote } from "../chat/turn.ts";
 import type { LiveTurn } from "./live-turn.ts";
 import type { StoredOutcome, TurnRow } from "./turns.ts";
 
@@ -15,7 +16,7 @@ export function turnReply(
 ): Response {
   const ids = { turn_id: id, session_id: sessionId };
   if (outcome === undefined) throw new Error("the turn has not ended");
-  const headers = { ...turnHeaders(id, sessionId, outcome.cache), ...mark };
+  const headers = { ...turnHeaders(id, sessionId, { verdict: outcome.cache }), ...mark };
   if (outcome.failure === undefined) {
     return Response.json(toReply({ outcome, sessionId, turnId: id, endedAtMs }), { headers });
   }
@@ -85,8 +86,16 @@ export function turnLine(live: LiveTurn, outcome: StoredOutcome, nowMs: number) 
   };
 }
 
-export function turnHeaders(turnId: string, sessionId: string, cache?: string): Record<string, string> {
-  return { "x-turn-id": turnId, "x-session-id": sessionId, ...(cache && { "x-cache": cache.toUpperCase() }) };
+export function turnHeaders(turnId: string, sessionId: string, note?: CacheNote): Record<string, string> {
+  return { "x-turn-id": turnId, "x-session-id": sessionId, ...(note && cacheHeaders(note)) };
+}
+
+export function cacheHeaders({ verdict, why, ageSeconds }: CacheNote): Record<string, string> {
+  return {
+    "x-cache": verdict.toUpperCase(),
+    ...(ageSeconds !== undefined && { age: String(ageSeconds) }),
+    ...(why !== undefined && { "server-timing": `cache;desc="${why}"` }),
+  };
 }
 
 export function eventStream(body: ReadableStream<Uint8Array>, headers: Record<string, string>): Response {
@@ -104,6 +113,10 @@ export function errorResponse(failure: Failure, requestId: string, headers: Reco
   const retryAfter = failure.retryAfterSeconds;
   return Response.json(toErrorBody(failure, requestId), {
     status: ERROR_STATUS[failure.code],
-    headers: { ...headers, ...(retryAfter !== undefined && { "retry-after": String(Math.ceil(retryAfter)) }) },
+    headers: {
+      ...headers,
+      ...(retryAfter !== undefined && { "retry-after": String(Math.ceil(retryAfter)) }),
+      ...(failure.code === "unauthorized" && { "www-authenticate": "Bearer" }),
+    },
   });
 }

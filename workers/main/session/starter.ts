@@ -6,13 +6,14 @@ import type { Standing } from "../../../contracts/accounts.ts";
 import { requestMessages } from "../../../contracts/chat.ts";
 import { AppError } from "../../../contracts/errors.ts";
 import { newTurnId } from "../../../contracts/ids.ts";
-import type { StartTurn } from "../../../contracts/session.ts";
+import type { ExplainTurn, StartTurn } from "../../../contracts/session.ts";
 import type { ToolList } from "../../../contracts/tools.ts";
 import type { Preferences } from "../../../contracts/users.ts";
+import type { TurnSlots } from "../chat/reuse.ts";
 import { branchOf } from "./branches.ts";
 import { claim, findClaim } from "./idempotency.ts";
 import type { SessionDeps, TurnKeeper } from "./keeper.ts";
-import type { LiveTurn } from "./live-turn.ts";
+import type { LiveTurn, NewTurn } from "./live-turn.ts";
 import { insertSession, newSession, readSession, requireOwner, type Session } from "./session.ts";
 import { createTables, hasTables } from "./storage.ts";
 import { forgetLogs, newestTurn, nextTurnId, toPlan } from "./turns.ts";
@@ -39,44 +40,63 @@ export class TurnStarter {
     while (this.#starting !== undefined) await this.#starting;
   }
 
-  async start(command: StartTurn): Promise<{ turnId: string; replayed: boolean }> {
+  /** Whoever the account refuses is told that, and not what else is wrong: it would say what the session holds. */
+  async guard<T>(command: StartTurn, work: (admitted: Promise<Standing>) => Promise<T>): Promise<T> {
+    const admitted = this.#admit(command);
+    admitted.catch(() => undefined); // whoever awaits it hears of it, however late
+    try {
+      return await work(admitted);
+    } catch (error) {
+      await admitted;
+      throw error;
+    }
+  }
+
+  async start(command: StartTurn, admitted: Promise<Standing>): Promise<{ turnId: string; replayed: boolean }> {
     const tools = await this.#keeper.toolsFor(command);
     let waited = false;
     for (;;) {
       // Of a start under way it is not yet known what comes of it.
       await this.settled();
-      const live = this.#toWaitFor(command, waited);
+      const live = this.#toWaitFor(command);
       if (live === undefined && this.#starting === undefined) break;
-      if (live !== undefined) await this.#waitFor(live);
+      const isToStop = command.request.on_busy === "interrupt" && !waited;
+      if (live !== undefined) await this.#waitFor(live, admitted, isToStop);
       waited ||= live !== undefined;
     }
     // From here to the mark of a start nothing is awaited: two requests cannot both find the session free.
     const earlier = this.#findEarlier(command);
     const { live } = this.#keeper;
     if (earlier === undefined && live === undefined) {
-      return { turnId: await this.#begin(command, tools), replayed: false };
+      // Who has waited long is asked about again.
+      const agreed = waited ? this.#admit(command) : admitted;
+      return { turnId: await this.#begin(command, tools, agreed), replayed: false };
     }
-    await this.#admit(command);
+    await admitted;
     if (earlier === undefined) throw busy(live?.id ?? "");
     return { turnId: earlier, replayed: true };
   }
 
-  async #waitFor(live: LiveTurn): Promise<void> {
+  /** `isToStop`: the turn that ran when the request came; those that were queued before it keep their place. */
+  async #waitFor(live: LiveTurn, admitted: Promise<Standing>, isToStop: boolean): Promise<void> {
     this.#waiting += 1;
-    await live.ended.finally(() => {
+    try {
+      await admitted;
+      if (isToStop && this.#keeper.live === live) this.#keeper.stop(live, "cancelled");
+      await live.ended;
+    } finally {
       this.#waiting -= 1;
-    });
+    }
   }
 
   /**
    * Asks the account and the cache at once, and writes once the account agrees. The cache is asked with the preferences that main
    * believes in, and once more in the rare case that they have changed.
    */
-  async #begin(command: StartTurn, tools: ToolList | undefined): Promise<string> {
+  async #begin(command: StartTurn, tools: ToolList | undefined, admitted: Promise<Standing>): Promise<string> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#starting = promise;
     try {
-      const admitted = this.#admit(command);
       const guessed = this.#prepare(command, tools, command.preferences);
       const { preferences } = await admitted;
       const isRight = JSON.stringify(preferences) === JSON.stringify(command.preferences);
@@ -87,13 +107,29 @@ export class TurnStarter {
       } else requireSession(this.#sql, command);
       this.#keeper.start(session, tools, prepared);
       return prepared.turn.id;
+    } catch (error) {
+      this.#keeper.boarding.abandon();
+      throw error;
     } finally {
       this.#starting = undefined;
       resolve();
     }
   }
 
+  /** Where the cache would be asked for a turn that was started like this. */
+  async slotsFor(command: ExplainTurn): Promise<TurnSlots> {
+    const tools = await this.#keeper.toolsFor(command);
+    const plain = { ...command, branch: { kind: "end" }, route: "chat" } as const;
+    const { session, turn } = this.#plan(plain, command.preferences);
+    return this.#keeper.slots(session, tools, turn);
+  }
+
   #prepare(command: StartTurn, tools: ToolList | undefined, preferences: Preferences) {
+    const { session, turn } = this.#plan(command, preferences);
+    return { ...this.#keeper.prepare(session, tools, turn), session };
+  }
+
+  #plan(command: PlannedTurn, preferences: Preferences): { session: Session; turn: NewTurn } {
     const { create, idempotency, requestId, route, userId } = command;
     const chat = this.#deps.resolve(command.request, preferences);
     const nowMs = this.#deps.now();
@@ -104,7 +140,7 @@ export class TurnStarter {
     const said = requestMessages(command.request);
     const branch = create ? { leafSeq: null, said } : branchOf(this.#sql, command.branch, said);
     const id = create ? newTurnId(nowMs, session.id) : nextTurnId(this.#sql, session.id, nowMs);
-    const prepared = this.#keeper.prepare(session, tools, {
+    const turn: NewTurn = {
       id,
       plan: toPlan({ chat, branch, messageId: this.#deps.newId(), requestId, route }),
       ...branch,
@@ -112,8 +148,8 @@ export class TurnStarter {
         forgetLogs(this.#sql, this.#deps.now() - this.#deps.turnLogMs);
         if (idempotency) claim(this.#sql, idempotency, id, this.#deps.now());
       },
-    });
-    return { ...prepared, session };
+    };
+    return { session, turn };
   }
 
   /** What the account says of who asks; throws when it refuses. */
@@ -127,14 +163,12 @@ export class TurnStarter {
   }
 
   /** The turn whose end this request waits for, as it asks to; undefined when it may go on, or is to be refused. */
-  #toWaitFor(command: StartTurn, waited: boolean): LiveTurn | undefined {
+  #toWaitFor(command: StartTurn): LiveTurn | undefined {
     const { on_busy: whenBusy = "reject" } = command.request;
     const { live } = this.#keeper;
     if (live === undefined || whenBusy === "reject" || this.#findEarlier(command) !== undefined) return undefined;
     requireSession(this.#sql, command);
     if (this.#waiting >= MAX_WAITING) throw busy(live.id);
-    // The turn that ran when it came; those that were queued before it keep their place.
-    if (whenBusy === "interrupt" && !waited) this.#keeper.stop(live, "cancelled");
     return live;
   }
 
@@ -148,14 +182,18 @@ export class TurnStarter {
   }
 
   #requireNoSession(): void {
-    if (hasTables(this.#sql) && readSession(this.#sql) !== undefined) {
+    if (readSession(this.#sql) !== undefined) {
       throw new AppError("conflict", "this Idempotency-Key made a session before: use a new key");
     }
   }
 }
 
-function requireSession(sql: SqlStorage, { userId, sessionId }: StartTurn): Session {
-  const session = requireOwner(hasTables(sql) ? readSession(sql) : undefined, userId);
+/** What it takes to plan a turn. */
+type PlannedTurn = Pick<StartTurn, "create" | "requestId" | "route" | "userId" | "sessionId" | "request" | "branch"> &
+  Pick<Partial<StartTurn>, "idempotency">;
+
+function requireSession(sql: SqlStorage, { userId, sessionId }: Pick<StartTurn, "userId" | "sessionId">): Session {
+  const session = requireOwner(readSession(sql), userId);
   if (session.id !== sessionId) throw new AppError("not_found", "there is no such session");
   return session;
 }

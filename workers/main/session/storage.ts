@@ -1,12 +1,34 @@
 /**
  * The tables of a session's object (Durable Object SQLite). One object holds one session and is its only writer.
  * Rows are written sparingly, since each one is billed: a message row is its own outbox entry (see outbox.ts),
- * and no table has a secondary index.
+ * and the one secondary index holds the few messages alone at which a branch begins.
  */
+
+/** Columns of the session that objects made before they were thought of get when they are next opened. */
+const LATER_COLUMNS: Record<string, string> = {
+  title_by: "TEXT NOT NULL DEFAULT 'words'",
+  is_active: "INTEGER NOT NULL DEFAULT 1",
+  changed_at: "INTEGER NOT NULL DEFAULT 0",
+  drained_change: "INTEGER NOT NULL DEFAULT 0",
+  held_at: "INTEGER NOT NULL DEFAULT 0",
+};
+const BRANCHES = `CREATE INDEX IF NOT EXISTS branch_starts ON messages (seq, parent_seq)
+  WHERE seq > 1 AND parent_seq IS NOT seq - 1`;
 
 /** False for an object that nothing was ever written to: it is only asked about. */
 export function hasTables(sql: SqlStorage): boolean {
   return sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'session'").toArray().length > 0;
+}
+
+/** Once in an object's life: gives tables that are there what they lack. Writes nothing where nothing is missing. */
+export function upgradeTables(sql: SqlStorage): void {
+  const present = sql.exec<{ name: string }>("SELECT name FROM pragma_table_info('session')").toArray();
+  if (present.length === 0) return;
+  for (const [name, definition] of Object.entries(LATER_COLUMNS)) {
+    if (present.every((column) => column.name !== name))
+      sql.exec(`ALTER TABLE session ADD COLUMN ${name} ${definition}`);
+  }
+  sql.exec(BRANCHES);
 }
 
 /** Creates the tables on first use; costs nothing on an object that has them. */
@@ -21,7 +43,10 @@ export function createTables(sql: SqlStorage): void {
       stored INTEGER NOT NULL,
       created_at INTEGER NOT NULL,
       drained_seq INTEGER NOT NULL,
-      erased INTEGER NOT NULL DEFAULT 0
+      erased INTEGER NOT NULL DEFAULT 0,
+      ${Object.entries(LATER_COLUMNS)
+        .map(([name, definition]) => `${name} ${definition}`)
+        .join(", ")}
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS messages (
       seq INTEGER PRIMARY KEY,
@@ -35,6 +60,7 @@ export function createTables(sql: SqlStorage): void {
       details TEXT NOT NULL,
       created_at INTEGER NOT NULL
     );
+    ${BRANCHES};
     CREATE TABLE IF NOT EXISTS turns (
       id TEXT PRIMARY KEY,
       state TEXT NOT NULL,

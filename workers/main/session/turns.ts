@@ -142,6 +142,14 @@ export function openTurn(sql: SqlStorage): TurnRow | undefined {
   return newest?.state === "running" || newest?.state === "waiting" ? newest : undefined;
 }
 
+/** The turn is complete, and none before it is. */
+export function isFirstComplete(sql: SqlStorage, id: string): boolean {
+  const complete = sql
+    .exec<{ id: string }>("SELECT id FROM turns WHERE state = 'complete' ORDER BY id LIMIT 1")
+    .toArray();
+  return complete[0]?.id === id;
+}
+
 /** Forgets the event logs of turns that ended before `beforeMs`; their messages stay. */
 export function forgetLogs(sql: SqlStorage, beforeMs: number): void {
   sql.exec(

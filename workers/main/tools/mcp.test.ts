@@ -307,7 +307,7 @@ describe("a tool call", () => {
   it("F34: says which list it was chosen from, and asks for a new one when that has changed", async () => {
     const { tools, seen, state } = setUp(listOf("v1"));
     await tools.list(context);
-    state.answer = text("changed", { isError: true, _meta: { "basechat/stale": true } });
+    state.answer = text("changed", { isError: true, _meta: { "basechat/failure": "stale" } });
     expect(await tools.call(call, { ...context, listVersion: "v1" }, never)).toEqual({ ok: false, content: "changed" });
     expect(seen[1]?.body.params?.["_meta"]).toEqual({ "basechat/version": "v1" });
     state.answer = listOf("v2");

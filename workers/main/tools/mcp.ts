@@ -25,7 +25,7 @@ import type {
   ToolServer,
 } from "../../../contracts/tools.ts";
 
-const URL_OF_SERVER = new URL("https://mcp.internal/mcp"); // the binding decides who answers, not the name
+const URL_OF_SERVER = new URL("https://mcp.internal/stateless"); // the binding decides who answers, not the name
 const FRESH_MS = 60_000;
 /** Served while a newer list is fetched; older than this it is as good as none. */
 const STALE_MS = 600_000;
@@ -34,6 +34,8 @@ const RETRY_MS = 5_000;
 const LIST_TIMEOUT_MS = 3_000;
 /** The server's own limit of a tool is 15 s. */
 const CALL_TIMEOUT_MS = 17_000;
+/** Why a call was refused that was chosen from an old list. */
+const LIST_IS_OLD: unknown[] = ["stale", "disabled"];
 /** JSON-RPC 2.0, section 5.1. */
 const INVALID_PARAMS = -32602;
 const MAX_CONTENT_BYTES = 256 * 1024;
@@ -56,6 +58,8 @@ export interface McpToolServerOptions {
   now: () => number;
   /** Keeps the Worker alive for a list fetched behind a reply. */
   waitUntil?: (work: Promise<unknown>) => void;
+  /** Tells the server's monitor; left out: nobody counts. */
+  noteHits?: (names: string[]) => Promise<void>;
   cache?: ToolListCache;
   callTimeoutMs?: number;
   listTimeoutMs?: number;
@@ -91,6 +95,10 @@ export function createMcpToolServer(options: McpToolServerOptions): ToolServer {
       const { outcome, stale } = await callTool(options, { call, context, signal, version: context.listVersion });
       if (stale) cache.list = undefined;
       return outcome;
+    },
+    noteHits(names) {
+      const noted = options.noteHits?.(names);
+      if (noted !== undefined) waitUntil(noted.catch(() => undefined)); // a count that is lost is no reason to fail
     },
   };
 }
@@ -173,7 +181,7 @@ async function callTool(options: McpToolServerOptions, { call, context, signal, 
       client.request({ method: "tools/call", params }, CallToolResultSchema),
     );
     const outcome = { ok: result.isError !== true, content: capBytes(toText(result)) };
-    return { outcome, stale: result._meta?.["basechat/stale"] === true };
+    return { outcome, stale: LIST_IS_OLD.includes(result._meta?.["basechat/failure"]) };
   } catch (error) {
     return { outcome: { ok: false, content: describeFailure(error, signal, limit.signal) } };
   } finally {

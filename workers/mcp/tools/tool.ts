@@ -3,22 +3,37 @@
  * Knows nothing of the protocol that carries it; run.ts is the only caller of `run`.
  */
 import type * as z from "zod";
+import type { ToolFailure } from "../../../contracts/toolbox.ts";
 import type { ToolDefinition } from "../../../contracts/tools.ts";
+import type { Client } from "./client.ts";
+import type { Part } from "./content.ts";
 
-/** What a call hands to the tool besides its arguments. */
-export interface ToolContext {
+/** On whose behalf something is done. */
+export interface Caller {
   requestId: string;
   userId: string;
+  /** Tools that are closed to this user: names, where `*` stands for any characters. */
+  denied: string[];
+}
+
+/** What a call hands to the tool besides its arguments. */
+export interface ToolContext extends Caller {
   /** Milliseconds since 1970. */
   now: () => number;
   /** Aborts when the caller left or the time limit passed. */
   signal: AbortSignal;
+  /** Left out where calls are stateless. */
+  client?: Client;
 }
 
 /** An expected failure is a reply: its content is shown to the model. Content that is no text becomes JSON. */
 export interface ToolReply {
   ok: boolean;
   content: unknown;
+  /** In place of `content`, where text alone does not do. */
+  parts?: Part[];
+  /** Why it is not ok; left out: the tool's own words say it. */
+  failure?: ToolFailure;
 }
 
 export interface Tool<Input extends z.ZodType = z.ZodType> {
@@ -30,5 +45,7 @@ export interface Tool<Input extends z.ZodType = z.ZodType> {
   annotations: Pick<ToolDefinition, "readOnly" | "idempotent" | "private" | "cost">;
   /** Left out: the runner's limit. */
   timeLimitMs?: number;
+  /** What it gives is other people's words: they are marked as data. */
+  isOutside?: boolean;
   run(args: z.output<Input>, context: ToolContext): ToolReply | Promise<ToolReply>;
 }

@@ -2,7 +2,7 @@
  * Lua statements, compiled to functions of a scope; a block gives what it returned, if it did. State: none of its own.
  * Knows local, assignment, calls, if, numeric for, for over ipairs, local functions and return.
  */
-import { type Expression, ExpressionReader, type Place, Scope } from "./expressions.ts";
+import { ExpressionReader, type Place, Scope } from "./expressions.ts";
 import { isTrue, LuaTable, type LuaValue, scriptError, toNumber } from "./values.ts";
 
 interface Returned {
@@ -123,21 +123,21 @@ function readFor(reader: ExpressionReader): Statement {
 }
 
 function readNumericFor(reader: ExpressionReader, name: string): Statement {
-  const [from, to] = reader.list(() => reader.expression());
+  const [from, to, step = (): LuaValue => 1] = reader.list(() => reader.expression());
   if (from === undefined || to === undefined) throw scriptError("'for' needs a limit");
   reader.expect("do");
   const body = readBody(reader);
   return (scope) =>
-    repeat(count(from, to, scope), (at) => {
+    repeat(count(toNumber(from(scope)), toNumber(to(scope)), toNumber(step(scope))), (at) => {
       const inner = new Scope(scope);
       inner.declare(name, at);
       return body(inner);
     });
 }
 
-function* count(from: Expression, to: Expression, scope: Scope): Generator<number> {
-  const last = toNumber(to(scope));
-  for (let at = toNumber(from(scope)); at <= last; at += 1) yield at;
+function* count(from: number, to: number, step: number): Generator<number> {
+  if (step <= 0) throw scriptError("only a step upward is known to for");
+  for (let at = from; at <= to; at += step) yield at;
 }
 
 function repeat<T>(items: Iterable<T>, work: (item: T) => Returned | undefined): Returned | undefined {

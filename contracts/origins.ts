@@ -1,0 +1,31 @@
+/**
+ * Origins of pages: those that a deployment lists, and its own. Pure. An origin is compared whole: `https://good.example.evil.com`
+ * is not `https://good.example`, and `null` is nobody's.
+ */
+import * as z from "zod";
+
+const Origin = z.string().refine((text) => {
+  const isOrigin = URL.canParse(text) && new URL(text).origin === text;
+  return isOrigin && text !== "null" && !text.includes("*"); // a pattern would look as if it matched something
+});
+
+/** A setting: exact origins, separated by commas. */
+export const OriginList = z
+  .string()
+  .transform((list) =>
+    list
+      .split(",")
+      .map((origin) => origin.trim())
+      .filter((origin) => origin !== ""),
+  )
+  .pipe(z.array(Origin).max(100));
+
+/** Over plain http a rebound name makes a stranger's page look like one of ours, but for this machine's names. */
+export function isTrustedHost({ protocol, hostname }: URL): boolean {
+  return protocol === "https:" || ["localhost", "127.0.0.1", "[::1]"].includes(hostname);
+}
+
+/** A page of our own host. */
+export function isOwnOrigin(origin: string, url: URL): boolean {
+  return isTrustedHost(url) && origin === url.origin;
+}

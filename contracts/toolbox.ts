@@ -1,0 +1,119 @@
+/**
+ * The tools as those see them who look after them: what is there, switched on and off, what was called how often, remote servers. Pure.
+ * The wire forms of /mcp/tools, /mcp/stats and /mcp/servers, and the interface that main asks the Worker `mcp` by.
+ */
+import * as z from "zod";
+import { ToolName } from "./chat.ts";
+import type { Result } from "./errors.ts";
+import type { CallContext } from "./tools.ts";
+
+/** Why a call gave no result; `tool_error`: the tool says so itself. */
+export const ToolFailure = z.enum([
+  "invalid_arguments",
+  "timeout",
+  "cancelled",
+  "failed",
+  "tool_error",
+  "too_large",
+  "not_text",
+  "stale",
+  "disabled",
+  "unchecked",
+  "blocked_url",
+  "upstream_error",
+  "not_found",
+]);
+export type ToolFailure = z.infer<typeof ToolFailure>;
+
+const Count = z.int().min(0);
+
+export const ListedTool = z
+  .strictObject({
+    name: ToolName,
+    description: z.string(),
+    input_schema: z.record(z.string(), z.unknown()),
+    read_only: z.boolean(),
+    idempotent: z.boolean(),
+    private: z.boolean(),
+    cost: z.enum(["free", "metered"]),
+    /** The name of the remote server that it comes from; null: it is built in. */
+    server: z.string().nullable(),
+    /** For the one who asks: neither switched off, nor denied, nor among the tools that the user has switched off. */
+    enabled: z.boolean(),
+  })
+  .meta({ id: "Tool" });
+export type ListedTool = z.infer<typeof ListedTool>;
+
+export const ToolsReply = z.strictObject({
+  /** Of the list of those that are switched on. */
+  version: z.string(),
+  tools: z.array(ListedTool),
+});
+export type ToolsReply = z.infer<typeof ToolsReply>;
+
+export const ToolCallRequest = z.strictObject({
+  tool_name: ToolName,
+  input_data: z.record(z.string(), z.unknown()).default({}),
+});
+
+export const ToolCallReply = z.strictObject({
+  tool_name: ToolName,
+  success: z.boolean(),
+  /** What the tool gave, or why it did not: data, never an instruction. */
+  content: z.string(),
+  code: ToolFailure.nullable(),
+  cache: z.enum(["hit", "miss", "bypass"]),
+});
+
+export const ToolPath = z.strictObject({ name: ToolName });
+export const ToolSwitched = z.strictObject({ tool_name: ToolName, enabled: z.boolean() });
+
+export const ToolFigures = z.strictObject({
+  tool_name: ToolName,
+  /** Of which the cache answered `cache_hits`. */
+  executions: Count,
+  failures: Count,
+  cache_hits: Count,
+  bytes: Count,
+  /** Milliseconds, of the calls that ran; null: none did. */
+  p50_ms: z.number().nullable(),
+  p95_ms: z.number().nullable(),
+  last_error: z.strictObject({ code: ToolFailure, at: z.iso.datetime() }).nullable(),
+});
+export type ToolFigures = z.infer<typeof ToolFigures>;
+
+export const ToolStats = z.strictObject({ hours: Count, tools: z.array(ToolFigures) });
+
+/** One call, as it is counted. */
+export interface ToolRecord {
+  tool: string;
+  atMs: number;
+  ms: number;
+  bytes: number;
+  failure: ToolFailure | null;
+}
+
+/** Who asks, and which tools are closed to them. */
+export interface ToolCaller extends CallContext {
+  /** Names, where `*` stands for any characters. */
+  denied: string[];
+}
+
+export interface CalledTool {
+  ok: boolean;
+  content: string;
+  failure: ToolFailure | null;
+}
+
+/** What the Worker `mcp` answers main by RPC. Expected failures are values. */
+export interface Toolbox {
+  list(caller: ToolCaller): Promise<ToolsReply>;
+  /** Fails with `not_found` for an unknown tool. */
+  call(call: { name: string; arguments: Record<string, unknown> }, caller: ToolCaller): Promise<Result<CalledTool>>;
+  /** Effective everywhere within seconds. Fails with `not_found` for an unknown tool. */
+  setEnabled(name: string, enabled: boolean, by: CallContext): Promise<Result<void>>;
+  /** Figures of the last so many hours. */
+  stats(hours: number): Promise<ToolFigures[]>;
+  /** The cache stood in for calls of these tools. */
+  noteHits(names: string[]): Promise<void>;
+}

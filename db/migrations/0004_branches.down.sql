@@ -1,0 +1,3 @@
+DROP INDEX messages_branches;
+--> statement-breakpoint
+ALTER TABLE messages DROP COLUMN branch_from;

@@ -1,0 +1,140 @@
+/**
+ * Sends a fuzz request as it is written, over plain sockets: fetch would mend paths and refuse methods. State: the people of the house and
+ * what each of them has there, newest last. Rejects when the connection breaks or nothing comes for long.
+ */
+import { Agent, request as httpRequest } from "node:http";
+import { ChatReply } from "../../contracts/chat.ts";
+import { MessagePage } from "../../contracts/history.ts";
+import { NewApiKey } from "../../contracts/users.ts";
+import type { House, Tenant } from "../house.ts";
+import { signUp } from "../people.ts";
+import type { FuzzRequest } from "./requests.ts";
+
+export interface FuzzReply {
+  status: number;
+  headers: Headers;
+  text: string;
+}
+
+/** Far above what anything here takes: whoever waits so long waits for ever. */
+const HANG_MS = 60_000;
+/** Of the newest things of a person, so many are asked for. */
+const KEPT = 3;
+const NOBODYS = "01a208de-e947-7048-8025-8d0d150d1078";
+
+interface Person extends Tenant {
+  sessions: { session_id: string; turn_id: string; message_id: string; question_id?: string | undefined }[];
+  keys: string[];
+}
+
+export class FuzzClient {
+  readonly #house: House;
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 32 });
+  readonly #people: Person[] = [];
+  #login: Record<string, string> = {};
+  /** How often somebody had to be replaced who was erased, or whose key was revoked. */
+  replaced = 0;
+
+  constructor(house: House) {
+    this.#house = house;
+  }
+
+  /** An admin and users; and one who can sign in, and never asks for anything else. */
+  async invite(count: number): Promise<void> {
+    const { email, password, refreshToken } = (await signUp(this.#house)).owned;
+    this.#login = { email, password, refresh_token: refreshToken };
+    for (let at = 0; at < count; at += 1) this.#people[at] = await this.#newcomer(at);
+  }
+
+  async #newcomer(at: number): Promise<Person> {
+    return { ...(await this.#house.newTenant(at === 0 ? "admin" : "user")), sessions: [], keys: [] };
+  }
+
+  get credentials(): string[] {
+    return this.#people.map(({ apiKey }) => apiKey);
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  async send(request: FuzzRequest): Promise<FuzzReply> {
+    const person = this.#people[typeof request.as === "number" ? request.as : 0];
+    const reply = await this.#exchange(this.#fill(request), person);
+    if (typeof request.as !== "number" || person === undefined) return reply;
+    if (reply.status < 300) learn(person, reply);
+    if (reply.status === 401 && !request.isOpen && this.#people[request.as] === person) {
+      this.replaced += 1;
+      this.#people[request.as] = await this.#newcomer(request.as);
+    }
+    return reply;
+  }
+
+  /** What is there in the place of its mark. */
+  #fill(request: FuzzRequest): FuzzRequest {
+    const asker = typeof request.as === "number" ? request.as : 0;
+    const fill = (text: string): string =>
+      text.replaceAll(/\{\{(\w+) (own|other|nobodys) (\d)\}\}/gi, (_, name: string, whose: string, at: string) => {
+        const person = this.#people[whose === "own" ? asker : (asker + 1) % this.#people.length];
+        const mine = this.#login[name];
+        if (mine !== undefined) return mine;
+        return (whose !== "nobodys" && person && find(person, name.toLowerCase(), Number(at))) || NOBODYS;
+      });
+    const body = typeof request.body === "string" ? fill(request.body) : request.body;
+    return { ...request, path: fill(request.path), body };
+  }
+
+  #exchange({ method, path, headers, body, as, chunked }: FuzzRequest, person?: Tenant): Promise<FuzzReply> {
+    const credential = typeof as === "number" ? `Bearer ${person?.apiKey}` : as;
+    const size = body === undefined ? 0 : Buffer.byteLength(body);
+    const framing = chunked ? { "transfer-encoding": "chunked" } : { "content-length": String(size) };
+    const { promise, resolve, reject } = Promise.withResolvers<FuzzReply>();
+    const { hostname, port } = this.#house.url;
+    const sent = httpRequest({
+      ...{ agent: this.#agent, hostname, port, method, path, timeout: HANG_MS },
+      headers: {
+        ...headers,
+        ...(credential !== "" && { authorization: credential }),
+        ...(body !== undefined && framing),
+      },
+    });
+    sent.once("timeout", () => sent.destroy(new Error(`no answer in ${HANG_MS} ms`)));
+    sent.once("error", reject);
+    sent.once("response", (response) => {
+      const chunks: Buffer[] = [];
+      response.on("data", (chunk: Buffer) => chunks.push(chunk));
+      response.once("error", reject);
+      response.once("end", () => {
+        const names = Object.entries(response.headers).map(
+          ([name, value]) => [name, String(value)] as [string, string],
+        );
+        const text = Buffer.concat(chunks).toString("utf8");
+        resolve({ status: response.statusCode ?? 0, headers: new Headers(names), text });
+      });
+    });
+    sent.end(body);
+    return promise;
+  }
+}
+
+function find({ id, sessions, keys }: Person, name: string, at: number): string | undefined {
+  if (name === "user_id") return id;
+  if (name === "key_id") return keys.at(-1);
+  const session = sessions[at % Math.max(sessions.length, 1)];
+  const ids: Record<string, string | undefined> = { ...session };
+  return ids[name];
+}
+
+/** Remembers the ids of a session that was made, and of a question that was read. */
+function learn(person: Person, { headers, text }: FuzzReply): void {
+  if (text === "" || headers.get("content-type") !== "application/json") return;
+  const body: unknown = JSON.parse(text);
+  const chat = ChatReply.safeParse(body).data;
+  if (chat !== undefined) person.sessions = [...person.sessions, chat].slice(-KEPT);
+  const page = MessagePage.safeParse(body).data;
+  const question = page?.messages.find(({ role }) => role === "user");
+  const session = person.sessions.find(({ session_id }) => session_id === page?.session_id);
+  if (session !== undefined && question !== undefined) session.question_id = question.id;
+  const key = NewApiKey.safeParse(body).data;
+  if (key !== undefined) person.keys.push(key.id);
+}

@@ -1,0 +1,91 @@
+/** Sessions that leave their object for Postgres and come back. They rest after some three seconds here. */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { ChatReply } from "../contracts/chat.ts";
+import { MessagePage, MessageView, SessionView } from "../contracts/history.ts";
+import { type House, openHouse, tablesOf, type Tenant, untilRows } from "./house.ts";
+
+let house: House;
+let as: Tenant;
+beforeAll(async () => {
+  house = await openHouse({ settings: { SESSION_REST_DAYS: String(3 / 86_400) } });
+  as = await house.newTenant();
+});
+afterAll(() => house.close());
+
+const stored = { mode: "no-store" };
+
+async function json<T>(response: Response | Promise<Response>, schema: { parse(value: unknown): T }, status = 200) {
+  const reply = await response;
+  expect(reply.status).toBe(status);
+  return schema.parse(await reply.json());
+}
+
+const say = (session_id: string, prompt: string): Promise<ChatReply> =>
+  json(house.call("/chat", { as, body: { prompt, session_id, cache: stored } }), ChatReply);
+const save = (session_id: string, content: string, role = "user"): Promise<MessageView> =>
+  json(house.call("/history/messages", { as, body: { session_id, role, content } }), MessageView, 201);
+const pageOf = (id: string, query = ""): Promise<MessagePage> =>
+  json(house.call(`/history/sessions/${id}/messages${query}`, { as }), MessagePage);
+const make = (): Promise<SessionView> => json(house.call("/history/sessions", { as, body: {} }), SessionView, 201);
+const rename = (id: string, title: string): Promise<SessionView> =>
+  json(house.call(`/history/sessions/${id}`, { as, method: "PATCH", body: { title } }), SessionView);
+const view = (id: string): Promise<SessionView> => json(house.call(`/history/sessions/${id}`, { as }), SessionView);
+
+/** Looks at the storage: an object that is asked would be in use. Another question between two looks lets time go by. */
+async function untilResting(sessionId: string): Promise<void> {
+  while ((await tablesOf(house, sessionId)).length > 0) await house.call("/chat/health", { as });
+}
+
+const messagesIn = (sessionId: string) =>
+  house.querySession(sessionId, "SELECT seq, parent_seq, role, content FROM messages ORDER BY seq");
+
+test("[SESS-7] a session that nobody uses leaves its object, reads as before, and goes on where it was", async () => {
+  const { id } = await make();
+  await say(id, "My name is Ada.");
+  const renamed = await rename(id, "Names");
+  const before = await pageOf(id);
+  await untilResting(id);
+  expect(await pageOf(id)).toEqual(before);
+  expect(await view(id)).toEqual(renamed);
+  expect(await tablesOf(house, id)).toEqual([]);
+
+  const reply = await say(id, "What is my name?");
+  expect(reply.response).toContain("Ada");
+  const after = await pageOf(id);
+  expect(after.messages.map(({ seq, active }) => [seq, active])).toEqual([...[4, 3, 2, 1].map((seq) => [seq, true])]);
+  expect(after.messages.slice(2)).toEqual(before.messages);
+  expect(after.messages[1]?.parent_id).toBe(after.messages[2]?.id);
+  const rows = await untilRows(house, 4, "select id, seq from messages where session_id = $1 order by seq", id);
+  expect(rows.map(({ id: row }) => row)).toEqual(after.messages.toReversed().map((message) => message.id));
+  expect(await view(id)).toMatchObject({ title: "Names", message_count: 4 });
+  // Resting again takes the new part along.
+  await rename(id, "Names again");
+  await untilResting(id);
+  expect(await pageOf(id)).toEqual(after);
+});
+
+test("[SESS-7] a session of which Postgres lacks a message never rests", async () => {
+  const { id } = await make();
+  house.neon.control({ mode: "down" });
+  await save(id, "Poison");
+  await house.querySession(id, "UPDATE messages SET status = 'no such status' WHERE seq = 1");
+  house.neon.control({ mode: "up" });
+  await untilRows(house, 1, "select 1 from dead_letters where session_id = $1", id);
+  const { calls } = house.neon.stats();
+  // It is looked at again and again.
+  await house.neon.until((stats) => stats.calls >= calls + 3 && stats.in_flight === 0);
+  expect(await messagesIn(id)).toHaveLength(1);
+});
+
+test("[ERASE-5] what an erasure left over in an object goes when it would rest", async () => {
+  const gone = await house.newTenant();
+  const body = { prompt: "Left over", cache: stored };
+  const { session_id } = await json(house.call("/chat", { as: gone, body }), ChatReply);
+  const path = `/history/sessions/${session_id}`;
+  await json(house.call(path, { as: gone, method: "PATCH", body: { title: "Left over" } }), SessionView);
+  // It owes nothing, so no drain finds out.
+  await house.sql`delete from users where id = ${gone.id}`;
+  expect(await messagesIn(session_id)).toHaveLength(2);
+  await untilResting(session_id);
+  expect(await house.sql`select 1 from messages where session_id = ${session_id}`).toEqual([]);
+});

@@ -1,0 +1,86 @@
+/**
+ * Ends a session for good: stops its turn, and deletes it here, in Postgres and in the cache, counted. State: the mark in the session's
+ * row, which hides it from then on and outlives the runtime. It refuses nobody: the caller has checked the owner.
+ */
+import { AppError } from "../../../contracts/errors.ts";
+import type { ErasedSession, HistoryStore } from "../../../contracts/history.ts";
+import type { EraseSession, ObjectCounts } from "../../../contracts/session.ts";
+import { hasTables as hasCheckpoints } from "./checkpoints.ts";
+import type { CacheAdmin } from "../cache/admin.ts";
+import type { Drain, Removed } from "./drain.ts";
+import { unreadable } from "./hold.ts";
+import type { TurnKeeper } from "./keeper.ts";
+import { markErased, type Session } from "./session.ts";
+
+export interface EraserDeps {
+  storage: DurableObjectStorage;
+  history: HistoryStore;
+  keeper: TurnKeeper;
+  drain: Drain;
+  purge: CacheAdmin["purge"];
+}
+
+export interface Eraser {
+  erase(session: Session): Promise<Response>;
+  /** One that the object does not hold: it is in Postgres alone. */
+  eraseUnheld(command: EraseSession): Promise<Response>;
+  /** What the object holds, and nothing else. */
+  discard(): Promise<ObjectCounts>;
+}
+
+const NOTHING: ObjectCounts = { messages: 0, turns: 0, events: 0, checkpoints: 0 };
+
+export function createEraser({ storage, history, keeper, drain, purge }: EraserDeps): Eraser {
+  const { sql } = storage;
+
+  /** From here on nobody sees the session, and nothing of it is sent to Postgres. */
+  async function stop(): Promise<void> {
+    markErased(sql);
+    const { live } = keeper;
+    if (live === undefined) return;
+    keeper.stop(live, "session_deleted");
+    await live.ended;
+  }
+
+  return {
+    async erase(session) {
+      await stop();
+      const object = countRows(sql);
+      return toResponse(session.id, object, await drain.erase(session));
+    },
+
+    async eraseUnheld({ sessionId, userId, requestId }) {
+      // First the cache: nobody would come back for it. Both tags: who asks may not be the session's owner.
+      const purged = await purge({ session: sessionId, user: userId }, { userId, requestId });
+      if (!purged.ok) throw new AppError(purged.error.code, purged.error.message, purged.error);
+      const erased = await history.eraseSession(sessionId, userId);
+      if (!erased.ok) throw unreadable(erased.error);
+      if (erased.value.sessions === 0) throw new AppError("not_found", "there is no such session");
+      return toResponse(sessionId, NOTHING, { rows: erased.value, cacheEntries: purged.value.deletedCount });
+    },
+
+    async discard() {
+      await stop();
+      await drain.idle();
+      const counts = countRows(sql);
+      await storage.deleteAll();
+      return counts;
+    },
+  };
+}
+
+function countRows(sql: SqlStorage): ObjectCounts {
+  const count = (table: string): number =>
+    sql.exec<{ count: number }>(`SELECT count(*) AS count FROM ${table}`).one().count;
+  return {
+    ...{ messages: count("messages"), turns: count("turns"), events: count("events") },
+    checkpoints: hasCheckpoints(sql) ? count("checkpoints") : 0,
+  };
+}
+
+function toResponse(session_id: string, object: ObjectCounts, { rows, cacheEntries }: Removed): Response {
+  const postgres = rows ? { sessions: rows.sessions, messages: rows.messages, dead_letters: rows.deadLetters } : null;
+  const removed = { object, postgres, cache_entries: cacheEntries ?? null };
+  const erased = postgres !== null && removed.cache_entries !== null;
+  return Response.json({ session_id, erased, removed } satisfies ErasedSession, { status: erased ? 200 : 202 });
+}

@@ -1,0 +1,37 @@
+/**
+ * What is told of a tool, and its hash. Pure. Refuses a definition that could mislead its reader: another name than its key, too long a
+ * description, invisible characters anywhere.
+ */
+import * as z from "zod";
+import type { ToolDefinition } from "../../contracts/tools.ts";
+import type { Tool } from "./tools/tool.ts";
+
+const MAX_DESCRIPTION_CHARS = 1_024;
+
+export function define(name: string, tool: Tool | undefined): ToolDefinition {
+  if (tool?.name !== name || !/^[\w.-]{1,64}$/.test(name)) throw new Error("a tool's name differs from its key");
+  const { description, annotations } = tool;
+  const definition = { name, description, inputSchema: { ...z.toJSONSchema(tool.input) }, ...annotations };
+  if (!isHonest(definition)) throw new Error("a tool's definition is too long or holds invisible characters");
+  return definition;
+}
+
+/** Its reader sees all that it says. */
+function isHonest(definition: ToolDefinition): boolean {
+  const isShort = definition.description.length <= MAX_DESCRIPTION_CHARS;
+  return isShort && !/[\p{C}\p{Zl}\p{Zp}]/u.test(JSON.stringify(definition));
+}
+
+/** JSON with the keys of every object in order. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, part: unknown) =>
+    typeof part === "object" && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  );
+}
+
+export async function sha256(text: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

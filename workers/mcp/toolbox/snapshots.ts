@@ -1,0 +1,42 @@
+/**
+ * What an isolate knows of the toolbox's object. State: the last snapshot, bounded plain data, so it may outlive a request.
+ * A copy is believed for two seconds; while the object cannot be reached, for a minute.
+ */
+import type { Snapshot } from "./object.ts";
+
+const FRESH_MS = 2_000;
+const STALE_MS = 60_000;
+
+export interface Snapshots {
+  /** As it was known within the last two seconds; undefined: it must be fetched. */
+  fresh(): Snapshot | undefined;
+  /** Undefined: the object cannot be reached, and nothing is known that is not too old. */
+  fetch(): Promise<Snapshot | undefined>;
+  /** What a change gave. */
+  put(snapshot: Snapshot): void;
+}
+
+export interface KeptSnapshot {
+  snapshot?: Snapshot;
+  atMs: number;
+}
+
+export function createSnapshots(ask: () => Promise<Snapshot>, now: () => number, kept: KeptSnapshot): Snapshots {
+  const put = (snapshot: Snapshot, atMs: number): void => {
+    // A slower answer must not undo a newer one.
+    if ((kept.snapshot?.revision ?? -1) <= snapshot.revision) Object.assign(kept, { snapshot, atMs });
+  };
+  return {
+    fresh: () => (now() - kept.atMs < FRESH_MS ? kept.snapshot : undefined),
+    async fetch() {
+      const askedAtMs = now();
+      try {
+        put(await ask(), askedAtMs);
+        return kept.snapshot;
+      } catch {
+        return now() - kept.atMs < STALE_MS ? kept.snapshot : undefined;
+      }
+    },
+    put: (snapshot) => put(snapshot, now()),
+  };
+}
