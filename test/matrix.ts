@@ -109,6 +109,11 @@ export const MATRIX: Readonly<Record<string, Row>> = {
     spends: "session",
   },
 
+  "GET /llm/models": { gets: everyone() },
+  "GET /llm/health": { gets: everyone() },
+  "POST /llm/generate": { gets: everyone(), body: () => ({ prompt: "Hello" }) },
+  "POST /llm/generate/stream": { gets: everyone(), body: () => ({ prompt: "Hello" }) },
+
   "GET /history/health": { gets: everyone() },
   "GET /history/users/{user_id}/sessions": { gets: ownerAlone() },
   "GET /history/users/{user_id}/stats": { gets: ownerAlone() },
@@ -146,11 +151,6 @@ export const MATRIX: Readonly<Record<string, Row>> = {
     gets: { owner: 200, other: 403, admin: 200 },
     path: ({ user_id, session_id }) => `/cache/invalidate?user=${user_id}&session=${session_id}`,
   },
-
-  "GET /llm/models": { gets: everyone() },
-  "GET /llm/health": { gets: everyone() },
-  "POST /llm/generate": { gets: everyone(), body: () => ({ prompt: "Hello" }) },
-  "POST /llm/generate/stream": { gets: everyone(), body: () => ({ prompt: "Hello" }) },
 
   "POST /mcp": { gets: everyone(), body: () => hello, headers: PROTOCOL },
   // Without a session there is nothing to hear or to end; whose a session is, test/mcp-sessions.test.ts shows.

@@ -202,6 +202,10 @@ function ownHeaders(response: Response): Response {
   return new Response(response.body, response);
 }
 
+function toolboxOf(env: Env): Toolbox {
+  return env.TOOLBOX as unknown as Toolbox; // as of llmAgent
+}
+
 /** What it takes to call a model. */
 function makeModels(env: Env, { SECRET_KEY: secret, ...config }: Config) {
   return {
@@ -214,10 +218,6 @@ function makeModels(env: Env, { SECRET_KEY: secret, ...config }: Config) {
         ? undefined
         : createHmac("sha256", secret).update(`cache salt ${userId}`).digest("base64url"),
   };
-}
-
-function toolboxOf(env: Env): Toolbox {
-  return env.TOOLBOX as unknown as Toolbox; // as of llmAgent
 }
 
 function llmAgent(env: Env): LlmAgent {

@@ -31,6 +31,17 @@ test("[F36] a malformed policy denies every tool, and a malformed switch of the 
   expect(config).toMatchObject({ TOOL_POLICY: [{ tool: "*", action: "deny" }], CACHE_ENABLED: "false" });
 });
 
+test("[B55] a list of pages holds exact origins; anything else in it empties it", () => {
+  const read = (list: string) => readConfig({ ...COMPLETE, CORS_ORIGINS: list });
+  expect(read("https://a.example, http://localhost:5173,").CORS_ORIGINS).toEqual([
+    ...["https://a.example", "http://localhost:5173"],
+  ]);
+  for (const list of ["*", "null", "https://a.example/", "https://a.example,a.example", "https://*.a.example"]) {
+    expect(read(list)).toMatchObject({ CORS_ORIGINS: [], problems: ["CORS_ORIGINS is malformed"] });
+  }
+  expect(read("")).toMatchObject({ CORS_ORIGINS: [], problems: [] });
+});
+
 test("[F36] a malformed registry has no models; a default model that is not in it is named; without one any name is a model", () => {
   expect(readConfig({ ...COMPLETE, MODELS: '{"models":{}}' })).toMatchObject({
     ...{ MODELS: { models: {} }, problems: ["MODELS is malformed"] },
@@ -44,15 +55,4 @@ test("[F36] a malformed registry has no models; a default model that is not in i
     MODELS: { models: { "*": {} } },
     problems: [],
   });
-});
-
-test("[B55] a list of pages holds exact origins; anything else in it empties it", () => {
-  const read = (list: string) => readConfig({ ...COMPLETE, CORS_ORIGINS: list });
-  expect(read("https://a.example, http://localhost:5173,").CORS_ORIGINS).toEqual([
-    ...["https://a.example", "http://localhost:5173"],
-  ]);
-  for (const list of ["*", "null", "https://a.example/", "https://a.example,a.example", "https://*.a.example"]) {
-    expect(read(list)).toMatchObject({ CORS_ORIGINS: [], problems: ["CORS_ORIGINS is malformed"] });
-  }
-  expect(read("")).toMatchObject({ CORS_ORIGINS: [], problems: [] });
 });

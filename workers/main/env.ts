@@ -6,9 +6,9 @@ import * as z from "zod";
 import { PolicyRule } from "../../contracts/approvals.ts";
 import { ModelType } from "../../contracts/chat.ts";
 import { findModel, Models, NO_MODELS, OPEN_MODELS } from "../../contracts/models.ts";
+import { OriginList } from "../../contracts/origins.ts";
 import { isPattern } from "../../contracts/name-patterns.ts";
 import { jsonSetting } from "../../contracts/settings.ts";
-import { OriginList } from "../../contracts/origins.ts";
 
 /** An empty line of .dev.vars counts as missing. */
 const optional = <T extends z.ZodType>(schema: T) =>
@@ -89,9 +89,9 @@ export function readConfig(env: Record<string, unknown>): Config {
     if (config[key] === undefined && !problems.includes(`${key} is malformed`)) problems.push(`${key} is missing`);
   }
   const model = config.DEFAULT_MODEL ?? firstModel(config.MODELS);
-  const isKnown = (name: string) => problems.includes("MODELS is malformed") || findModel(config.MODELS, name).ok;
-  if (!isKnown(model)) problems.push("DEFAULT_MODEL is not in MODELS");
-  if (config.TITLE_MODEL !== undefined && !isKnown(config.TITLE_MODEL)) problems.push("TITLE_MODEL is not in MODELS");
+  if (!problems.includes("MODELS is malformed") && !findModel(config.MODELS, model).ok) {
+    problems.push("DEFAULT_MODEL is not in MODELS");
+  }
   return { ...config, DEFAULT_MODEL: model, problems };
 }
 

@@ -78,14 +78,6 @@ async function bounded<T>({ deps, signal }: TurnRun, work: Promise<T> | undefine
   }
 }
 
-interface Mark {
-  leaderId: number;
-  ownId: number;
-  content: string;
-  words: string;
-  rounds: ToolRound[];
-}
-
 /** What was told of a leader: its events under this turn's numbers and call ids. */
 class Told {
   readonly #emit: TurnEmitter;
@@ -96,8 +88,8 @@ class Told {
   #rounds: ToolRound[] = [];
   #usage: Usage | undefined;
   #shown = false;
-  /** How things stood after each event of the leader that is one of this turn's too: its words are cut anew here. */
-  #marks: Mark[] = [];
+  /** How things stood after each event that was no delta, by the leader's numbers and this turn's. */
+  #marks: { theirs: number; own: number; content: string; words: string; rounds: ToolRound[] }[] = [];
 
   constructor(emit: TurnEmitter, newCallId: () => string) {
     this.#emit = emit;
@@ -123,26 +115,8 @@ class Told {
         return { kind: "alone" };
       default:
         this.#show(event);
-        if (event.event !== "delta") this.#mark(event.id);
         return undefined;
     }
-  }
-
-  #mark(leaderId: number): void {
-    const rounds = copyOf(this.#rounds);
-    this.#marks.push({ leaderId, ownId: this.#emit.last, content: this.#content, words: this.#words, rounds });
-  }
-
-  /** The leader takes back what it has shown since an event: a reply of its model has broken off. */
-  #rewind(after: number): void {
-    this.#marks = this.#marks.filter(({ leaderId }) => leaderId <= after);
-    const mark = this.#marks.at(-1);
-    if (mark === undefined) return this.#takeBack();
-    this.#content = mark.content;
-    this.#words = mark.words;
-    this.#rounds = copyOf(mark.rounds);
-    this.#emit.append({ event: "rewind", data: { after: mark.ownId } });
-    this.#emit.save();
   }
 
   end(end: Followed["end"]): Followed {
@@ -169,6 +143,28 @@ class Told {
       round.results[round.calls.findIndex((call) => call.id === this.#idOf(id))] = { ok, content };
       this.#emit.append({ event: "tool_result", data: { ...event.data, id: this.#idOf(id) } });
     }
+    if (event.event !== "delta") this.#mark(event.id);
+  }
+
+  #mark(theirs: number): void {
+    const rounds = structuredClone(this.#rounds);
+    this.#marks.push({ theirs, own: this.#emit.last, content: this.#content, words: this.#words, rounds });
+  }
+
+  /** The leader's reply broke off and is begun again: what it had told before that reply stays. */
+  #rewind(after: number): void {
+    this.#marks = this.#marks.filter(({ theirs }) => theirs <= after);
+    const mark = this.#marks.at(-1);
+    if (mark === undefined) {
+      this.#takeBack();
+      return;
+    }
+    this.#content = mark.content;
+    this.#words = mark.words;
+    this.#rounds = structuredClone(mark.rounds);
+    this.#usage = undefined;
+    this.#emit.append({ event: "rewind", data: { after: mark.own } });
+    this.#emit.save();
   }
 
   /** The round that a call opens or goes into, and that a result belongs to. */
@@ -192,19 +188,14 @@ class Told {
     this.#content = "";
     this.#words = "";
     this.#rounds = [];
-    this.#marks = [];
     this.#usage = undefined;
+    this.#marks = [];
     if (!this.#shown) return;
     this.#shown = false;
     this.#emit.append({ event: "rewind", data: { after: 1 } });
     // Words that come now are the first ones again.
     this.#emit.save();
   }
-}
-
-/** Rounds are added to; what a mark holds stays. */
-function copyOf(rounds: ToolRound[]): ToolRound[] {
-  return rounds.map(({ content, calls, results }) => ({ content, calls: [...calls], results: [...results] }));
 }
 
 function endOf({ code, message }: { code: ErrorCode; message: string }): Followed["end"] {

@@ -133,10 +133,10 @@ export class TurnSteps {
    */
   async #ask(gone: WhenGone): Promise<RequestedCall[]> {
     const { progress } = this;
-    progress.modelCalls += 1;
     const asked = modelRequest(this.#run.request, progress.rounds);
     const before = { event: this.#run.emit.last, content: progress.content };
     const avoid: string[] = [];
+    progress.modelCalls += 1;
     let opened = await openStream(asked, this.#run, gone);
     for (;;) {
       const reply = await this.#read(opened, asked);

@@ -54,7 +54,7 @@ function recordRoutes({ send, newId }: SessionRoutesDeps): Route[] {
     route(
       {
         ...{ method: "POST", path: "/history/sessions", access: "user", body: SessionRequest },
-        ...{ answers: { 201: SessionView }, fails: ["not_found", "overloaded"] },
+        ...{ answers: { 201: SessionView }, fails: ["not_found", "overloaded", "model_not_found"] },
         summary: "Makes a session without a turn",
       },
       (call) => {

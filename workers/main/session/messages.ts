@@ -186,8 +186,8 @@ export interface ContextWindow {
 /**
  * What the model is shown: messages of a branch that fit the budget beside the `upcoming` ones, oldest first, then those. Providers keep
  * the beginnings of prompts, so the window begins where the last turn's began; when it is full it lets go of half of its history at once.
- * Reads two rows more than it returns. It starts with a user's message, and messages of one role in a row are joined: a turn that failed
- * leaves a question without an answer, messages are saved in any order, and some chat templates refuse that.
+ * Reads two rows more than it returns. It starts with a user's message, and messages of one role in a row are joined: a turn
+ * that failed leaves a question without an answer, messages are saved in any order, and some chat templates refuse that.
  */
 export function contextWindow({ sql, leafSeq, upcoming, tokenBudget }: WindowOptions): ContextWindow {
   const upcomingTokens = countTokens(upcoming);
