@@ -144,6 +144,24 @@ test("[FLEET-7] who comes late, or back after the rewind, is told the same", asy
   }
 });
 
+test("[FLEET-7] [F30] who shares the answer of another turn is told its rewind as well, and keeps what came before", async () => {
+  first.control({ mode: "cut.4", latencyMs: 200 }); // slow enough for the other one to join
+  const body = { prompt: unique("what is 21*4?"), model: freshModel() };
+  const other = await house.newTenant();
+  const replies = await Promise.all([as, other].map((tenant) => house.call("/chat/stream", { as: tenant, body })));
+  expect(new Set(replies.map((reply) => reply.headers.get("x-cache")))).toEqual(new Set(["MISS", "HIT"]));
+  for (const reply of replies) {
+    const events = await readEvents(reply, () => false);
+    const result = events.find(({ event }) => event === "tool_result");
+    expect(events.find((event) => event.event === "rewind")?.data.after).toBe(result?.id);
+    expect(answerOf(events)).toBe("[demo model] The tool answered: 84");
+    const query = "select content, mcp_tools_used from messages where session_id = $1 order by seq";
+    const rows = await untilRows(house, 2, query, reply.headers.get("x-session-id"));
+    expect(rows[1]).toEqual({ content: "[demo model] The tool answered: 84", mcp_tools_used: ["calculator"] });
+  }
+  first.control({ latencyMs: 0 });
+});
+
 test("[F16] [FLEET-7] a turn that is cut after a rewind keeps of its answer what still counts", async () => {
   first.control({ mode: "cut.4" });
   second.control({ mode: "stall.3" });

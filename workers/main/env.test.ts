@@ -50,6 +50,7 @@ test("[F36] a malformed registry has no models; a default model that is not in i
   expect(readConfig({ ...COMPLETE, MODELS, DEFAULT_MODEL: "other" }).problems).toEqual([
     "DEFAULT_MODEL is not in MODELS",
   ]);
+  expect(readConfig({ ...COMPLETE, MODELS, TITLE_MODEL: "other" }).problems).toEqual(["TITLE_MODEL is not in MODELS"]);
   expect(readConfig({ ...COMPLETE, MODELS })).toMatchObject({ DEFAULT_MODEL: "mine", problems: [] });
   expect(readConfig({ ...COMPLETE, DEFAULT_MODEL: "any" })).toMatchObject({
     MODELS: { models: { "*": {} } },

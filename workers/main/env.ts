@@ -89,9 +89,9 @@ export function readConfig(env: Record<string, unknown>): Config {
     if (config[key] === undefined && !problems.includes(`${key} is malformed`)) problems.push(`${key} is missing`);
   }
   const model = config.DEFAULT_MODEL ?? firstModel(config.MODELS);
-  if (!problems.includes("MODELS is malformed") && !findModel(config.MODELS, model).ok) {
-    problems.push("DEFAULT_MODEL is not in MODELS");
-  }
+  const isKnown = (name: string) => problems.includes("MODELS is malformed") || findModel(config.MODELS, name).ok;
+  if (!isKnown(model)) problems.push("DEFAULT_MODEL is not in MODELS");
+  if (config.TITLE_MODEL !== undefined && !isKnown(config.TITLE_MODEL)) problems.push("TITLE_MODEL is not in MODELS");
   return { ...config, DEFAULT_MODEL: model, problems };
 }
 
