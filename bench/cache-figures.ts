@@ -1,6 +1,7 @@
 /**
  * P5, P6 and P12: what a hit costs beside one read of the same Redis, beside a miss, and what a dead Redis costs. Medians of interleaved
- * rounds on this machine. `node bench/cache-figures.ts` prints the table.
+ * rounds on this machine. `node bench/cache-figures.ts` prints the table. The objects write to the folder of temporary files: on a busy
+ * disk its speed is what is measured, so let TMPDIR name one in memory.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { buildWorkers } from "../dev/build.ts";
