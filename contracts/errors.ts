@@ -73,6 +73,13 @@ export class AppError extends Error {
   }
 }
 
+/** The value; a failure unwinds the stack. */
+export function orThrow<T>(result: Result<T>): T {
+  if (result.ok) return result.value;
+  const { code, message, ...more } = result.error;
+  throw new AppError(code, message, more);
+}
+
 /** A client may repeat the request unchanged: it was our or an upstream's trouble. */
 export function isRetryable(code: ErrorCode): boolean {
   const status = ERROR_STATUS[code];

@@ -30,6 +30,7 @@ function variant(hex: string): string {
   return ((Number.parseInt(hex, 16) & 0x3fff) | 0x8000).toString(16);
 }
 
-function toHex(bytes: Uint8Array): string {
+/** Two digits a byte. */
+export function toHex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -10,7 +10,7 @@ import { deniedTools } from "../../contracts/approvals.ts";
 import type { Toolbox } from "../../contracts/toolbox.ts";
 import type { Archive, Importer } from "../../contracts/archive.ts";
 import { overallHealth } from "../../contracts/direct.ts";
-import { AppError, fail, ok, type Result } from "../../contracts/errors.ts";
+import { fail, ok, orThrow } from "../../contracts/errors.ts";
 import type { HistoryHealth, HistoryStore } from "../../contracts/history.ts";
 import { newId } from "../../contracts/ids.ts";
 import type { LlmAgent } from "../../contracts/llm.ts";
@@ -170,12 +170,6 @@ function defaultsOf(config: Config): ChatDefaults {
     maxTokens: config.MAX_TOKENS,
     contextTokens: config.CONTEXT_TOKENS,
   };
-}
-
-/** In a session's object a refusal unwinds the stack. */
-function orThrow<T>(result: Result<T>): T {
-  if (result.ok) return result.value;
-  throw new AppError(result.error.code, result.error.message, result.error);
 }
 
 // A namespace's stubs answer their object's methods by RPC; their types are made from classes, which these files do not import.

@@ -3,6 +3,7 @@
  * About 0.2 s of CPU by intent; unknown users cost the same.
  */
 import { scrypt, timingSafeEqual } from "node:crypto";
+import { toHex } from "../../../contracts/ids.ts";
 
 const COST = { log2N: 14, r: 8, p: 5 };
 const SALT_BYTES = 16;
@@ -32,8 +33,4 @@ function derive(password: string, salt: string, { log2N, r, p }: typeof COST): P
       error === null ? resolve(toHex(key)) : reject(error),
     );
   });
-}
-
-function toHex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

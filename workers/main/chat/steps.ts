@@ -6,7 +6,7 @@ import type { FinishReason, Usage } from "../../../contracts/chat.ts";
 import type { Decision } from "../../../contracts/approvals.ts";
 import type { CacheValue } from "../../../contracts/cache.ts";
 import { createDecoder } from "../../../contracts/dialects.ts";
-import { AppError, type Result } from "../../../contracts/errors.ts";
+import { AppError, type Result, orThrow } from "../../../contracts/errors.ts";
 import type { ModelMessage, ModelRequest, ModelStream, WhenGone } from "../../../contracts/llm.ts";
 import { estimateUsage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
 import { systemMessage } from "./prompt.ts";
@@ -251,8 +251,7 @@ async function openStream(model: ModelRequest, { request, deps }: TurnRun, gone:
   const opened: Result<ModelStream> = await deps.llm.stream(model, context, gone).catch((cause: unknown) => {
     throw new AppError("upstream_error", "the model service did not answer", { cause });
   });
-  if (!opened.ok) throw new AppError(opened.error.code, opened.error.message, opened.error);
-  return opened.value;
+  return orThrow(opened);
 }
 
 function addUsage(sum: Usage | undefined, next: Usage): Usage {

@@ -3,7 +3,7 @@
  * still holds, with which role and scopes. Nothing else is read: no cookie, no query. Without SECRET_KEY nobody gets in.
  */
 import type { Credential } from "../../../contracts/accounts.ts";
-import { AppError } from "../../../contracts/errors.ts";
+import { AppError, orThrow } from "../../../contracts/errors.ts";
 import { type Preferences, type Role, type Scope, SCOPES } from "../../../contracts/users.ts";
 import type { Accounts } from "../accounts/client.ts";
 import { verifyCredential } from "./credentials.ts";
@@ -28,8 +28,6 @@ export function createAuthenticator(secretKey: string | undefined, accounts: Acc
     if (credential === undefined) throw new AppError("unauthorized", "a valid bearer credential is needed");
     const id = credential.userId;
     if (bySession) return { id, credential, role: "user", scopes: [...SCOPES], preferences: accounts.guess(id) };
-    const standing = await accounts.check(credential);
-    if (!standing.ok) throw new AppError(standing.error.code, standing.error.message, standing.error);
-    return { id, credential, ...standing.value };
+    return { id, credential, ...orThrow(await accounts.check(credential)) };
   };
 }

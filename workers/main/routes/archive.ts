@@ -3,7 +3,7 @@
  * what was said a moment ago may be missing here. Shows nobody's but the caller's own.
  */
 import type { Archive, Page } from "../../../contracts/archive.ts";
-import { AppError, type ErrorCode } from "../../../contracts/errors.ts";
+import { AppError, type ErrorCode, orThrow } from "../../../contracts/errors.ts";
 import {
   type FoundMessage,
   SearchQuery,
@@ -16,7 +16,6 @@ import { StatsQuery, UserStats } from "../../../contracts/stats.ts";
 import type { Cursors } from "../http/cursor.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 import { asker, type SendToSession } from "./chat.ts";
-import { orThrow } from "./users.ts";
 
 export interface ArchiveRoutesDeps {
   archive: Archive;

@@ -4,7 +4,7 @@
  */
 import * as z from "zod";
 import type { KeyRow, UserStore } from "../../../contracts/accounts.ts";
-import { AppError, type ErrorCode } from "../../../contracts/errors.ts";
+import { AppError, type ErrorCode, orThrow } from "../../../contracts/errors.ts";
 import { Id } from "../../../contracts/params.ts";
 import type { LoginRequest } from "../../../contracts/users.ts";
 import * as api from "../../../contracts/users.ts";
@@ -13,7 +13,7 @@ import { verifyPassword } from "../accounts/password.ts";
 import { issueApiKey, issueTokens, REFRESH_SECONDS, verifyRefresh } from "../http/credentials.ts";
 import { type FindLimiter, type LimitRequest, take } from "../http/limits.ts";
 import { type Call, openRoute, type Route, route } from "../http/route.ts";
-import { orThrow, viewOf } from "./users.ts";
+import { viewOf } from "./users.ts";
 
 export interface AuthRoutesDeps {
   secretKey: string | undefined;

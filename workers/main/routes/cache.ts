@@ -13,7 +13,7 @@ import {
   PurgeReply,
 } from "../../../contracts/cache.ts";
 import { ChatRequest } from "../../../contracts/chat.ts";
-import { AppError, type ErrorCode, type Result } from "../../../contracts/errors.ts";
+import { AppError, type ErrorCode, type Result, orThrow } from "../../../contracts/errors.ts";
 import { count } from "../../../contracts/params.ts";
 import type { CacheAdmin } from "../cache/admin.ts";
 import { type FindLimiter, take } from "../http/limits.ts";
@@ -188,15 +188,12 @@ async function purge(
 ): Promise<Response> {
   const { dry_run: dryRun } = call.query;
   await take(findLimiter(`purges by ${call.user.id}`), PURGES);
-  const purged = await cache.purge(filter, { ...asker(call), dryRun });
-  if (!purged.ok) throw new AppError(purged.error.code, purged.error.message, purged.error);
-  const { deletedCount: deleted_count } = purged.value;
+  const { deletedCount: deleted_count } = orThrow(await cache.purge(filter, { ...asker(call), dryRun }));
   const entries = `${deleted_count} ${deleted_count === 1 ? "entry" : "entries"}`;
   const message = dryRun ? `${entries} would be deleted` : `${entries} deleted`;
   return Response.json({ message, deleted_count, dry_run: dryRun, purged_at: new Date(now()).toISOString() });
 }
 
 function toReply<T>(result: Result<T>): Response {
-  if (!result.ok) throw new AppError(result.error.code, result.error.message, result.error);
-  return Response.json(result.value);
+  return Response.json(orThrow(result));
 }

@@ -5,7 +5,7 @@
 import * as z from "zod";
 import { ApprovalsRequest } from "../../../contracts/approvals.ts";
 import { ChatReply, ChatRequest, EditRequest, RegenerateRequest, TurnView } from "../../../contracts/chat.ts";
-import { AppError, type ErrorCode } from "../../../contracts/errors.ts";
+import { AppError, type ErrorCode, orThrow } from "../../../contracts/errors.ts";
 import { newId } from "../../../contracts/ids.ts";
 import { SessionPath, TurnPath } from "../../../contracts/params.ts";
 import type { Branch, Idempotency, SessionCommand, StartTurn } from "../../../contracts/session.ts";
@@ -239,7 +239,7 @@ async function claimKey(deps: KeyDeps, call: Call, idempotency: Idempotency): Pr
     deps.send(keyHolder, { kind: "claim", idempotency, ...asker(call) }),
     deps.accounts.check(call.user.credential),
   ]);
-  if (!standing.ok) throw new AppError(standing.error.code, standing.error.message, standing.error);
+  orThrow(standing);
   if (claimed.status === 422) {
     throw new AppError("idempotency_mismatch", "this Idempotency-Key came with another body before");
   }

@@ -4,7 +4,7 @@
  */
 import { type ChatRequest, requestMessages } from "../../../contracts/chat.ts";
 import { DirectReply, DirectRequest, LlmHealth, ModelList, viewHealth, viewModel } from "../../../contracts/direct.ts";
-import { AppError, type ErrorCode, type Result } from "../../../contracts/errors.ts";
+import { type ErrorCode, orThrow } from "../../../contracts/errors.ts";
 import type { ModelRequest } from "../../../contracts/llm.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { ResolvedChat } from "../../../contracts/session.ts";
@@ -126,9 +126,4 @@ function lineOf({ model, provider, usage, failure }: DirectEnd, requestId: strin
     estimated,
     error: failure?.code,
   };
-}
-
-function orThrow<T>(result: Result<T>): T {
-  if (result.ok) return result.value;
-  throw new AppError(result.error.code, result.error.message, result.error);
 }

@@ -3,7 +3,7 @@
  * on and off is the admin's. Arguments are the tool's to check.
  */
 import * as z from "zod";
-import { AppError, type ErrorCode, type Result } from "../../../contracts/errors.ts";
+import { AppError, type ErrorCode, type Result, orThrow } from "../../../contracts/errors.ts";
 import { count } from "../../../contracts/params.ts";
 import {
   type Toolbox,
@@ -18,7 +18,6 @@ import {
 import { type Call, type Route, route } from "../http/route.ts";
 import type { DirectCall, DirectOutcome } from "../tools/direct.ts";
 import { asker } from "./chat.ts";
-import { orThrow } from "./users.ts";
 
 export interface ToolsRoutesDeps {
   toolbox: Toolbox;

@@ -3,7 +3,7 @@
  * to Postgres, where a session without an object is read from. Refuses a file over 8 MiB, and one that it does not know.
  */
 import type { Importer } from "../../../contracts/archive.ts";
-import { AppError, type ErrorCode } from "../../../contracts/errors.ts";
+import { AppError, type ErrorCode, orThrow } from "../../../contracts/errors.ts";
 import type { MessagePage, MessageView, SessionView } from "../../../contracts/history.ts";
 import { SessionPath } from "../../../contracts/params.ts";
 import { EXPORT_VERSION, ExportQuery, ImportReport, type SessionLine } from "../../../contracts/transfer.ts";
@@ -15,7 +15,6 @@ import type { Reading } from "../history/reading.ts";
 import { parseJson, readUpload } from "../http/body.ts";
 import { type Route, route } from "../http/route.ts";
 import { asker, type SendToSession } from "./chat.ts";
-import { orThrow } from "./users.ts";
 
 export interface TransferRoutesDeps {
   importer: Importer;

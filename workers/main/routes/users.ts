@@ -3,7 +3,7 @@
  * and only an admin roles and activity. Passwords are hashed here and go no further.
  */
 import type { ErasureReport, UserRow, UserStore } from "../../../contracts/accounts.ts";
-import { AppError, type ErrorCode, type Result } from "../../../contracts/errors.ts";
+import { AppError, type ErrorCode, orThrow } from "../../../contracts/errors.ts";
 import type { Log } from "../../../contracts/log.ts";
 import { UserPath } from "../../../contracts/params.ts";
 import { ErasedUser, Preferences, SignUp, UserPatch, UserView } from "../../../contracts/users.ts";
@@ -156,12 +156,6 @@ function toErased(user_id: string, { finished, removed }: ErasureReport) {
 export function viewOf({ id, username, email, role, isActive, createdAtMs, updatedAtMs }: UserRow): UserView {
   const [created_at, updated_at] = [new Date(createdAtMs).toISOString(), new Date(updatedAtMs).toISOString()];
   return { id, username, email, role, is_active: isActive, created_at, updated_at };
-}
-
-export function orThrow<T>(result: Result<T>): T {
-  if (result.ok) return result.value;
-  const { code, message, ...more } = result.error;
-  throw new AppError(code, message, more);
 }
 
 function noSuchUser(): AppError {

@@ -2,7 +2,7 @@
  * Ends a session for good: stops its turn, and deletes it here, in Postgres and in the cache, counted. State: the mark in the session's
  * row, which hides it from then on and outlives the runtime. It refuses nobody: the caller has checked the owner.
  */
-import { AppError } from "../../../contracts/errors.ts";
+import { AppError, orThrow } from "../../../contracts/errors.ts";
 import type { ErasedSession, HistoryStore } from "../../../contracts/history.ts";
 import type { EraseSession, ObjectCounts } from "../../../contracts/session.ts";
 import { hasTables as hasCheckpoints } from "./checkpoints.ts";
@@ -51,12 +51,11 @@ export function createEraser({ storage, history, keeper, drain, purge }: EraserD
 
     async eraseUnheld({ sessionId, userId, requestId }) {
       // First the cache: nobody would come back for it. Both tags: who asks may not be the session's owner.
-      const purged = await purge({ session: sessionId, user: userId }, { userId, requestId });
-      if (!purged.ok) throw new AppError(purged.error.code, purged.error.message, purged.error);
+      const purged = orThrow(await purge({ session: sessionId, user: userId }, { userId, requestId }));
       const erased = await history.eraseSession(sessionId, userId);
       if (!erased.ok) throw unreadable(erased.error);
       if (erased.value.sessions === 0) throw new AppError("not_found", "there is no such session");
-      return toResponse(sessionId, NOTHING, { rows: erased.value, cacheEntries: purged.value.deletedCount });
+      return toResponse(sessionId, NOTHING, { rows: erased.value, cacheEntries: purged.deletedCount });
     },
 
     async discard() {

@@ -5,7 +5,7 @@
  */
 import * as z from "zod";
 import { CacheVerdict, Usage } from "../../../contracts/chat.ts";
-import { AppError, type Failure } from "../../../contracts/errors.ts";
+import { AppError, type Failure, orThrow } from "../../../contracts/errors.ts";
 import type { HistoryStore, SessionWindow } from "../../../contracts/history.ts";
 import type { StartTurn } from "../../../contracts/session.ts";
 import type { Accounts } from "../accounts/client.ts";
@@ -52,8 +52,7 @@ export function createHold({ storage, history, accounts, now, onHeld }: HoldDeps
     if (!read.ok) throw unreadable(read.error);
     if (read.value === undefined) throw new AppError("not_found", "there is no such session");
     // Asked last, and anew: of a user who is being erased nothing is brought back behind the erasure.
-    const standing = await accounts.check(credential, { fresh: true });
-    if (!standing.ok) throw new AppError(standing.error.code, standing.error.message, standing.error);
+    orThrow(await accounts.check(credential, { fresh: true }));
     // One that was made here meanwhile stays.
     if (readSession(sql) === undefined) write(storage, read.value, now());
     await onHeld();

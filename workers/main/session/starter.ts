@@ -4,7 +4,7 @@
  */
 import type { Standing } from "../../../contracts/accounts.ts";
 import { requestMessages } from "../../../contracts/chat.ts";
-import { AppError } from "../../../contracts/errors.ts";
+import { AppError, orThrow } from "../../../contracts/errors.ts";
 import { newTurnId } from "../../../contracts/ids.ts";
 import type { ExplainTurn, StartTurn } from "../../../contracts/session.ts";
 import type { ToolList } from "../../../contracts/tools.ts";
@@ -155,11 +155,10 @@ export class TurnStarter {
   /** What the account says of who asks; throws when it refuses. */
   async #admit({ credential, scope, create, request, sessionId }: StartTurn): Promise<Standing> {
     const unstoredSessionId = create && request.store === false ? sessionId : undefined;
-    const standing = await this.#deps.accounts.check(credential, { unstoredSessionId });
-    if (!standing.ok) throw new AppError(standing.error.code, standing.error.message, standing.error);
-    if (!standing.value.scopes.includes(scope))
+    const standing = orThrow(await this.#deps.accounts.check(credential, { unstoredSessionId }));
+    if (!standing.scopes.includes(scope))
       throw new AppError("forbidden", `this needs an API key with the scope ${scope}`);
-    return standing.value;
+    return standing;
   }
 
   /** The turn whose end this request waits for, as it asks to; undefined when it may go on, or is to be refused. */
