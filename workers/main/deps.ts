@@ -3,15 +3,12 @@
  * and live as long as the request or the object that they were made for.
  */
 import { createHmac } from "node:crypto";
-import { openDb } from "../../db/open.ts";
 import { SCHEMA_VERSION } from "../../db/schema.ts";
-import type { Account, UserStore } from "../../contracts/accounts.ts";
+import type { Account } from "../../contracts/accounts.ts";
 import { deniedTools } from "../../contracts/approvals.ts";
 import type { Toolbox } from "../../contracts/toolbox.ts";
-import type { Archive, Importer } from "../../contracts/archive.ts";
 import { overallHealth } from "../../contracts/direct.ts";
 import { fail, ok, orThrow } from "../../contracts/errors.ts";
-import type { HistoryHealth, HistoryStore } from "../../contracts/history.ts";
 import { newId } from "../../contracts/ids.ts";
 import type { LlmAgent } from "../../contracts/llm.ts";
 import type { Limiter } from "../../contracts/limits.ts";
@@ -27,12 +24,10 @@ import { withBreaker } from "./cache/breaker.ts";
 import { type Cache, createCache } from "./cache/cache.ts";
 import { createRedisStore, type RedisStore } from "./cache/redis.ts";
 import { type Config, readConfig } from "./env.ts";
-import { createArchive } from "./history/archive.ts";
 import type { OnFault } from "./history/faults.ts";
-import { createImporter } from "./history/importer.ts";
+import { readHistoryHealth } from "./history/health.ts";
+import { openStores, type Stores } from "./history/open.ts";
 import { createFlights, type FlightStub, type Flights } from "./flights/client.ts";
-import { createHistoryStore } from "./history/store.ts";
-import { createUserStore } from "./history/users.ts";
 import { createAuthenticator } from "./http/auth.ts";
 import { createCursors } from "./http/cursor.ts";
 import { REFRESH_SECONDS } from "./http/credentials.ts";
@@ -56,11 +51,6 @@ export interface Env {
   FLIGHTS: DurableObjectNamespace;
 }
 
-const DB_TIMEOUT_MS = 5_000;
-/** What Postgres may work on a search or on statistics: its refusal still arrives. */
-const DB_WORK_MS = 4_500;
-/** A batch of an import is large, and nobody waits for a token. */
-const IMPORT_TIMEOUT_MS = 30_000;
 export const now = (): number => Date.now();
 const makeId = (): string => newId(now(), (length) => crypto.getRandomValues(new Uint8Array(length)));
 
@@ -74,12 +64,13 @@ export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => voi
   const toolbox = toolboxOf(env);
   const tools = createMcpToolServer({ fetch: (url, init) => env.MCP.fetch(url, init), now, waitUntil });
   const accounts = makeAccounts(env, config);
+  const stores = makeStores(config);
   const findLimiter = (name: string) => limiterOf(env, name);
   return {
     ...{ now, log, newId: makeId, accounts, findLimiter },
     authenticate: createAuthenticator(config.SECRET_KEY, accounts),
     secretKey: config.SECRET_KEY,
-    users: makeUsers(config),
+    users: stores.users(),
     isSignUpOpen: config.SIGN_UP === "open",
     limitRequest: createRequestLimit(findLimiter),
     corsOrigins: config.CORS_ORIGINS,
@@ -90,9 +81,9 @@ export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => voi
     deniedTo: (userId) => deniedTools(config.TOOL_POLICY ?? [], userId),
     forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
     readAsset: (path) => env.ASSETS.fetch(new URL(path, "https://assets.internal")),
-    historyHealth: () => historyHealth(makeHistory(config)),
-    archive: makeArchive(config),
-    importer: makeImporter(config),
+    historyHealth: () => readHistoryHealth(stores.history(), SCHEMA_VERSION),
+    archive: stores.archive(),
+    importer: stores.importer(),
     cursors: createCursors(config.SECRET_KEY),
     problems: config.problems,
     expectedSchema: SCHEMA_VERSION,
@@ -108,6 +99,7 @@ export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => voi
 export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDeps {
   const config = readConfig({ ...env });
   const cache = makeCache(config);
+  const admin = makeCacheAdmin(config);
   const tools = createMcpToolServer({
     fetch: (url, init) => env.MCP.fetch(url, init),
     now,
@@ -128,11 +120,11 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
     accounts: makeAccounts(env, config),
     resolve: (request, preferences) => orThrow(resolveChat(request, preferences, defaultsOf(config))),
     recheckMs: config.ACCOUNT_RECHECK_MS,
-    purge: makeCacheAdmin(config).purge,
-    explain: makeCacheAdmin(config).explain,
+    purge: admin.purge,
+    explain: admin.explain,
     newId: makeId,
     random: Math.random,
-    history: makeHistory(config),
+    history: makeStores(config).history(),
     prices: pricesOf(config.MODELS),
     contextTokens: config.CONTEXT_TOKENS,
     keepAliveMs: config.KEEP_ALIVE_MS,
@@ -148,7 +140,7 @@ export function makeAccountDeps(env: Env): AccountDeps {
   const send = createSessionClient(env.SESSIONS);
   const { purge } = makeCacheAdmin(config);
   return {
-    ...{ now, log, newId: makeId, users: makeUsers(config), loginMs: REFRESH_SECONDS * 1_000 },
+    ...{ now, log, newId: makeId, users: makeStores(config).users(), loginMs: REFRESH_SECONDS * 1_000 },
     async discardSession(sessionId, userId) {
       const response = await send(sessionId, { kind: "discard", sessionId, userId, requestId: "erasure" });
       if (response.status === 404) return ok(false);
@@ -237,54 +229,8 @@ function makeCache(config: Config): Cache {
   return createCache({ redis: store, ttlSeconds: { llm, intent, mcp }, now, random: Math.random });
 }
 
-function openStores({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config) {
-  if (databaseUrl === undefined) return undefined;
-  return (timeoutMs: number) => openDb({ databaseUrl, httpUrl, timeoutMs });
-}
-
-function makeUsers(config: Config): UserStore {
-  const open = openStores(config);
-  return open ? createUserStore(open(DB_TIMEOUT_MS), logFault) : (unconfigured("users") as UserStore);
-}
-
-function makeHistory(config: Config): HistoryStore {
-  const open = openStores(config);
-  return open
-    ? createHistoryStore(open(DB_TIMEOUT_MS), { now, onFault: logFault })
-    : (unconfigured("the history") as HistoryStore);
-}
-
-function makeArchive(config: Config): Archive {
-  const open = openStores(config);
-  const options = { onFault: logFault, workTimeoutMs: DB_WORK_MS };
-  return open ? createArchive(open(DB_TIMEOUT_MS), options) : (unconfigured("the history") as Archive);
-}
-
-function makeImporter(config: Config): Importer {
-  const open = openStores(config);
-  return open ? createImporter(open(IMPORT_TIMEOUT_MS), logFault) : (unconfigured("the history") as Importer);
-}
-
-/** In place of a store whose members all are functions that give a Result: each answers that DATABASE_URL is missing. */
-function unconfigured(what: string): object {
-  const answer = () => Promise.resolve(fail("not_configured", `not configured: ${what} (DATABASE_URL)`));
-  return new Proxy({}, { get: () => answer });
-}
-
-async function historyHealth(history: HistoryStore): Promise<HistoryHealth> {
-  const [ping, version, letters] = await Promise.all([
-    history.ping(),
-    history.schemaVersion(),
-    history.countDeadLetters(),
-  ]);
-  const found = version.ok ? version.value : null;
-  const isGood = found === SCHEMA_VERSION && letters.ok && letters.value === 0;
-  return {
-    status: ping.ok ? (isGood ? "healthy" : "degraded") : "unhealthy",
-    latency_ms: ping.ok ? ping.value.latencyMs : null,
-    schema: { found, expected: SCHEMA_VERSION },
-    dead_letters: letters.ok ? letters.value : null,
-  };
+function makeStores({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): Stores {
+  return openStores({ databaseUrl, httpUrl, now, onFault: logFault });
 }
 
 function makeProbes(env: Env, config: Config): Probe[] {

@@ -16,12 +16,16 @@ export interface ErasureDeps {
 /** Sessions that one round asks for, and how many of their objects are asked at a time. */
 const PAGE = 50;
 const AT_A_TIME = 5;
+/** A text of SQLite has 2 MB at most. */
+const NOTED_AT_ONCE = 10_000;
 /** Rounds before the rest is left to the alarm. */
 const ROUNDS = 10;
 
 interface Progress {
   /** Sessions up to this id are done. */
   after: string | undefined;
+  /** Nothing of the user is in Postgres and in the cache any more. */
+  isOutOfPostgres: boolean;
   removed: ErasedCounts;
   finished: boolean;
 }
@@ -45,18 +49,34 @@ export function readReport(sql: SqlStorage): ErasureReport {
 export async function continueErasure(sql: SqlStorage, userId: string, deps: ErasureDeps): Promise<Result<void>> {
   for (let round = 0; round < ROUNDS; round += 1) {
     const progress = readProgress(sql);
-    const listed = await deps.users.sessionIds(userId, progress.after, PAGE);
+    const listed = progress.isOutOfPostgres ? ok([]) : await deps.users.sessionIds(userId, progress.after, PAGE);
     if (!listed.ok) return listed;
-    const unstored = sql.exec<{ id: string }>("SELECT id FROM unstored_sessions LIMIT ?", PAGE).toArray();
-    const ids = [...listed.value, ...unstored.map(({ id }) => id)];
-    if (ids.length === 0) return finish(sql, userId, deps);
-    const discarded = await discardAll(ids, userId, deps);
-    if (!discarded.ok) return discarded;
-    progress.removed.session_objects += discarded.value;
-    progress.after = listed.value.at(-1) ?? progress.after;
-    writeProgress(sql, progress);
-    sql.exec("DELETE FROM unstored_sessions WHERE id IN (SELECT value FROM json_each(?))", JSON.stringify(ids));
+    const noted = sql.exec<{ id: string }>("SELECT id FROM unstored_sessions LIMIT ?", PAGE).toArray();
+    const ids = [...listed.value, ...noted.map(({ id }) => id)];
+    if (ids.length === 0 && progress.isOutOfPostgres) {
+      writeProgress(sql, { ...progress, finished: true });
+      return ok(undefined);
+    }
+    const done = ids.length === 0 ? await eraseStores(sql, userId, deps) : await empty(sql, { ids, userId, deps });
+    if (!done.ok) return done;
+    const after = listed.value.at(-1) ?? progress.after;
+    writeProgress(sql, { ...readProgress(sql), after });
   }
+  return ok(undefined);
+}
+
+async function empty(
+  sql: SqlStorage,
+  { ids, userId, deps }: { ids: string[]; userId: string; deps: ErasureDeps },
+): Promise<Result<void>> {
+  const discarded = await discardAll(ids, userId, deps);
+  if (!discarded.ok) return discarded;
+  const progress = readProgress(sql);
+  progress.removed.session_objects += discarded.value;
+  writeProgress(sql, progress);
+  const list = JSON.stringify(ids);
+  sql.exec("INSERT INTO emptied_sessions (id) SELECT value FROM json_each(?) WHERE true ON CONFLICT DO NOTHING", list);
+  sql.exec("DELETE FROM unstored_sessions WHERE id IN (SELECT value FROM json_each(?))", list);
   return ok(undefined);
 }
 
@@ -72,34 +92,26 @@ async function discardAll(ids: string[], userId: string, deps: ErasureDeps): Pro
   return ok(held);
 }
 
-async function finish(sql: SqlStorage, userId: string, deps: ErasureDeps): Promise<Result<void>> {
-  const progress = readProgress(sql);
+/** The cache, then Postgres. Sessions that came to Postgres since they were listed are noted: their objects are still to be emptied. */
+async function eraseStores(sql: SqlStorage, userId: string, deps: ErasureDeps): Promise<Result<void>> {
   const purged = await deps.purgeUser(userId);
   if (!purged.ok) return purged;
+  const progress = readProgress(sql);
   progress.removed.cache_entries += purged.value;
   writeProgress(sql, progress);
   const erased = await deps.users.erase(userId);
   if (!erased.ok) return erased;
   const { counts, sessionIds } = erased.value;
+  for (let at = 0; at < sessionIds.length; at += NOTED_AT_ONCE) {
+    sql.exec(
+      `INSERT INTO unstored_sessions (id, noted_at) SELECT value, 0 FROM json_each(?)
+       WHERE value NOT IN (SELECT id FROM emptied_sessions) ON CONFLICT DO NOTHING`,
+      JSON.stringify(sessionIds.slice(at, at + NOTED_AT_ONCE)),
+    );
+  }
   progress.removed.postgres = addCounts(progress.removed.postgres, counts);
-  // Sessions that came to Postgres since the list was read: their objects are still to be emptied.
-  for (const id of sessionIds) noteLate(sql, id);
-  writeProgress(sql, progress);
-  const late = sql.exec<{ id: string }>("SELECT id FROM unstored_sessions").toArray();
-  const discarded = await discardAll(
-    late.map(({ id }) => id),
-    userId,
-    deps,
-  );
-  if (!discarded.ok) return discarded;
-  progress.removed.session_objects += discarded.value;
-  writeProgress(sql, { ...progress, finished: true });
+  writeProgress(sql, { ...progress, isOutOfPostgres: true });
   return ok(undefined);
-}
-
-/** Once they are deleted in Postgres nobody else knows of them: they outlive a cut here. */
-function noteLate(sql: SqlStorage, sessionId: string): void {
-  sql.exec("INSERT INTO unstored_sessions (id, noted_at) VALUES (?, 0) ON CONFLICT DO NOTHING", sessionId);
 }
 
 function addCounts(one: ErasedCounts["postgres"], other: ErasedCounts["postgres"]): ErasedCounts["postgres"] {
@@ -115,7 +127,7 @@ function readProgress(sql: SqlStorage): Progress {
   // Written by writeProgress.
   return row
     ? (JSON.parse(String(row["progress"])) as Progress)
-    : structuredClone({ after: undefined, removed: NOTHING_REMOVED, finished: false });
+    : structuredClone({ after: undefined, isOutOfPostgres: false, removed: NOTHING_REMOVED, finished: false });
 }
 
 function writeProgress(sql: SqlStorage, progress: Progress): void {

@@ -44,6 +44,7 @@ export function createTables(sql: SqlStorage): void {
       expires_at INTEGER NOT NULL
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS unstored_sessions (id TEXT PRIMARY KEY, noted_at INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS emptied_sessions (id TEXT PRIMARY KEY) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS erasure (id INTEGER PRIMARY KEY CHECK (id = 1), progress TEXT NOT NULL);
   `);
 }

@@ -4,7 +4,7 @@
  */
 import { type ChatRequest, requestMessages } from "../../../contracts/chat.ts";
 import { DirectReply, DirectRequest, LlmHealth, ModelList, viewHealth, viewModel } from "../../../contracts/direct.ts";
-import { type ErrorCode, orThrow } from "../../../contracts/errors.ts";
+import { type ErrorCode, orThrow, type Result } from "../../../contracts/errors.ts";
 import type { ModelRequest } from "../../../contracts/llm.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { ResolvedChat } from "../../../contracts/session.ts";
