@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import { MESSAGE_ROLES } from "./history.ts";
+import { SessionView } from "./sessions.ts";
 import { Id, count } from "./params.ts";
 import { hasVisibleText } from "./text.ts";
 
@@ -16,21 +17,8 @@ export const SessionListQuery = z.strictObject({
   archived: z.enum(["true", "false", "all"]).default("false"),
 });
 
-export const SessionSummary = z
-  .strictObject({
-    id: z.uuidv7(),
-    title: z.string(),
-    model_type: z.string().nullable(),
-    /** The model that it began with. */
-    model_name: z.string().nullable(),
-    /** false: archived. */
-    is_active: z.boolean(),
-    /** Messages of all branches. */
-    message_count: z.int().min(0),
-    created_at: z.iso.datetime(),
-    updated_at: z.iso.datetime(),
-  })
-  .meta({ id: "SessionSummary" });
+/** A session in a list: all that Postgres knows of it. */
+export const SessionSummary = SessionView.omit({ turn: true }).meta({ id: "SessionSummary" });
 export type SessionSummary = z.infer<typeof SessionSummary>;
 
 export const SessionList = z.strictObject({

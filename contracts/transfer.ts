@@ -3,7 +3,7 @@
  * is not named here is refused.
  */
 import * as z from "zod";
-import { MessageView } from "./history.ts";
+import { MessageView } from "./sessions.ts";
 
 export const EXPORT_VERSION = 1;
 export const ExportQuery = z.strictObject({ format: z.enum(["jsonl", "markdown"]).default("jsonl") });

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ChatReply } from "../contracts/chat.ts";
 import { ErrorBody } from "../contracts/errors.ts";
-import { ErasedSession, MessagePage, MessageView, SessionView } from "../contracts/history.ts";
+import { ErasedSession, MessagePage, MessageView, SessionView } from "../contracts/sessions.ts";
 import { type House, importSession, makeId, openHouse, tablesOf, type Tenant, untilRows } from "./house.ts";
 
 let house: House;

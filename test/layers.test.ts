@@ -53,6 +53,26 @@ const IMPORTS: [file: string, refused: string[], allowed: string[]][] = [
     ["../env.ts", "../deps.ts", "type ../deps.ts", "../../../db/open.ts", "@upstash/redis", "openai", "drizzle-orm"],
     ["hono", "hono/cors", "zod", "../http/auth.ts", "../history/search.ts", "../../../contracts/chat.ts"],
   ],
+  [
+    "workers/main/accounts/snippet.ts",
+    ["hono", "cloudflare:workers", "drizzle-orm", "../../../db/open.ts", "../session/client.ts", "../cache/admin.ts"],
+    ["zod", "node:crypto", "./storage.ts", "../../../contracts/accounts.ts", "type ../cache/admin.ts"],
+  ],
+  ...["accounts", "flights", "limits"].map((room): [string, string[], string[]] => [
+    `workers/main/${room}/object.ts`,
+    ["hono", "../deps.ts", "../../../db/open.ts", "../session/client.ts"],
+    ["cloudflare:workers", "./storage.ts", "../../../contracts/errors.ts"],
+  ]),
+  [
+    "workers/main/cache/snippet.ts",
+    ["../accounts/client.ts", "../flights/client.ts", "../limits/object.ts", "@upstash/redis"],
+    ["type ../flights/client.ts", "./key.ts"],
+  ],
+  [
+    "workers/main/history/snippet.ts",
+    ["@upstash/redis", "hono", "../env.ts", "../accounts/client.ts"],
+    ["drizzle-orm", "../../../db/open.ts", "../../../db/schema.ts"],
+  ],
   ["workers/main/http/snippet.ts", ["../env.ts", "../deps.ts", "@upstash/redis"], ["hono", "hono/factory"]],
   ["workers/main/app.ts", ["openai", "../../db/open.ts", "cloudflare:workers"], ["hono", "./deps.ts", "./env.ts"]],
   ["workers/main/index.ts", ["hono", "../mcp/index.ts"], ["cloudflare:workers", "./deps.ts", "./session/object.ts"]],
@@ -60,8 +80,8 @@ const IMPORTS: [file: string, refused: string[], allowed: string[]][] = [
   ["workers/main/snippet.ts", ["./deps.ts", "./env.ts", "hono"], ["zod", "../../contracts/ids.ts"]],
   [
     "workers/main/session/object.ts",
-    ["../deps.ts", "../env.ts", "hono", "@langchain/langgraph"],
-    ["cloudflare:workers", "type ../env.ts", "../chat/turn.ts", "./log.ts"],
+    ["../deps.ts", "../env.ts", "hono", "@langchain/langgraph", "../chat/turn.ts"],
+    ["cloudflare:workers", "type ../env.ts", "type ../chat/turn.ts", "./log.ts"],
   ],
   ["workers/main/cache/redis.ts", ["openai", "../env.ts", "../chat/turn.ts"], ["@upstash/redis", "./key.ts"]],
   [

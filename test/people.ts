@@ -4,7 +4,7 @@
  */
 import type * as z from "zod";
 import { ChatReply, TurnView } from "../contracts/chat.ts";
-import { MessagePage } from "../contracts/history.ts";
+import { MessagePage } from "../contracts/sessions.ts";
 import { NewApiKey, type Scope, SCOPES, Tokens, UserView } from "../contracts/users.ts";
 import type { CallOptions } from "../dev/house.ts";
 import type { House, Tenant } from "./house.ts";

@@ -1,7 +1,7 @@
 /** Sessions that leave their object for Postgres and come back. They rest after some three seconds here. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ChatReply } from "../contracts/chat.ts";
-import { MessagePage, MessageView, SessionView } from "../contracts/history.ts";
+import { MessagePage, MessageView, SessionView } from "../contracts/sessions.ts";
 import { type House, openHouse, tablesOf, type Tenant, untilRows } from "./house.ts";
 
 let house: House;

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ChatReply } from "../contracts/chat.ts";
 import { ErrorBody } from "../contracts/errors.ts";
-import { HistoryChatReply, MessagePage, MessageView, SessionView } from "../contracts/history.ts";
+import { HistoryChatReply, MessagePage, MessageView, SessionView } from "../contracts/sessions.ts";
 import { NO_PREFERENCES } from "../contracts/users.ts";
 import {
   type House,

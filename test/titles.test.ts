@@ -1,7 +1,7 @@
 /** What sessions are called: their first words, or what a model made of them behind the first complete turn. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ChatReply } from "../contracts/chat.ts";
-import { SessionView } from "../contracts/history.ts";
+import { SessionView } from "../contracts/sessions.ts";
 import { type House, openHouse, readEvents, type Tenant, untilRows } from "./house.ts";
 
 const TITLE_MODEL = "demo:tokens.5";

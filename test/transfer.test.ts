@@ -1,7 +1,7 @@
 /** Sessions out as files and in again, on real Workers: what an export holds, from where it is read, and that it comes back as it was. */
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { ErrorBody } from "../contracts/errors.ts";
-import { MessagePage } from "../contracts/history.ts";
+import { MessagePage } from "../contracts/sessions.ts";
 import { ImportReport, Line, MessageLine, SessionLine } from "../contracts/transfer.ts";
 import { type House, openHouse, type Tenant, untilRows } from "./house.ts";
 

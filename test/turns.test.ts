@@ -3,7 +3,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { ChatReply, TurnView } from "../contracts/chat.ts";
 import { ErrorBody } from "../contracts/errors.ts";
 import { isTerminal } from "../contracts/events.ts";
-import { ErasedSession, HistoryHealth, MessagePage } from "../contracts/history.ts";
+import { HistoryHealth } from "../contracts/history.ts";
+import { ErasedSession, MessagePage } from "../contracts/sessions.ts";
 import { SCHEMA_VERSION } from "../db/schema.ts";
 import { answerOf, type House, openHouse, readEvents, type Tenant, untilRows } from "./house.ts";
 

@@ -4,7 +4,7 @@
  */
 import { Agent, request as httpRequest } from "node:http";
 import { ChatReply } from "../../contracts/chat.ts";
-import { ErasedSession, MessagePage } from "../../contracts/history.ts";
+import { ErasedSession, MessagePage } from "../../contracts/sessions.ts";
 import { NewApiKey } from "../../contracts/users.ts";
 import type { House, Tenant } from "../house.ts";
 import { signUp } from "../people.ts";

@@ -2,7 +2,7 @@
  * A session as a file: JSON Lines, which an import takes back, or Markdown to be read. Pure. One piece of text a page of messages, so that
  * a session of any length takes the memory of a page.
  */
-import type { MessageView } from "../../../contracts/history.ts";
+import type { MessageView } from "../../../contracts/sessions.ts";
 import type { MessageLine, SessionLine } from "../../../contracts/transfer.ts";
 
 /** Pages of messages, oldest first. */

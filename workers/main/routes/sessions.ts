@@ -15,7 +15,7 @@ import {
   SessionPatch,
   SessionRequest,
   SessionView,
-} from "../../../contracts/history.ts";
+} from "../../../contracts/sessions.ts";
 import { count, SessionPath } from "../../../contracts/params.ts";
 import type { Accounts } from "../accounts/client.ts";
 import { type Call, type Route, route } from "../http/route.ts";

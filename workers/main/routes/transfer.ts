@@ -4,7 +4,7 @@
  */
 import type { Importer } from "../../../contracts/archive.ts";
 import { AppError, type ErrorCode, orThrow } from "../../../contracts/errors.ts";
-import type { MessagePage, MessageView, SessionView } from "../../../contracts/history.ts";
+import type { MessagePage, MessageView, SessionView } from "../../../contracts/sessions.ts";
 import { SessionPath } from "../../../contracts/params.ts";
 import { EXPORT_VERSION, ExportQuery, ImportReport, type SessionLine } from "../../../contracts/transfer.ts";
 import { readChatGpt } from "../history/chatgpt.ts";

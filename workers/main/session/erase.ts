@@ -3,7 +3,8 @@
  * row, which hides it from then on and outlives the runtime. It refuses nobody: the caller has checked the owner.
  */
 import { AppError, orThrow } from "../../../contracts/errors.ts";
-import type { ErasedSession, HistoryStore } from "../../../contracts/history.ts";
+import type { HistoryStore } from "../../../contracts/history.ts";
+import type { ErasedSession } from "../../../contracts/sessions.ts";
 import type { EraseSession, ObjectCounts } from "../../../contracts/session.ts";
 import { hasTables as hasCheckpoints } from "./checkpoints.ts";
 import type { CacheAdmin } from "../cache/admin.ts";

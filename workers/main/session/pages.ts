@@ -5,7 +5,8 @@
  */
 import { readBranch } from "../../../contracts/branches.ts";
 import { AppError } from "../../../contracts/errors.ts";
-import type { HistoryStore, MessagePage, MessageRow, MessageView } from "../../../contracts/history.ts";
+import type { HistoryStore, MessageRow } from "../../../contracts/history.ts";
+import type { MessagePage, MessageView } from "../../../contracts/sessions.ts";
 import type { ListMessages } from "../../../contracts/session.ts";
 import { unreadable } from "./hold.ts";
 import {

@@ -4,7 +4,8 @@
  * State: SQLite. It refuses to write while a turn runs.
  */
 import { AppError } from "../../../contracts/errors.ts";
-import type { HistoryStore, SessionView, StoredSession } from "../../../contracts/history.ts";
+import type { HistoryStore, StoredSession } from "../../../contracts/history.ts";
+import type { SessionView } from "../../../contracts/sessions.ts";
 import type { AppendMessage, ChangeSession, CreateSession, ViewSession } from "../../../contracts/session.ts";
 import type { Drain } from "./drain.ts";
 import { unreadable } from "./hold.ts";
