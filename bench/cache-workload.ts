@@ -82,7 +82,7 @@ const seed = Number(process.argv[2] ?? 20_261);
 console.log(`seed ${seed}\n`);
 const house = await openHouse({
   bundles: await buildWorkers(),
-  settings: { MODEL_PRICES: JSON.stringify(PRICES), CACHE_READ_TIMEOUT_MS: "5000" },
+  settings: { MODELS: JSON.stringify({ models: { demo: { price: PRICES.demo } } }), CACHE_READ_TIMEOUT_MS: "5000" },
   llm: { pace: { firstTokenMs: FIRST_TOKEN_MS, tokensPerSecond: Number.POSITIVE_INFINITY } },
 });
 const admin = await house.newTenant("admin");

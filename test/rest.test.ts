@@ -1,8 +1,9 @@
 /** Sessions that leave their object for Postgres and come back. They rest after some three seconds here. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ChatReply } from "../contracts/chat.ts";
-import { MessagePage, MessageView, SessionView } from "../contracts/sessions.ts";
+import { SessionView } from "../contracts/sessions.ts";
 import { type House, openHouse, tablesOf, type Tenant, untilRows } from "./house.ts";
+import { json, sessionCalls } from "./session-calls.ts";
 
 let house: House;
 let as: Tenant;
@@ -14,22 +15,7 @@ afterAll(() => house.close());
 
 const stored = { mode: "no-store" };
 
-async function json<T>(response: Response | Promise<Response>, schema: { parse(value: unknown): T }, status = 200) {
-  const reply = await response;
-  expect(reply.status).toBe(status);
-  return schema.parse(await reply.json());
-}
-
-const say = (session_id: string, prompt: string): Promise<ChatReply> =>
-  json(house.call("/chat", { as, body: { prompt, session_id, cache: stored } }), ChatReply);
-const save = (session_id: string, content: string, role = "user"): Promise<MessageView> =>
-  json(house.call("/history/messages", { as, body: { session_id, role, content } }), MessageView, 201);
-const pageOf = (id: string, query = ""): Promise<MessagePage> =>
-  json(house.call(`/history/sessions/${id}/messages${query}`, { as }), MessagePage);
-const make = (): Promise<SessionView> => json(house.call("/history/sessions", { as, body: {} }), SessionView, 201);
-const rename = (id: string, title: string): Promise<SessionView> =>
-  json(house.call(`/history/sessions/${id}`, { as, method: "PATCH", body: { title } }), SessionView);
-const view = (id: string): Promise<SessionView> => json(house.call(`/history/sessions/${id}`, { as }), SessionView);
+const { say, save, pageOf, make, rename, view } = sessionCalls(() => ({ house, as }));
 
 /** Looks at the storage: an object that is asked would be in use. Another question between two looks lets time go by. */
 async function untilResting(sessionId: string): Promise<void> {
