@@ -920,4 +920,20 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   B80: { source: "bad input", text: "Arguments that do not fit a tool's schema never reach it." },
   B82: { source: "bad input", text: "Output that looks like frames or markup is text in JSON." },
   B67: { source: "bad input", text: "MCP: what is no message of the protocol is refused with its own code." },
+  "MCP-14": {
+    source: "API: /mcp/servers",
+    text: "A remote server joins at run time, its tools are called as our own, and one that fails harms nobody else.",
+  },
+  F34: {
+    source: "faults",
+    text: "A tool list that changes is refused until it is looked at, with a note.",
+  },
+  S20: {
+    source: "security",
+    text: "A remote server is sent its own credentials alone, which are stored encrypted.",
+  },
+  S23: {
+    source: "security",
+    text: "What a tool says of itself is bounded, visible and pinned.",
+  },
 };

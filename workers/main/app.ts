@@ -24,6 +24,7 @@ import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
 import { sessionRoutes, type SessionRoutesDeps } from "./routes/sessions.ts";
 import { resourceMetadataRoutes } from "./routes/resource-metadata.ts";
+import { serversRoutes, type ServersRoutesDeps } from "./routes/servers.ts";
 import { toolsRoutes, type ToolsRoutesDeps } from "./routes/tools.ts";
 import { transferRoutes, type TransferRoutesDeps } from "./routes/transfer.ts";
 import { usersRoutes, type UsersRoutesDeps } from "./routes/users.ts";
@@ -40,6 +41,7 @@ export interface RoutesDeps
     HistoryRoutesDeps,
     McpRoutesDeps,
     ToolsRoutesDeps,
+    ServersRoutesDeps,
     SessionRoutesDeps,
     UsersRoutesDeps {}
 
@@ -64,6 +66,7 @@ export function allRoutes(deps: RoutesDeps): Route[] {
     cacheRoutes,
     mcpRoutes,
     toolsRoutes,
+    serversRoutes,
     resourceMetadataRoutes,
   ].flatMap((make) => make(deps));
   return [...routes, ...docsRoutes(deps, routes)];

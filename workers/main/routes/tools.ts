@@ -136,7 +136,7 @@ function switchRoutes({ toolbox }: ToolsRoutesDeps): Route[] {
 }
 
 /** The Worker of the tools may be away. */
-async function reach<T>(work: () => Promise<T>): Promise<T> {
+export async function reach<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (cause) {
