@@ -15,6 +15,8 @@ export interface ResolvedChat {
   modelType: ModelType;
   temperature: number | undefined;
   maxTokens: number | undefined;
+  /** Tools that the user has switched off. Left out: by a turn of before there were such. */
+  disabledTools?: string[];
 }
 
 /** What a turn keeps of it: how to answer. What was said is a message of the session. */

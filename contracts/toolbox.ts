@@ -156,6 +156,7 @@ export interface ToolRecord {
 export interface ToolCaller extends CallContext {
   /** Names, where `*` stands for any characters. */
   denied: string[];
+  isAdmin: boolean;
 }
 
 export interface CalledTool {

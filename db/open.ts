@@ -39,9 +39,14 @@ async function fetchAsAsked(url: string, { asked, ...init }: RequestInit & { ask
   const response = await fetch(asked.url ?? url, { ...init, signal: AbortSignal.timeout(asked.timeoutMs) });
   // Read here, so that whatever goes wrong on the way is told apart from what the database says.
   const text = await response.text();
-  const isAnswer = (response.status === 200 || response.status === 400) && text.startsWith("{");
-  if (!isAnswer) throw new DbHttpError(response.status);
+  if (!isAnswer(response.status, text)) throw new DbHttpError(response.status);
   return new Response(text, { status: response.status });
+}
+
+/** The database's own: an error, or what each statement was and gave. A gateway's JSON would else pass for values that cannot be stored. */
+function isAnswer(status: number, text: string): boolean {
+  if (status === 400) return text.startsWith("{");
+  return status === 200 && (text.includes('"command":') || text.startsWith('{"results":[]'));
 }
 
 /** The HTTP side refused: a gateway's page, an overloaded or sleeping proxy. */

@@ -27,7 +27,7 @@ const tenant = (at: number): Tenant => tenants[at % tenants.length] ?? { id: "",
 const calls = (): number => house.llm.stats().calls;
 
 /** Speaks for some seconds, so that all are there before it has ended. */
-const SLOW = "demo:tokens.30.gap.100";
+const SLOW = "demo:tokens.45.gap.100";
 
 interface Watched {
   sessionId: string;
@@ -158,7 +158,7 @@ async function expectOneMore(followers: Watched[], before: number): Promise<void
 test("[F30] the leader is stopped: one follower makes the answer anew, the others follow it", async () => {
   const before = calls();
   const body = { prompt: unique("Tell me a tale"), model: SLOW };
-  const [leader, ...followers] = await startFlight(body, 10);
+  const [leader, ...followers] = await startFlight(body, 5);
   await (await house.call(`/chat/turns/${leader.turnId}/cancel`, { as: tenant(0), method: "POST" })).text();
   expect((await leader.ended).at(-1)).toMatchObject({ event: "error", data: { code: "cancelled" } });
   await expectOneMore(followers, before);
@@ -167,7 +167,7 @@ test("[F30] the leader is stopped: one follower makes the answer anew, the other
 test("[F30] the leader's object dies: one follower makes the answer anew, the others follow it", async () => {
   const before = calls();
   const body = { prompt: unique("Tell me a saga"), model: SLOW };
-  const [leader, ...followers] = await startFlight(body, 10);
+  const [leader, ...followers] = await startFlight(body, 5);
   leader.ended.catch(() => undefined);
   // An object whose turn's end cannot be stored throws itself away.
   await house.querySession(leader.sessionId, "ALTER TABLE messages RENAME TO lost");

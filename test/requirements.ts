@@ -936,4 +936,44 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "security",
     text: "What a tool says of itself is bounded, visible and pinned.",
   },
+  S4: {
+    source: "security",
+    text: "Every field of a request has a bound; sign-in, tries of a password and purges are limited.",
+  },
+  S12: {
+    source: "security",
+    text: "Secrets, prompts, passwords and tokens are in no log, in no error, and in no store where they do not belong.",
+  },
+  S14: {
+    source: "security",
+    text: "Dependencies are pinned exactly and locked by their hashes.",
+  },
+  S18: {
+    source: "security",
+    text: "No tracked file holds a key; each install makes its own.",
+  },
+  S26: {
+    source: "security",
+    text: "No query is built from input.",
+  },
+  S32: {
+    source: "security",
+    text: "Health tells states, times and numbers, and nothing of settings, versions or addresses.",
+  },
+  S34: {
+    source: "security",
+    text: "Purges need a credential in the header, and are limited.",
+  },
+  B83: {
+    source: "bad input",
+    text: "A prompt that asks for the system prompt or for keys finds no secret.",
+  },
+  "MCP-15": {
+    source: "tools: knowledge base",
+    text: "Documents are added, found by their words and deleted; one sees one's own and what is shared.",
+  },
+  "MCP-16": {
+    source: "tools: search_history; resources",
+    text: "A user's own messages and sessions are there as a tool, as resources and as a prompt, and nobody else's.",
+  },
 };

@@ -126,8 +126,9 @@ function find({ id, sessions, keys }: Person, name: string, at: number): string 
 }
 
 /** Remembers the ids of a session that was made, and of a question that was read. */
-function learn(person: Person, { text }: FuzzReply): void {
-  const body: unknown = text.startsWith("{") ? JSON.parse(text) : undefined;
+function learn(person: Person, { headers, text }: FuzzReply): void {
+  if (text === "" || headers.get("content-type") !== "application/json") return;
+  const body: unknown = JSON.parse(text);
   const chat = ChatReply.safeParse(body).data;
   if (chat !== undefined) person.sessions = [...person.sessions, chat].slice(-KEPT);
   const page = MessagePage.safeParse(body).data;

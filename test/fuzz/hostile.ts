@@ -147,6 +147,9 @@ export const HEADERS: Readonly<Record<string, readonly string[]>> = {
   cookie: ["access_token=x; session=y", "__proto__=1"],
 };
 
+const inBase64 = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+const claims = { sub: "01a208de-e947-7048-8025-8d0d150d1078" };
+
 /** In place of a bearer credential. */
 export const CREDENTIALS: readonly string[] = [
   ...[
@@ -160,8 +163,8 @@ export const CREDENTIALS: readonly string[] = [
     "Bearer %",
     "Bearer _",
   ],
-  "Bearer eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJzdWIiOiIwMWEyMDhkZS1lOTQ3LTcwNDgtODAyNS04ZDBkMTUwZDEwNzgifQ.",
-  "Bearer bck_eyJhbGciOiJIUzUxMiIsInR5cCI6IkpXVCJ9.e30.AAAA",
+  `Bearer ${inBase64({ alg: "none", typ: "JWT" })}.${inBase64(claims)}.`,
+  `Bearer bck_${inBase64({ alg: "HS512", typ: "JWT" })}.${inBase64(claims)}.AAAA`,
   `Bearer bck_${"a".repeat(5_000)}`,
 ];
 

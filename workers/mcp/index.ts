@@ -5,11 +5,13 @@
 import { WorkerEntrypoint, waitUntil } from "cloudflare:workers";
 import type { CallContext } from "../../contracts/tools.ts";
 import type { NewServer, Toolbox, ToolCaller, ToolRecord } from "../../contracts/toolbox.ts";
-import { readConfig } from "./env.ts";
+import { newId } from "../../contracts/ids.ts";
+import { type Config, readConfig } from "./env.ts";
 import { handleRequest, readAsker, type Setup } from "./handler.ts";
 import { createBreaker } from "./gateway/breaker.ts";
 import { createGateway } from "./gateway/gateway.ts";
 import { createVault, type Vault } from "./gateway/secret.ts";
+import { createKnowledgeStore } from "./knowledge/store.ts";
 import { MonitorObject as MonitorHost } from "./monitor/object.ts";
 import { makeParts, type Outside } from "./parts.ts";
 import type { LogLine } from "./run.ts";
@@ -26,7 +28,8 @@ interface Env {
 }
 
 const log = (line: LogLine): void => console.log(JSON.stringify(line));
-const newId = (): string => crypto.randomUUID();
+const randomBytes = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
+const newRequestId = (): string => crypto.randomUUID();
 const now = (): number => Date.now();
 
 const kept: KeptSnapshot = { atMs: 0 };
@@ -41,14 +44,16 @@ let whole: Whole | undefined;
 function read(env: Env): Whole {
   if (whole === undefined) {
     const config = readConfig(env);
-    const outside = makeOutside(env, config.ok ? config.config.secretKey : undefined);
+    const outside = makeOutside(env, config.ok ? config.config : undefined);
     const setup = config.ok ? { ...config, parts: makeParts(config.config, outside) } : config;
     whole = { setup, outside };
   }
   return whole;
 }
 
-function makeOutside(env: Env, secretKey: string | undefined): Whole["outside"] {
+function makeOutside(env: Env, config: Config | undefined): Whole["outside"] {
+  const { secretKey, database } = config ?? {};
+  const onFault = (reason: string) => log({ service: "mcp", route: "postgres", error: reason });
   const reach = (url: string, init: RequestInit) => fetch(url, init);
   const snapshots = createSnapshots(() => toolboxOf(env).snapshot(), now, kept);
   const vault = secretKey === undefined ? undefined : createVault(secretKey);
@@ -67,7 +72,9 @@ function makeOutside(env: Env, secretKey: string | undefined): Whole["outside"] 
         .record(one)
         .catch(() => undefined),
     );
-  return { snapshots, vault, gateway, log, record, fetch: reach };
+  const store = database && createKnowledgeStore({ ...database, onFault });
+  const makeId = () => newId(now(), randomBytes);
+  return { snapshots, vault, gateway, log, record, fetch: reach, store, newId: makeId };
 }
 
 // A namespace's stubs answer their object's methods by RPC; their types are made from classes, which is more than is needed here.
@@ -84,8 +91,7 @@ export default class McpWorker extends WorkerEntrypoint<Env> {
   override fetch(request: Request): Promise<Response> {
     const { MCP_SESSIONS: sessions } = this.env;
     return handleRequest(request, {
-      ...{ setup: read(this.env).setup, now, newId, log },
-      randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
+      ...{ setup: read(this.env).setup, now, log, newId: newRequestId, randomBytes },
       session: (userId, handle) => sessions.get(sessions.idFromName(objectNameOf(userId, handle))),
     });
   }
@@ -158,7 +164,7 @@ export class ToolboxObject extends ToolboxHost<Env> {}
 function makeSessionDeps(env: Env): SessionDeps {
   const { parts, config } = requireSetup(env);
   const readCaller: SessionDeps["readCaller"] = (headers) => {
-    const { userId = "", ...asker } = readAsker(headers, newId);
+    const { userId = "", ...asker } = readAsker(headers, newRequestId);
     return { ...asker, userId };
   };
   return { parts, now, idleMs: config.sessionIdleMs, readCaller };

@@ -13,6 +13,7 @@ const context: ToolContext = {
   requestId: "r",
   userId: "u",
   denied: [],
+  isAdmin: false,
   now: () => Date.UTC(2026, 0, 2, 3, 4, 5),
   signal: new AbortController().signal,
 };

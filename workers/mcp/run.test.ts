@@ -30,6 +30,7 @@ function setUp(run: Tool["run"], changes: Partial<Tool> = {}, snapshots = open) 
     requestId: "r1",
     userId: "u1",
     denied: [],
+    isAdmin: false,
     now: () => 1_000,
     signal: controller.signal,
   };

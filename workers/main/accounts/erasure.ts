@@ -27,7 +27,7 @@ interface Progress {
 }
 
 const NOTHING: ErasedCounts = {
-  postgres: { users: 0, sessions: 0, messages: 0, api_keys: 0, preferences: 0 },
+  postgres: { users: 0, sessions: 0, messages: 0, api_keys: 0, preferences: 0, documents: 0 },
   session_objects: 0,
   cache_entries: 0,
 };

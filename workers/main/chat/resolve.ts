@@ -17,5 +17,6 @@ export function resolveChat(request: ChatRequest, preferences: Preferences, defa
     modelType: request.model_type ?? defaults.modelType,
     temperature: request.temperature ?? preferences.default_temperature ?? defaults.temperature,
     maxTokens: request.max_tokens ?? preferences.max_tokens ?? defaults.maxTokens,
+    disabledTools: preferences.disabled_tools,
   };
 }

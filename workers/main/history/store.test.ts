@@ -5,7 +5,7 @@ import { migrate } from "../../../db/migrate.ts";
 import { SCHEMA_VERSION } from "../../../db/schema.ts";
 import { openDb, openSql, type DbFault } from "../../../db/open.ts";
 import { DATABASE_URL, NEON_BACKENDS } from "../../../dev/stand-ins/neon/backends.ts";
-import type { StandIn } from "../../../dev/stand-ins/serve.ts";
+import { serveStandIn, type StandIn } from "../../../dev/stand-ins/serve.ts";
 import { createHistoryStore } from "./store.ts";
 
 const uuid = (n: number): string => `01890000-0000-7000-8000-${n.toString(16).padStart(12, "0")}`;
@@ -368,4 +368,23 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       await migrate(sql, "up");
     });
   });
+});
+
+test("[S10] [F24] an answer of 200 that is not the database's own is an outage, and makes no row a dead one", async () => {
+  const bodies = ['{"result":"ok"}', '{"rows":[["x"]],"fields":[{"name":"x"}]}', "{}", "<html>", "null"];
+  const gateway = await serveStandIn({
+    name: "gateway",
+    handle: (_request, response) => {
+      response.writeHead(200, { "content-type": "application/json" }).end(bodies[0]);
+    },
+  });
+  const store = createHistoryStore(openDb({ databaseUrl: DATABASE_URL, httpUrl: gateway.url, timeoutMs: 5_000 }));
+  const unavailable = { ok: false, error: { code: "db_unavailable" } };
+  while (bodies.length > 0) {
+    expect(await store.saveBatch(batchOf([message(1)]))).toMatchObject(unavailable);
+    expect(await store.saveBatch(batchOf([]))).toMatchObject(unavailable);
+    expect(await store.countDeadLetters()).toMatchObject(unavailable);
+    bodies.shift();
+  }
+  await gateway.close();
 });

@@ -1,6 +1,6 @@
 /**
- * Limits of requests that need no credential: by the address that they come from, as Cloudflare tells it, and by whatever else is named.
- * Throws rate_limited with the time to wait. A limit that cannot be asked lets nobody pass: it guards passwords.
+ * Limits: of requests that need no credential by the address that they come from, as Cloudflare tells it; of others by whatever is named.
+ * Throws rate_limited with the time to wait. A limit that cannot be asked lets nobody pass: it guards passwords and costs.
  */
 import { AppError } from "../../../contracts/errors.ts";
 import type { Allowance, Limiter } from "../../../contracts/limits.ts";

@@ -16,11 +16,13 @@ import { ChatRequest } from "../../../contracts/chat.ts";
 import { AppError, type ErrorCode, type Result } from "../../../contracts/errors.ts";
 import { count } from "../../../contracts/params.ts";
 import type { CacheAdmin } from "../cache/admin.ts";
+import { type FindLimiter, take } from "../http/limits.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 import { asker, type SendToSession } from "./chat.ts";
 
 export interface CacheRoutesDeps {
   cache: CacheAdmin;
+  findLimiter: FindLimiter;
   send: SendToSession;
   newId: () => string;
   now: () => number;
@@ -28,7 +30,10 @@ export interface CacheRoutesDeps {
 
 const MAX_DAYS = 100;
 const MAX_PAGE = 500;
+/** Of one user: each purge is work for Redis and a line of the audit. */
+const PURGES = { burst: 100, everyMs: 1_000 };
 const FAILS: ErrorCode[] = ["upstream_error", "not_configured"];
+const PURGE_FAILS: ErrorCode[] = [...FAILS, "rate_limited", "overloaded"];
 
 const Flag = z
   .enum(["true", "false"])
@@ -127,7 +132,7 @@ function purgeRoutes(deps: CacheRoutesDeps): Route[] {
     access: "admin",
     query: DryRun,
     answers: { 200: PurgeReply },
-    fails: FAILS,
+    fails: PURGE_FAILS,
   } as const;
   const path = "/cache/invalidate";
   return [
@@ -157,7 +162,7 @@ function purgeRoutes(deps: CacheRoutesDeps): Route[] {
         ...{ ...shared, path, access: "user", query: DryRun.extend(CacheFilter.shape) },
         summary:
           "Purges what carries all of the tags; of a user without the admin role only what came of their own turns",
-        fails: [...FAILS, "forbidden"],
+        fails: [...PURGE_FAILS, "forbidden"],
       },
       (call) => {
         const { dry_run: _, ...filter } = call.query;
@@ -177,11 +182,12 @@ function ownFilter(filter: CacheFilter, { user }: Call): CacheFilter {
 }
 
 async function purge(
-  { cache, now }: CacheRoutesDeps,
+  { cache, findLimiter, now }: CacheRoutesDeps,
   call: Call<unknown, { dry_run: boolean }>,
   filter: CacheFilter,
 ): Promise<Response> {
   const { dry_run: dryRun } = call.query;
+  await take(findLimiter(`purges by ${call.user.id}`), PURGES);
   const purged = await cache.purge(filter, { ...asker(call), dryRun });
   if (!purged.ok) throw new AppError(purged.error.code, purged.error.message, purged.error);
   const { deletedCount: deleted_count } = purged.value;

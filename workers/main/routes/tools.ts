@@ -43,8 +43,9 @@ export function toolsRoutes(deps: ToolsRoutesDeps): Route[] {
 }
 
 /** Who asks, and what is closed to them. */
-function callerOf({ user, requestId }: Call, { deniedTo }: Pick<ToolsRoutesDeps, "deniedTo">): ToolCaller {
-  return { requestId, userId: user.id, denied: deniedTo(user.id) };
+export function callerOf({ user, requestId }: Call, { deniedTo }: Pick<ToolsRoutesDeps, "deniedTo">): ToolCaller {
+  const denied = [...deniedTo(user.id), ...user.preferences.disabled_tools];
+  return { requestId, userId: user.id, denied, isAdmin: user.role === "admin" };
 }
 
 function listRoute(deps: ToolsRoutesDeps): Route {

@@ -10,7 +10,7 @@ import { ErasedUser, Preferences, SignUp, UserPatch, UserView } from "../../../c
 import type { Accounts } from "../accounts/client.ts";
 import { hashPassword, verifyPassword } from "../accounts/password.ts";
 import type { User } from "../http/auth.ts";
-import type { LimitRequest } from "../http/limits.ts";
+import { type FindLimiter, type LimitRequest, take } from "../http/limits.ts";
 import { type Call, openRoute, type Route, route } from "../http/route.ts";
 
 export interface UsersRoutesDeps {
@@ -18,12 +18,15 @@ export interface UsersRoutesDeps {
   accounts: Accounts;
   /** Anyone may sign up; false: nobody. */
   isSignUpOpen: boolean;
+  findLimiter: FindLimiter;
   limitRequest: LimitRequest;
   newId: () => string;
   log: Log;
 }
 
 const SIGN_UPS = { burst: 10, everyMs: 60_000 };
+/** Of one account: whoever holds a credential of it must not find out its password by trying. */
+const NEW_PASSWORDS = { burst: 10, everyMs: 60_000 };
 const UNAVAILABLE: ErrorCode[] = ["db_unavailable", "db_timeout", "overloaded"];
 
 export function usersRoutes(deps: UsersRoutesDeps): Route[] {
@@ -60,6 +63,7 @@ function userRoutes(deps: UsersRoutesDeps): Route[] {
     route(
       {
         ...{ ...shared, method: "PATCH", body: UserPatch, answers: { 200: UserView } },
+        fails: [...shared.fails, "rate_limited"],
         summary: "Changes a user; a new password, role or activity ends every login",
       },
       async (call) => Response.json(viewOf(await changeUser(deps, call))),
@@ -82,7 +86,7 @@ function userRoutes(deps: UsersRoutesDeps): Route[] {
   ];
 }
 
-function preferencesRoutes({ users, accounts }: UsersRoutesDeps): Route[] {
+function preferencesRoutes({ users, accounts, log }: UsersRoutesDeps): Route[] {
   const shared = {
     ...({ path: "/history/users/{user_id}/preferences", access: "user", others: "admin", scope: "account" } as const),
     ...{ params: UserPath, answers: { 200: Preferences }, fails: ["not_found", ...UNAVAILABLE] satisfies ErrorCode[] },
@@ -95,11 +99,12 @@ function preferencesRoutes({ users, accounts }: UsersRoutesDeps): Route[] {
     }),
     route(
       { ...shared, method: "PUT", body: Preferences, summary: "Replaces the preferences" },
-      async ({ params: { user_id: userId }, body }) => {
+      async ({ params: { user_id: userId }, body, user, requestId }) => {
         if (orThrow(await users.read(userId)) === undefined) throw noSuchUser();
         accounts.forget(userId);
         orThrow(await accounts.ask(userId, (account) => account.putPreferences(userId, body)));
         accounts.forget(userId);
+        if (user.id !== userId) audit(log, { action: "change_preferences", by: user, userId, requestId });
         return Response.json(body);
       },
     ),
@@ -114,6 +119,7 @@ async function changeUser(
   const { username, email, password, current_password: current, role, is_active: isActive } = body;
   if ((role !== undefined || isActive !== undefined) && user.role !== "admin")
     throw new AppError("forbidden", "role and is_active are an admin's to change");
+  if (password !== undefined) await take(deps.findLimiter(`new password of ${userId}`), NEW_PASSWORDS);
   if (password !== undefined && user.id === userId) await requirePassword(deps.users, userId, current);
   const passwordHash = password === undefined ? undefined : await hashPassword(password);
   deps.accounts.forget(userId);
