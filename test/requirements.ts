@@ -691,7 +691,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   "MCP-6": {
     source: "@modelcontextprotocol/conformance, requirements of 2025-11-25",
-    text: "Every scenario that the revision requires of a server passes.",
+    text: "Every scenario that the revision requires of a server passes, and those for a client without OAuth.",
   },
   "MCP-7": {
     source: "tools: switched on and off at run time",
