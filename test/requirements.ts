@@ -976,4 +976,8 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "tools: search_history; resources",
     text: "A user's own messages and sessions are there as a tool, as resources and as a prompt, and nobody else's.",
   },
+  "MCP-17": {
+    source: "README: the configuration for clients of the protocol",
+    text: "A client that is configured as README.md shows lists the tools.",
+  },
 };
