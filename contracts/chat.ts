@@ -51,7 +51,7 @@ export const ModelName = z.string().regex(/^[\w./:-]{1,128}$/);
 const ToolChoice = z.union([z.enum(["auto", "none"]), z.array(ToolName).min(1).max(64)]);
 
 /** How an answer is to be made. */
-const answerOptions = {
+export const answerOptions = {
   model: ModelName.optional(),
   model_type: ModelType.optional(),
   temperature: z.number().min(0).max(2).optional(),
@@ -62,11 +62,16 @@ const answerOptions = {
   on_busy: z.enum(["reject", "enqueue", "interrupt"]).optional(),
 };
 
+/** What is said: exactly one of them. */
+export const inputFields = {
+  prompt: VisibleText.optional(),
+  parts: Parts.optional(),
+  messages: z.array(InputMessage).min(1).max(MAX_MESSAGES).optional(),
+};
+
 export const ChatRequest = z
   .strictObject({
-    prompt: VisibleText.optional(),
-    parts: Parts.optional(),
-    messages: z.array(InputMessage).min(1).max(MAX_MESSAGES).optional(),
+    ...inputFields,
     session_id: z.uuidv7().optional(),
     create_new_session: z.boolean().optional(),
     ...answerOptions,
@@ -74,20 +79,29 @@ export const ChatRequest = z
     store: z.boolean().optional(),
   })
   .superRefine((request, issues) => {
-    const given = [request.prompt, request.parts, request.messages].filter((input) => input !== undefined);
-    if (given.length !== 1) {
-      issues.addIssue({ code: "custom", message: "give exactly one of prompt, parts and messages" });
-    }
+    checkInput(request, request.session_id, issues);
     if (request.session_id !== undefined && request.create_new_session === true) {
       issues.addIssue({ code: "custom", path: ["create_new_session"], message: "cannot be true beside session_id" });
     }
     if (request.session_id !== undefined && request.store !== undefined) {
       issues.addIssue({ code: "custom", path: ["store"], message: "is decided when a session is made" });
     }
-    if (request.messages !== undefined) checkConversation(request.messages, request.session_id, issues);
   })
   .meta({ id: "ChatRequest" });
 export type ChatRequest = z.infer<typeof ChatRequest>;
+export type ChatInput = Pick<ChatRequest, keyof typeof inputFields>;
+
+export function checkInput(
+  { prompt, parts, messages }: ChatInput,
+  sessionId: string | undefined,
+  issues: z.RefinementCtx,
+): void {
+  const given = [prompt, parts, messages].filter((input) => input !== undefined);
+  if (given.length !== 1) {
+    issues.addIssue({ code: "custom", message: "give exactly one of prompt, parts and messages" });
+  }
+  if (messages !== undefined) checkConversation(messages, sessionId, issues);
+}
 
 /** A conversation that starts with a user, alternates, and ends with a user; it can only start a session. */
 function checkConversation(messages: { role: string }[], sessionId: string | undefined, issues: z.RefinementCtx): void {
@@ -105,7 +119,7 @@ function checkConversation(messages: { role: string }[], sessionId: string | und
 }
 
 /** The messages that a request brings as plain text: one, or the conversation that starts a session. */
-export function requestMessages(request: ChatRequest): { role: "user" | "assistant"; content: string }[] {
+export function requestMessages(request: ChatInput): { role: "user" | "assistant"; content: string }[] {
   if (request.messages !== undefined) {
     return request.messages.map(({ role, content }) => ({ role, content: plainText(content) }));
   }

@@ -31,7 +31,7 @@ export const EVENT_DATA = {
     expires_at: z.iso.datetime(),
   }),
   delta: z.strictObject({ content: z.string() }),
-  /** A provider died before finishing: discard the deltas after event `after`. */
+  /** A reply broke off, or the turn was cut: whatever has a higher number than `after` and stands before this is void. */
   rewind: z.strictObject({ after: z.int().min(0) }),
   usage: Usage,
   done: z.strictObject({ finish_reason: FinishReason, message_id: z.uuidv7() }),
@@ -47,9 +47,24 @@ export function isTerminal(event: ChatEvent): boolean {
   return event.event === "done" || event.event === "error";
 }
 
+/** What still counts of a turn's events: a rewind takes back whatever stands between its mark and itself. */
+export function standing(events: readonly NumberedEvent[]): NumberedEvent[] {
+  const kept: NumberedEvent[] = [];
+  for (const event of events) {
+    if (event.event !== "rewind") kept.push(event);
+    else while ((kept.at(-1)?.id ?? 0) > event.data.after) kept.pop();
+  }
+  return kept;
+}
+
 /** One SSE frame, numbered from 1 within its turn. */
 export function encodeEvent(id: number, event: ChatEvent): string {
-  return `id: ${id}\nevent: ${event.event}\ndata: ${JSON.stringify(event.data)}\n\n`;
+  return encodeFrame(id, event);
+}
+
+/** The same of any event whose data is JSON. */
+export function encodeFrame(id: number, { event, data }: { event: string; data: unknown }): string {
+  return `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
 }
 
 export const KEEP_ALIVE_FRAME = ": keep-alive\n\n";

@@ -5,6 +5,8 @@
 import type { FinishReason, ModelType, Usage } from "./chat.ts";
 import type { Dialect } from "./dialects.ts";
 import type { Result } from "./errors.ts";
+import type { Ability } from "./models.ts";
+import type { ModelPrice } from "./prices.ts";
 import type { CallContext, ToolCall, ToolDefinition } from "./tools.ts";
 
 export type ModelMessage =
@@ -12,10 +14,20 @@ export type ModelMessage =
   | { role: "assistant"; content: string; toolCalls?: ToolCall[] }
   | { role: "tool"; toolCallId: string; content: string };
 
+/** On whose behalf a model is called, and what keeps its prompts together and apart. */
+export interface ModelContext extends CallContext {
+  /** Prompts of one session begin alike: they go to the same node, and to the same cache. */
+  sessionId?: string;
+  /** Parts users in a cache of prompts that is shared otherwise. Not to be guessed. */
+  cacheSalt?: string;
+}
+
 export interface ModelRequest {
   model: string;
-  /** Which provider serves it; left out: the deployment's LLM_TYPE. */
+  /** No provider of another type may serve it; left out: the model's routes say who does. */
   modelType?: ModelType;
+  /** Routes that broke off in this very reply: each counts as a fault there, and none is taken again. */
+  avoid?: string[];
   messages: ModelMessage[];
   tools?: Pick<ToolDefinition, "name" | "description" | "inputSchema">[];
   temperature?: number;
@@ -27,6 +39,8 @@ export interface ModelRequest {
 export interface ModelStream {
   model: string;
   provider: string;
+  /** The node that answers, for `avoid`. Names no address. */
+  route: string;
   dialect: Dialect;
   body: ReadableStream<Uint8Array>;
 }
@@ -40,16 +54,44 @@ export interface Completion {
   usage: Usage;
 }
 
+/** A model that can be asked for. */
 export interface ModelInfo {
   id: string;
-  provider: string;
+  /** In the order in which they are tried. */
+  providers: string[];
+  /** null: nobody has said. */
+  abilities: Ability[] | null;
+  contextWindow: number | null;
+  price: ModelPrice | null;
+  /** Whether a provider lists it; null: none could be asked. */
+  isAvailable: boolean | null;
 }
+
+export type HealthStatus = "healthy" | "degraded" | "unhealthy";
 
 /** Reachability of a provider; found without a paid call. */
 export interface ProviderHealth {
   provider: string;
-  status: "healthy" | "degraded" | "unhealthy";
+  status: HealthStatus;
   latencyMs: number;
+  nodes: NodeHealth[];
+}
+
+/** What one isolate knows of a node; others count for themselves. */
+export interface NodeHealth {
+  node: string;
+  status: HealthStatus;
+  latencyMs: number;
+  /** `open`: it failed lately and is passed by; `half_open`: the next call tries it. */
+  breaker: "closed" | "open" | "half_open";
+  inFlight: number;
+  isDraining: boolean;
+}
+
+export interface AgentHealth {
+  providers: ProviderHealth[];
+  /** Settings that are malformed. */
+  problems: string[];
 }
 
 /**
@@ -62,8 +104,8 @@ export type WhenGone = () => Promise<void>;
 /** Expected failures come back as `Result`; only bugs throw. */
 export interface LlmAgent {
   /** Resolves once the provider's first frame is here: until then another route may still be taken. */
-  stream(request: ModelRequest, context: CallContext, gone?: WhenGone): Promise<Result<ModelStream>>;
-  generate(request: ModelRequest, context: CallContext, gone?: WhenGone): Promise<Result<Completion>>;
+  stream(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Result<ModelStream>>;
+  generate(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Result<Completion>>;
   models(context: CallContext): Promise<Result<ModelInfo[]>>;
-  health(context: CallContext): Promise<ProviderHealth[]>;
+  health(context: CallContext): Promise<AgentHealth>;
 }

@@ -1,18 +1,21 @@
 /** What a model's tokens cost. Pure. A model without a price has no known cost, which is not the same as none. */
 import * as z from "zod";
 import type { Usage } from "./chat.ts";
+import { lookUp } from "./name-patterns.ts";
 
 const UsdPerMillionTokens = z.number().min(0);
 
-/** By model name, in US dollars for a million tokens. */
-export const ModelPrices = z.record(
-  z.string(),
-  z.strictObject({ input: UsdPerMillionTokens, output: UsdPerMillionTokens }),
-);
-export type ModelPrices = z.infer<typeof ModelPrices>;
+/** In US dollars for a million tokens. */
+export const ModelPrice = z
+  .strictObject({ input: UsdPerMillionTokens, output: UsdPerMillionTokens })
+  .meta({ id: "ModelPrice" });
+export type ModelPrice = z.infer<typeof ModelPrice>;
+
+/** By model name, or by a pattern that ends in `*`. */
+export type ModelPrices = Readonly<Record<string, ModelPrice>>;
 
 export function costUsd(prices: ModelPrices, model: string | undefined, usage: Usage | undefined): number | null {
-  const price = model !== undefined && Object.hasOwn(prices, model) ? prices[model] : undefined;
+  const price = model === undefined ? undefined : lookUp(prices, model);
   if (price === undefined || usage === undefined) return null;
   return (usage.prompt_tokens * price.input + usage.completion_tokens * price.output) / 1e6;
 }

@@ -2,7 +2,8 @@
  * Tool rounds: what the model did with tools before its answer, as a session keeps it and as a model is shown it again.
  * Pure.
  */
-import type { ModelMessage } from "./llm.ts";
+import type { Usage } from "./chat.ts";
+import type { ModelMessage, ModelRequest } from "./llm.ts";
 import type { ToolCall } from "./tools.ts";
 
 /** One reply of the model in which it asked for tools: its words, its calls and their results. */
@@ -32,4 +33,11 @@ export function toolsOf(rounds: ToolRound[]): string[] {
 /** About four characters a token: a bound for trimming, not a bill. */
 export function estimateTokens(text: string): number {
   return Math.ceil(text.length / 4);
+}
+
+/** What a call cost where the provider does not say. */
+export function estimateUsage({ messages, tools }: Pick<ModelRequest, "messages" | "tools">, said: string): Usage {
+  const prompt_tokens = estimateTokens(JSON.stringify([messages, tools]));
+  const completion_tokens = estimateTokens(said);
+  return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens, estimated: true };
 }

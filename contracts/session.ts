@@ -13,10 +13,14 @@ export interface ResolvedChat {
   request: ChatRequest;
   model: string;
   modelType: ModelType;
+  /** No provider of another type may serve it. Left out: the model's routes say who does. */
+  onlyType?: ModelType;
   temperature: number | undefined;
   maxTokens: number | undefined;
   /** Tools that the user has switched off. Left out: by a turn of before there were such. */
   disabledTools?: string[];
+  /** Tokens of the session that the model is shown, at most. Left out by an earlier version of this code. */
+  contextTokens?: number;
 }
 
 /** What a turn keeps of it: how to answer. What was said is a message of the session. */

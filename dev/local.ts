@@ -11,6 +11,10 @@ import { issueApiKey } from "../workers/main/http/credentials.ts";
 export const LOCAL_DATABASE_URL = "postgres://basechat:local@localhost/basechat";
 export const LOCAL_REDIS_TOKEN = "local-token";
 export const LOCAL_LLM_KEY = "local-key";
+/** The stand-in's models; a fault of it is part of the name (`demo:cut.3`). Nothing else is known. */
+export const LOCAL_MODELS = JSON.stringify({
+  models: { demo: {}, "demo:*": {}, "gpt-4o-mini": {}, "gpt-4o": {} },
+});
 
 export interface StandInUrls {
   llm: string;
@@ -29,6 +33,7 @@ export function localSettings(urls: StandInUrls, secretKey: string): Record<stri
     OPENAI_API_KEY: LOCAL_LLM_KEY,
     OPENAI_BASE_URL: `${urls.llm}/v1`,
     DEFAULT_MODEL: "demo",
+    MODELS: LOCAL_MODELS,
   };
 }
 

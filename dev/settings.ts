@@ -26,7 +26,7 @@ export async function readDevVars(): Promise<DevVars> {
 export async function writeDevVars(vars: DevVars, settings: Record<string, string>): Promise<void> {
   const lines = Object.entries(settings)
     .filter(([key]) => vars.own[key] === undefined)
-    .map(([key, value]) => `${key}="${value}"`);
+    .map(([key, value]) => `${key}=${value.includes('"') ? `'${value}'` : `"${value}"`}`);
   const text = [vars.ownText, vars.ownText && "", MARK, ...lines, ""].filter((line, at) => at > 1 || line).join("\n");
   await writeFile(FILE, text, { mode: 0o600 });
 }

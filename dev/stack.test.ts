@@ -20,6 +20,8 @@ test("[DEV-1] without a provider the demo model is served; whatever is configure
   expect(Object.keys(standIns)).toEqual(["llm", "redis"]);
   expect(settings).toMatchObject({ DEFAULT_MODEL: "demo", OPENAI_BASE_URL: `${standIns.llm?.url}/v1` });
   expect((await start({ OPENAI_API_KEY: "key", UPSTASH_REDIS_REST_URL: "http://127.0.0.1:9" })).standIns).toEqual({});
+  const MODELS = '{"providers":{"ollama":{"kind":"compatible","nodes":["http://127.0.0.1:9/v1"]}},"models":{"m":{}}}';
+  expect((await start({ MODELS, UPSTASH_REDIS_REST_URL: "http://127.0.0.1:9" })).standIns).toEqual({});
 });
 
 test("[DEV-1] a vLLM server alone is the default provider, with the first model that it serves", async () => {

@@ -3,7 +3,9 @@
  * State: servers in this process, PGlite's data in .dev/postgres.
  */
 import * as z from "zod";
-import { LOCAL_DATABASE_URL, LOCAL_LLM_KEY, LOCAL_REDIS_TOKEN } from "./local.ts";
+import { Models as ModelRegistry } from "../contracts/models.ts";
+import { jsonSetting } from "../contracts/settings.ts";
+import { LOCAL_DATABASE_URL, LOCAL_LLM_KEY, LOCAL_MODELS, LOCAL_REDIS_TOKEN } from "./local.ts";
 import { serveLlm } from "./stand-ins/llm.ts";
 import { serveNeon } from "./stand-ins/neon.ts";
 import { serveRedis } from "./stand-ins/redis.ts";
@@ -32,7 +34,7 @@ interface Started {
 
 /** The demo model, unless a provider is configured; a vLLM server alone is the default, with the first model it serves. */
 async function startLlm(own: Record<string, string>): Promise<Pick<Started, "settings"> & Partial<Started>> {
-  if (own["OPENAI_API_KEY"]) return { settings: {} };
+  if (own["OPENAI_API_KEY"] || namesProviders(own["MODELS"])) return { settings: {} };
   const vllmUrl = own["VLLM_BASE_URL"];
   if (vllmUrl) {
     const model = own["DEFAULT_MODEL"] ?? (await firstModel(vllmUrl, own["VLLM_API_KEY"]));
@@ -45,9 +47,17 @@ async function startLlm(own: Record<string, string>): Promise<Pick<Started, "set
       OPENAI_API_KEY: LOCAL_LLM_KEY,
       OPENAI_BASE_URL: `${standIn.url}/v1`,
       LLM_TYPE: "openai",
-      DEFAULT_MODEL: "demo",
+      ...(!own["MODELS"] && { DEFAULT_MODEL: "demo" }),
+      // A name that nobody serves is refused, as in a deployment with a registry; who names a model of their own gets it.
+      ...(!own["DEFAULT_MODEL"] && { MODELS: LOCAL_MODELS }),
     },
   };
+}
+
+/** Whether a registry brings servers of its own; of one that is malformed the Workers tell. */
+function namesProviders(registry: string | undefined): boolean {
+  const parsed = jsonSetting(ModelRegistry).safeParse(registry);
+  return parsed.success && Object.keys(parsed.data.providers).length > 0;
 }
 
 const Models = z.object({ data: z.array(z.object({ id: z.string() })) });

@@ -24,8 +24,8 @@ const PATIENT = { timeout: 900_000 };
 
 const ROUTES = listRoutes();
 const nameOf = ({ method, path }: Route): string => `${method} ${path}`;
-/** No turn waits for a person here: its viewers would wait as well. */
-const NEVER_GOOD = ["POST /chat/turns/{turn_id}/approvals"];
+/** What waits: no turn waits for a person here, and nobody listens to what a server says unasked. */
+const NEVER_GOOD = ["POST /chat/turns/{turn_id}/approvals", "GET /mcp"];
 
 let house: House;
 let client: FuzzClient;
@@ -122,10 +122,14 @@ function adversarialOf(route: Route): FuzzRequest[] {
   });
   if (body === undefined) return [];
   const texts = ADVERSARIAL.map((text, at) => text + ENDS[at % ENDS.length]);
-  if (body === "raw") {
-    const call = (text: string) => ({ name: "calculator", arguments: { expression: text } });
-    const messages = texts.map((text) => ({ jsonrpc: "2.0", id: 1, method: "tools/call", params: call(text) }));
-    return [...texts, ...messages.map((message) => JSON.stringify(message))].map(send);
+  if (body === "raw") return texts.map(send);
+  if (path === "/mcp/tools/call") {
+    const calls = [{ tool_name: "calculator" }, { tool_name: "echo" }, { tool_name: "current_time" }];
+    const given = (text: string) => ({ input_data: { expression: text, text, timezone: text } });
+    const only = (text: string) => ({ tool_name: "calculator", input_data: { expression: text } });
+    return texts.flatMap((text) =>
+      [...calls.map((call) => ({ ...call, ...given(text) })), only(text)].map((one) => send(JSON.stringify(one))),
+    );
   }
   const schema = toJsonSchema(body);
   const root = schema.$defs?.[schema.$ref?.split("/").at(-1) ?? ""] ?? schema;

@@ -3,7 +3,7 @@
  * A reply that the API's document does not describe fails the call that gets it, and the house's closing as well.
  */
 import { inject } from "vitest";
-import { createEventDecoder, isTerminal, type NumberedEvent } from "../contracts/events.ts";
+import { createEventDecoder, isTerminal, type NumberedEvent, standing } from "../contracts/events.ts";
 import { newId } from "../contracts/ids.ts";
 import { findMismatch } from "./documented.ts";
 import { type House, type HouseOptions, openHouse as openFromBundles } from "../dev/house.ts";
@@ -75,7 +75,9 @@ export function lastIdOf(frames: string[]): number {
 
 /** The answer that a stream's deltas make. */
 export function answerOf(events: NumberedEvent[]): string {
-  return events.flatMap((event) => (event.event === "delta" ? [event.data.content] : [])).join("");
+  return standing(events)
+    .flatMap((event) => (event.event === "delta" ? [event.data.content] : []))
+    .join("");
 }
 
 /** The lines that the Workers wrote for a request, in order. */

@@ -109,6 +109,11 @@ export const MATRIX: Readonly<Record<string, Row>> = {
     spends: "session",
   },
 
+  "GET /llm/models": { gets: everyone() },
+  "GET /llm/health": { gets: everyone() },
+  "POST /llm/generate": { gets: everyone(), body: () => ({ prompt: "Hello" }) },
+  "POST /llm/generate/stream": { gets: everyone(), body: () => ({ prompt: "Hello" }) },
+
   "GET /history/health": { gets: everyone() },
   "GET /history/users/{user_id}/sessions": { gets: ownerAlone() },
   "GET /history/users/{user_id}/stats": { gets: ownerAlone() },

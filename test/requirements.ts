@@ -980,4 +980,72 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "README: the configuration for clients of the protocol",
     text: "A client that is configured as README.md shows lists the tools.",
   },
+  "LLM-1": {
+    source: "contracts/models.ts",
+    text: "One registry says which models there are and who serves them; an unknown model is refused before any call.",
+  },
+  "LLM-2": {
+    source: "API: GET /llm/models",
+    text: "The models are told with what they can do and cost; what a provider lists is asked once a minute.",
+  },
+  "LLM-3": {
+    source: "API: GET /llm/health",
+    text: "Each node is told with its health, its breaker and what is in flight; never by a paid call.",
+  },
+  "LLM-4": {
+    source: "contracts/models.ts",
+    text: "What a request needs and its model lacks is refused by name before any call.",
+  },
+  "LLM-5": {
+    source: "API: POST /llm/generate",
+    text: "A model is asked directly, without a session; the call ends with its client.",
+  },
+  "LLM-6": {
+    source: "contracts/models.ts",
+    text: "Prices of the registry make the cost of an answer.",
+  },
+  "FLEET-1": {
+    source: "docs/decisions/0041",
+    text: "A session stays on its node, whichever isolate asks; a node that goes moves its own sessions alone.",
+  },
+  "FLEET-2": {
+    source: "docs/decisions/0041",
+    text: "A session leaves a node that is full or busy, and comes back.",
+  },
+  "FLEET-3": {
+    source: "docs/decisions/0041",
+    text: "A node that fails is passed by until one call finds it well; when all fail one is called anyway.",
+  },
+  "FLEET-5": {
+    source: "docs/decisions/0042",
+    text: "Before its first token a call fails over: three calls at most, retries rationed.",
+  },
+  "FLEET-6": {
+    source: "docs/decisions/0041",
+    text: "A node that drains gets nothing new.",
+  },
+  "FLEET-7": {
+    source: "docs/decisions/0042",
+    text: "An answer that breaks off is rewound and begun again on the next route, or ends as interrupted.",
+  },
+  "FLEET-4": {
+    source: "docs/decisions/0041",
+    text: "Calls in flight are counted, and counted down however they end.",
+  },
+  "PREFIX-1": {
+    source: "docs/decisions/0043",
+    text: "Prompts begin with what never changes, and a session's only grow.",
+  },
+  "PREFIX-2": {
+    source: "docs/decisions/0043",
+    text: "A session's prompts are kept together, users' apart.",
+  },
+  "PREFIX-3": {
+    source: "docs/decisions/0043",
+    text: "A window that is full is trimmed by half, not by a message each turn.",
+  },
+  P13: {
+    source: "budgets",
+    text: "Over 40-turn sessions with trims and tools at least 0.90 of the possible prefix is reused.",
+  },
 };

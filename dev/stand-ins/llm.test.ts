@@ -542,3 +542,52 @@ async function rawStream(model: string, content: string): Promise<{ bytes: Buffe
   socket.write(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
   return { reset: await closed, bytes: Buffer.concat(received) };
 }
+
+describe("what it measures and how many it serves", () => {
+  const counted = (server: StandIn) => {
+    const stats = server.stats();
+    return [stats["prompt_chars"], stats["reused_chars"], stats["reusable_chars"]].map(Number);
+  };
+  const send = (server: StandIn, text: string, more: object = {}, signal?: AbortSignal) =>
+    fetch(`${server.url}/v1/chat/completions`, {
+      method: "POST",
+      headers: { authorization: "Bearer k", "content-type": "application/json" },
+      body: JSON.stringify({ model: "demo", messages: [{ role: "user", content: text }], ...more }),
+      ...(signal && { signal }),
+    });
+
+  it("counts the prefix that an earlier prompt had, in blocks, and what the one before under a key had", async () => {
+    const server = await serveLlm({ pace: AT_ONCE });
+    const figures = async (text: string, more: object = {}) => {
+      const before = counted(server);
+      await (await send(server, text, more)).text();
+      return counted(server).map((figure, at) => figure - (before[at] ?? 0));
+    };
+    const [chars = 0] = await figures("a".repeat(640), { prompt_cache_key: "s" });
+    const [, reused = 0, reusable] = await figures("a".repeat(640) + "b".repeat(640), { prompt_cache_key: "s" });
+    expect(reusable).toBe(chars);
+    expect(chars - reused).toBeLessThanOrEqual(128);
+    expect((await figures("a".repeat(640), { cache_salt: "other" }))[1]).toBe(0);
+    expect((await figures("c".repeat(640)))[1]).toBe(0);
+    await server.close();
+  });
+
+  it("serves so many at once, the others in turn; one that leaves while it waits is passed over", async () => {
+    const server = await serveLlm({ pace: AT_ONCE, slots: 1 });
+    const held = await send(server, "hold", { model: "demo:stall.2:tokens.4", stream: true });
+    // A reply that stalls has been served: its slot is free.
+    expect((await send(server, "next")).status).toBe(200);
+    await held.body?.cancel();
+    const busy = send(server, "long", { model: "demo:tokens.40.gap.5", stream: true });
+    await server.until((stats) => stats.calls === 3);
+    const leaving = new AbortController();
+    const left = send(server, "leaves", {}, leaving.signal);
+    await server.until((stats) => stats.calls === 4);
+    leaving.abort();
+    await expect(left).rejects.toThrow("aborted");
+    const last = send(server, "last");
+    await (await busy).text();
+    expect((await last).status).toBe(200);
+    await server.close();
+  });
+});

@@ -8,8 +8,10 @@ import type { ServerResponse } from "node:http";
 import { composeCompletion } from "./llm/completion.ts";
 import { parseFaults, parseModel, type Faults } from "./llm/faults.ts";
 import { NO_KEY, replyError, replyRefusal } from "./llm/refusals.ts";
-import { parseCompletionRequest } from "./llm/request.ts";
+import { type CompletionRequest, parseCompletionRequest } from "./llm/request.ts";
+import { createPrefixes, type PrefixReuse } from "./llm/prefixes.ts";
 import { sendReply, sendStream, type Pace } from "./llm/send.ts";
+import { createSlots, type TakeSlot } from "./llm/slots.ts";
 import {
   replyJson,
   serveStandIn,
@@ -27,9 +29,11 @@ export interface LlmStandInOptions extends Pick<StandInOptions, "delay"> {
   now?: () => number;
   /** A pace of 0 ms and Infinity tokens a second never waits. */
   pace?: Partial<Pace>;
+  /** Completions at once; others wait for their turn. Left out: any number. */
+  slots?: number;
 }
 
-const LIFELIKE: Pace = { firstTokenMs: 150, tokensPerSecond: 60 };
+const LIFELIKE: Pace = { firstTokenMs: 150, tokensPerSecond: 60, prefillCharsPerMs: Number.POSITIVE_INFINITY };
 
 const MODELS = [
   { id: "demo", owned_by: "basechat" },
@@ -45,12 +49,14 @@ const MODELS = [
 ];
 
 export async function serveLlm(options: LlmStandInOptions = {}): Promise<StandIn> {
-  const { apiKey, now = Date.now, pace, ...server } = options;
+  const { apiKey, now = Date.now, pace, slots = Number.POSITIVE_INFINITY, ...server } = options;
   let serial = 0;
   const context: Context = {
     apiKey,
     now,
     pace: { ...LIFELIKE, ...pace },
+    measure: createPrefixes(),
+    takeSlot: createSlots(slots),
     nextId: () => `chatcmpl-demo-${(serial += 1)}`,
   };
 
@@ -58,7 +64,7 @@ export async function serveLlm(options: LlmStandInOptions = {}): Promise<StandIn
     ...server,
     name: "llm",
     modes: (mode) => mode !== "" && parseFaults(mode) !== undefined,
-    counters: ["chunks_sent"],
+    counters: ["chunks_sent", "prompt_chars", "reused_chars", "reusable_chars"],
     handle: (request, response, call) => {
       const faults = call.mode === "up" ? {} : (parseFaults(call.mode) ?? {});
       if (faults.refusal !== undefined) return replyRefusal(response, faults.refusal, now());
@@ -71,6 +77,8 @@ interface Context {
   apiKey: string | undefined;
   now: () => number;
   pace: Pace;
+  measure: (request: CompletionRequest) => PrefixReuse;
+  takeSlot: TakeSlot;
   nextId: () => string;
 }
 
@@ -119,13 +127,22 @@ async function complete(request: StandInRequest, response: ServerResponse, answe
       message: "No such fault of the demo model.",
     });
   }
-  const { call, pace, now, nextId } = answering;
+  const { call, pace, now, nextId, measure, takeSlot } = answering;
   const faults = { ...named.faults, ...answering.faults };
   if (faults.refusal !== undefined) return replyRefusal(response, faults.refusal, now());
 
   const completion = composeCompletion(asked, faults, { id: nextId(), created: Math.floor(now() / 1000) });
-  const sending = { response, call, faults, pace };
-  return asked.stream ? sendStream(completion, asked.includeUsage, sending) : sendReply(completion, sending);
+  const { promptChars, reusedChars, reusableChars } = measure(asked);
+  call.count("prompt_chars", promptChars);
+  call.count("reused_chars", reusedChars);
+  call.count("reusable_chars", reusableChars);
+  const sending = { response, call, faults, pace, newChars: promptChars - reusedChars };
+  const release = await takeSlot(request.signal);
+  try {
+    await (asked.stream ? sendStream(completion, asked.includeUsage, sending) : sendReply(completion, sending));
+  } finally {
+    release();
+  }
 }
 
 if (import.meta.main) {

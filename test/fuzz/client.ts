@@ -25,6 +25,8 @@ const NOBODYS = "01a208de-e947-7048-8025-8d0d150d1078";
 interface Person extends Tenant {
   sessions: { session_id: string; turn_id: string; message_id: string; question_id?: string | undefined }[];
   keys: string[];
+  /** Of the Model Context Protocol. */
+  mcpSession?: string | undefined;
 }
 
 export class FuzzClient {
@@ -81,7 +83,11 @@ export class FuzzClient {
         return (whose !== "nobodys" && person && find(person, name.toLowerCase(), Number(at))) || NOBODYS;
       });
     const body = typeof request.body === "string" ? fill(request.body) : request.body;
-    return { ...request, path: fill(request.path), body };
+    const headers = Object.entries(request.headers).map(([name, value]) => [name, fill(value)]);
+    // Begins a session; and the stream of what a server says unasked would stay open.
+    const hasNone = String(body).includes('"initialize"') || ["GET", "HEAD"].includes(request.method);
+    const kept = headers.filter(([name]) => name !== "mcp-session-id" || !hasNone);
+    return { ...request, path: fill(request.path), body, headers: Object.fromEntries(kept) };
   }
 
   #exchange({ method, path, headers, body, as, chunked }: FuzzRequest, person?: Tenant): Promise<FuzzReply> {
@@ -117,7 +123,8 @@ export class FuzzClient {
   }
 }
 
-function find({ id, sessions, keys }: Person, name: string, at: number): string | undefined {
+function find({ id, sessions, keys, mcpSession }: Person, name: string, at: number): string | undefined {
+  if (name === "mcp_session") return mcpSession;
   if (name === "user_id") return id;
   if (name === "key_id") return keys.at(-1);
   const session = sessions[at % Math.max(sessions.length, 1)];
@@ -127,6 +134,8 @@ function find({ id, sessions, keys }: Person, name: string, at: number): string 
 
 /** Remembers the ids of a session that was made, and of a question that was read. */
 function learn(person: Person, { headers, text }: FuzzReply): void {
+  // Kept on the person: the one that was begun last.
+  Object.assign(person, { mcpSession: headers.get("mcp-session-id") ?? person.mcpSession });
   if (text === "" || headers.get("content-type") !== "application/json") return;
   const body: unknown = JSON.parse(text);
   const chat = ChatReply.safeParse(body).data;

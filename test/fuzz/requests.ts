@@ -21,9 +21,14 @@ export interface FuzzRequest {
   chunked: boolean;
 }
 
+const INITIALIZE =
+  '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},' +
+  '"clientInfo":{"name":"fuzz","version":"1"}}}';
+
 /** Bodies of routes that read them themselves. */
 const RAW_BODIES: Readonly<Record<string, readonly string[]>> = {
   "/mcp": [
+    ...[INITIALIZE, INITIALIZE, INITIALIZE],
     '{"jsonrpc":"2.0","id":1,"method":"tools/list"}',
     '{"jsonrpc":"2.0","id":0,"method":"ping"}',
     '{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"echo","arguments":{"text":"x"}}}',
@@ -104,8 +109,8 @@ function requestOf(route: Route, people: number, badPercent: number): fc.Arbitra
 
 function typeOf({ path, body, bodyType }: Route): Record<string, string> {
   if (body === undefined) return {};
-  const accept = path === "/mcp" ? { accept: "application/json, text/event-stream" } : {};
-  return { "content-type": bodyType ?? "application/json", ...accept };
+  const protocol = { accept: "application/json, text/event-stream", "mcp-session-id": "{{mcp_session own 0}}" };
+  return { "content-type": bodyType ?? "application/json", ...(path === "/mcp" && protocol) };
 }
 
 function makingOf(schema: { $defs?: Making["defs"] }, badPercent: number): Making {

@@ -43,6 +43,10 @@ const GOOD: Readonly<Record<string, readonly unknown[]>> = {
   to: ["2030-01-01", "2030-01-01T00:00:00+02:00"],
   default_model: ["demo", null],
   call_id: ["call_1"],
+  tool_name: ["echo", "calculator", "current_time"],
+  input_data: [{ text: "x" }, { expression: "1+1" }, {}],
+  // Of a tool in a path, of a key in a body.
+  name: ["echo", "current_time"],
   file: ["start.js", "swagger-ui.css", "none.js"],
 };
 

@@ -2,26 +2,41 @@
  * A `ModelRequest` as OpenAI's Chat Completions body. Pure. The same request gives the same bytes, and tools come sorted before
  * anything volatile, because providers cache exact prefixes.
  */
-import type { ModelMessage, ModelRequest } from "../../contracts/llm.ts";
+import type { ModelContext, ModelMessage, ModelRequest } from "../../contracts/llm.ts";
 import type { ToolCall } from "../../contracts/tools.ts";
-import type { Provider } from "./provider.ts";
+import type { Endpoint } from "./provider.ts";
+
+export interface Conversion {
+  request: Omit<ModelRequest, "model">;
+  context: Pick<ModelContext, "sessionId" | "cacheSalt">;
+  endpoint: Pick<Endpoint, "quirks">;
+  /** The provider's name for the model. */
+  model: string;
+}
 
 export function toChatCompletion(
-  request: ModelRequest,
-  quirks: Provider["quirks"],
+  { request, context, endpoint, model }: Conversion,
   stream: boolean,
 ): Record<string, unknown> {
-  const { model, tools, messages, temperature, maxTokens, responseFormat } = request;
+  const { tools, messages, temperature, maxTokens, responseFormat } = request;
+  const { quirks } = endpoint;
   return {
     model,
     ...(tools !== undefined && tools.length > 0 && { tools: [...tools].sort(byName).map(toTool) }),
     messages: messages.map(toMessage),
     ...(temperature !== undefined && { temperature }),
-    ...(maxTokens !== undefined && { [quirks.maxTokensField]: maxTokens }),
+    ...(maxTokens !== undefined && { [quirks.max_tokens_field]: maxTokens }),
     ...(responseFormat !== undefined && { response_format: responseFormat }),
+    ...cacheHint(quirks.cache_hint, context),
     stream,
-    ...(stream && { stream_options: { include_usage: true } }),
+    ...(stream && quirks.stream_usage && { stream_options: { include_usage: true } }),
   };
+}
+
+/** OpenAI finds the machine that has a session's prefix by the key; vLLM shares a prefix only among requests of one salt. */
+function cacheHint(hint: Endpoint["quirks"]["cache_hint"], { sessionId, cacheSalt }: Conversion["context"]) {
+  if (hint === "prompt_cache_key") return sessionId === undefined ? {} : { prompt_cache_key: sessionId };
+  return hint === "none" || cacheSalt === undefined ? {} : { cache_salt: cacheSalt };
 }
 
 type OfferedTool = NonNullable<ModelRequest["tools"]>[number];

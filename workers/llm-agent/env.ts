@@ -4,6 +4,8 @@
  */
 import * as z from "zod";
 import { ModelType } from "../../contracts/chat.ts";
+import { Models, NO_MODELS, OPEN_MODELS } from "../../contracts/models.ts";
+import { jsonSetting } from "../../contracts/settings.ts";
 
 /** An empty line of .dev.vars counts as missing. */
 const setting = <T extends z.ZodType>(schema: T) =>
@@ -13,6 +15,10 @@ const BaseUrl = z.url({ protocol: /^https?$/ });
 
 const Settings = z.object({
   LLM_TYPE: setting(ModelType.default("openai")),
+  /** Which models there are, who serves them, what they can do and cost. main reads it too. */
+  MODELS: setting(jsonSetting(Models).optional()).transform((models) => models ?? OPEN_MODELS),
+  /** By provider. */
+  PROVIDER_KEYS: setting(jsonSetting(z.record(z.string(), z.string().min(1))).optional()),
   OPENAI_API_KEY: setting(z.string().optional()),
   OPENAI_BASE_URL: setting(BaseUrl.default("https://api.openai.com/v1")),
   VLLM_BASE_URL: setting(BaseUrl.optional()),
@@ -25,6 +31,9 @@ const Settings = z.object({
   LLM_TOTAL_TIMEOUT_MS: milliseconds(110_000),
   LLM_PROBE_TIMEOUT_MS: milliseconds(3_000),
 });
+
+/** What a malformed setting stands for, where its default would open what it was to close. */
+const CLOSED: Record<string, unknown> = { MODELS: NO_MODELS };
 
 export type ConfigKey = keyof z.infer<typeof Settings>;
 
@@ -50,7 +59,7 @@ function checkConfig(env: object): Config {
   for (const [key, schema] of Object.entries(Settings.shape)) {
     const parsed = schema.safeParse(given.get(key));
     if (!parsed.success) malformed.push(key as ConfigKey); // a key of Settings.shape
-    values[key] = parsed.success ? parsed.data : schema.parse(undefined);
+    values[key] = parsed.success ? parsed.data : (CLOSED[key] ?? schema.parse(undefined));
   }
   return { ...(values as z.infer<typeof Settings>), malformed }; // each member by its own schema
 }

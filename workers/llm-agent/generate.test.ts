@@ -8,7 +8,8 @@ import type { ModelRequest } from "../../contracts/llm.ts";
 import { serveLlm } from "../../dev/stand-ins/llm.ts";
 import type { StandIn } from "../../dev/stand-ins/serve.ts";
 import { readConfig } from "./env.ts";
-import { type CallDeps, complete, openStream } from "./generate.ts";
+import { Fleet } from "./fleet.ts";
+import { type CallDeps, complete, type ModelCall, openStream } from "./generate.ts";
 
 let llm: StandIn;
 const servers: Server[] = [];
@@ -24,10 +25,9 @@ afterAll(async () => {
   }
 });
 
-const ask = (model: string, more: Partial<ModelRequest> = {}): ModelRequest => ({
-  model,
-  messages: [{ role: "user", content: "prompt-canary: what is 17*23?" }],
-  ...more,
+const ask = (model: string, more: Partial<ModelRequest> = {}): ModelCall => ({
+  request: { model, messages: [{ role: "user", content: "prompt-canary: what is 17*23?" }], ...more },
+  context: { requestId: "r", userId: "u" },
 });
 
 function depsFor(baseUrl = `${llm.url}/v1`, settings: Record<string, string> = {}) {
@@ -38,6 +38,7 @@ function depsFor(baseUrl = `${llm.url}/v1`, settings: Record<string, string> = {
     now: Date.now,
     wait: async (ms) => void waits.push(ms),
     newCallId: () => "made",
+    ...{ fleet: new Fleet(), random: () => 0, trace: [] },
   };
   return { deps, waits };
 }
@@ -75,7 +76,7 @@ async function callsDuring(run: () => Promise<unknown>): Promise<number> {
 test("a stream's bytes arrive whole, from the first on", async () => {
   const opened = await openStream(ask("demo"), depsFor().deps);
   if (!opened.ok) throw new Error(opened.error.code);
-  const decoder = createDecoder(opened.value.provider.dialect, { newCallId: () => "made" });
+  const decoder = createDecoder(opened.value.endpoint.dialect, { newCallId: () => "made" });
   const events = decoder.push(opened.value.first);
   for await (const bytes of opened.value.rest) events.push(...decoder.push(bytes));
   events.push(...decoder.end());
@@ -193,7 +194,9 @@ describe("[F4] time", () => {
       headersOnly(_, response);
       leave();
     });
-    expect(await openStream(ask("m"), depsFor(url).deps, () => gone)).toMatchObject({ error: { code: "cancelled" } });
+    expect(await openStream({ ...ask("m"), left: gone }, depsFor(url).deps)).toMatchObject({
+      error: { code: "cancelled" },
+    });
     await seen.closed[0];
     expect(seen.calls).toBe(1);
   });

@@ -1,133 +1,160 @@
 /**
- * The story of a call to a model: choose a provider, send, try again where that may help, and hand over the reply.
- * No state. Never more than three calls: one retry of a fault, one wait for a rate limit that ends within five seconds.
+ * The failure policy of a call to a model, all of it: which node is called, when it is called again, and when another one is.
+ * No state but the fleet's. Never more than three calls a request: two at most at one provider while another could serve it, one
+ * retry of a fault at the same node, one wait for a rate limit that ends within five seconds. What has begun is not started over here.
  */
-import { createDecoder } from "../../contracts/dialects.ts";
 import type { Failure, Result } from "../../contracts/errors.ts";
-import type { Completion, ModelRequest, WhenGone } from "../../contracts/llm.ts";
-import { toChatCompletion } from "./convert-request.ts";
-import type { Config } from "./env.ts";
-import { callProvider, type Net } from "./openai-compatible.ts";
-import { chooseProvider, type Provider } from "./provider.ts";
-import { readCompletion } from "./read-completion.ts";
-import { readText } from "./read-text.ts";
-import { faulty, refused, type Outcome, type Retry } from "./refusal.ts";
+import type { Completion, ModelContext, ModelRequest } from "../../contracts/llm.ts";
+import { type Attempt, type AttemptDeps, completeOnce, openOnce, type OpenedStream } from "./attempt.ts";
+import type { Fleet, Release } from "./fleet.ts";
+import type { Endpoint } from "./provider.ts";
+import type { Elsewhere, Outcome, Refused, Retry } from "./refusal.ts";
+import { type ModelRoute, routesFor } from "./routes.ts";
 
-const MAX_REPLY_BYTES = 4 * 1024 * 1024;
+const MAX_CALLS = 3;
+const MAX_CALLS_A_PROVIDER = 2;
+/** A wait grows by up to so much of itself, so that callers that failed together do not come back together. */
+const JITTER = 0.5;
+const LONGEST_JITTER_MS = 250;
+/** A node that is busy is passed by for so long at most. */
+const LONGEST_BUSY_MS = 30_000;
 
-export interface CallDeps extends Net {
-  config: Config;
+export interface CallDeps extends AttemptDeps {
+  fleet: Fleet;
+  /** 0 <= x < 1 */
+  random: () => number;
   wait: (ms: number) => Promise<void>;
-  newCallId: () => string;
+  /** For the log: the nodes that were called. */
+  trace: string[];
 }
 
-export interface OpenedStream {
-  provider: Provider;
-  /** What the provider sent first, already looked at. */
-  first: Uint8Array;
-  /** The bytes after `first`. Cancelling it closes the provider's socket. */
-  rest: ReadableStream<Uint8Array>;
+export interface ModelCall {
+  request: ModelRequest;
+  context: ModelContext;
+  /** Resolves when the caller wants no reply any more. */
+  left?: Promise<void> | undefined;
 }
+
+/** The stream counts as a call in flight until it is released. */
+export type HeldStream = OpenedStream & { release: Release };
 
 /** Resolves with the provider's first bytes; a failure in them is still tried again. */
-export async function openStream(
-  request: ModelRequest,
-  deps: CallDeps,
-  gone?: WhenGone,
-): Promise<Result<OpenedStream>> {
-  const chosen = chooseProvider(deps.config, request.modelType);
-  if (!chosen.ok) return chosen;
-  const provider = chosen.value;
-  const body = toChatCompletion(request, provider.quirks, true);
-  return withRetries(deps, async () => {
-    const limit = createLimit(gone);
-    try {
-      limit.arm(deps.config.LLM_HEADERS_TIMEOUT_MS);
-      const call = { path: "/chat/completions", body, mediaType: "text/event-stream", signal: limit.signal } as const;
-      const sent = await callProvider(provider, call, deps);
-      if (!sent.ok) return limit.verdict() ?? sent;
-      limit.arm(deps.config.LLM_FIRST_TOKEN_TIMEOUT_MS);
-      const opened = await readFirst(sent.value, provider, deps);
-      return limit.verdict() ?? opened;
-    } finally {
-      limit.disarm();
-    }
+export function openStream(call: ModelCall, deps: CallDeps): Promise<Result<HeldStream>> {
+  return withFailover(call, deps, async (attempt, release) => {
+    const opened = await openOnce(attempt, deps);
+    return opened.ok ? { ok: true, value: { ...opened.value, release } } : opened;
   });
 }
 
 /** The reply in one piece. */
-export async function complete(request: ModelRequest, deps: CallDeps, gone?: WhenGone): Promise<Result<Completion>> {
-  const chosen = chooseProvider(deps.config, request.modelType);
-  if (!chosen.ok) return chosen;
-  const provider = chosen.value;
-  const body = toChatCompletion(request, provider.quirks, false);
-  return withRetries(deps, async () => {
-    const limit = createLimit(gone);
-    try {
-      limit.arm(deps.config.LLM_TOTAL_TIMEOUT_MS);
-      const call = { path: "/chat/completions", body, mediaType: "application/json", signal: limit.signal } as const;
-      const sent = await callProvider(provider, call, deps);
-      if (!sent.ok) return limit.verdict() ?? sent;
-      const text = await readText(sent.value, MAX_REPLY_BYTES).catch(() => "");
-      return (
-        limit.verdict() ?? readCompletion(text ?? "", { request, provider: provider.name, newCallId: deps.newCallId })
-      );
-    } finally {
-      limit.disarm();
-    }
+export function complete(call: ModelCall, deps: CallDeps): Promise<Result<Completion>> {
+  return withFailover(call, deps, async (attempt, release) => {
+    const completed = await completeOnce(attempt, deps);
+    release();
+    return completed;
   });
 }
 
-async function withRetries<T>(deps: CallDeps, attempt: () => Promise<Outcome<T>>): Promise<Result<T>> {
-  const spent = new Set<Retry["kind"]>();
-  for (;;) {
-    const outcome = await attempt();
-    if (outcome.ok) return outcome;
-    const { error, retry } = outcome;
-    if (retry === undefined || spent.has(retry.kind)) return { ok: false, error };
-    spent.add(retry.kind);
-    await deps.wait(retry.afterMs);
+interface Target {
+  route: ModelRoute;
+  endpoint: Endpoint;
+}
+
+async function withFailover<T>(
+  { request, context, left }: ModelCall,
+  deps: CallDeps,
+  send: (attempt: Attempt, release: Release) => Promise<Outcome<T>>,
+): Promise<Result<T>> {
+  const routes = routesFor(deps.config, request);
+  if (!routes.ok) return routes;
+  const story = new Story(routes.value, deps, context.sessionId);
+  story.avoid(request.avoid ?? []);
+  let target = story.next("node");
+  while (target !== undefined) {
+    const { endpoint, route } = target;
+    const release = deps.fleet.take(endpoint, deps.now());
+    void left?.then(release);
+    deps.trace.push(endpoint.id);
+    const outcome = await send({ request, context, endpoint, model: route.model, left }, release);
+    if (outcome.ok) {
+      deps.fleet.began(endpoint);
+      return outcome;
+    }
+    release();
+    target = await story.after(outcome, target);
   }
+  return { ok: false, error: story.failure };
 }
 
-/** The first chunk, and whether it already tells of a failure. */
-async function readFirst(response: Response, provider: Provider, deps: CallDeps): Promise<Outcome<OpenedStream>> {
-  const rest = response.body as ReadableStream<Uint8Array> | null; // a body holds bytes, its type says any
-  if (rest === null) return faulty("the model provider sent no answer", "upstream_truncated");
-  const reader = rest.getReader();
-  const read = await reader.read().catch(() => undefined);
-  reader.releaseLock();
-  if (read === undefined) return faulty("the model provider closed the connection");
-  if (read.done) return faulty("the model provider sent no answer", "upstream_truncated");
-  const decoder = createDecoder(provider.dialect, { newCallId: deps.newCallId });
-  const failure = decoder.push(read.value).find((event) => event.type === "failure")?.failure;
-  if (failure === undefined) return { ok: true, value: { provider, first: read.value, rest } };
-  await rest.cancel().catch(() => undefined);
-  return faulty(failure.message, failure.code);
-}
+/** What has been tried for one request, and what is left to try. */
+class Story {
+  /** Of the last call; before the first one that there is nobody to call. */
+  failure: Failure = { code: "overloaded", message: "no node can take the request now", retryAfterSeconds: 5 };
+  readonly #routes: ModelRoute[];
+  readonly #deps: CallDeps;
+  readonly #key: string | undefined;
+  readonly #tried = new Set<Endpoint>();
+  readonly #calls = new Map<string, number>();
+  readonly #spent = new Set<Retry["kind"]>();
 
-/** Aborts a call when its time is over or its caller is gone; `verdict` says which. */
-function createLimit(gone: WhenGone | undefined) {
-  const controller = new AbortController();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  let failure: Failure | undefined;
-  const stop = (code: Failure["code"], message: string): void => {
-    failure ??= { code, message };
-    controller.abort();
-  };
-  // A caller that vanished cannot say so: the rejection of its stub means nothing here.
-  gone?.().then(
-    () => stop("cancelled", "the caller left"),
-    () => undefined,
-  );
-  const disarm = (): void => clearTimeout(timer);
-  return {
-    signal: controller.signal,
-    disarm,
-    arm(ms: number): void {
-      disarm();
-      timer = setTimeout(() => stop("upstream_timeout", "the model provider did not answer in time"), ms);
-    },
-    verdict: () => (failure === undefined ? undefined : refused(failure.code, failure.message)),
-  };
+  constructor(routes: ModelRoute[], deps: CallDeps, key: string | undefined) {
+    this.#routes = routes;
+    this.#deps = deps;
+    this.#key = key;
+  }
+
+  /** Nodes that broke off in this reply: the caller saw it, and only the caller. */
+  avoid(ids: string[]): void {
+    const { fleet, now, random } = this.#deps;
+    for (const endpoint of this.#routes.flatMap(({ endpoints }) => endpoints)) {
+      if (!ids.includes(endpoint.id)) continue;
+      this.#tried.add(endpoint);
+      fleet.brokeOff(endpoint, now(), random());
+    }
+  }
+
+  /** Where to call next; undefined when this refusal is the answer. */
+  async after(refusal: Refused, { endpoint, route }: Target): Promise<Target | undefined> {
+    const { error, elsewhere, retry } = refusal;
+    this.failure = error;
+    this.#tried.add(endpoint);
+    this.#calls.set(route.provider, this.#callsAt(route.provider) + 1);
+    this.#note(refusal, endpoint);
+    if ([...this.#calls.values()].reduce((sum, calls) => sum + calls, 0) >= MAX_CALLS) return undefined;
+    const other = this.next(elsewhere, route.provider);
+    if (other !== undefined) return other;
+    if (retry === undefined || this.#spent.has(retry.kind) || !this.#deps.fleet.mayRetry(endpoint)) return undefined;
+    this.#spent.add(retry.kind);
+    await this.#deps.wait(retry.afterMs + this.#deps.random() * Math.min(retry.afterMs * JITTER, LONGEST_JITTER_MS));
+    return { endpoint, route };
+  }
+
+  /** The best of what was not tried. A node that drains is none; one that is ill is better than nobody. */
+  next(elsewhere: Elsewhere, failedProvider?: string): Target | undefined {
+    const left = this.#routes
+      .filter(({ provider }) => elsewhere === "node" || (elsewhere === "provider" && provider !== failedProvider))
+      .map((route) => ({ route, endpoints: route.endpoints.filter((one) => !one.isDraining && !this.#tried.has(one)) }))
+      .filter(({ endpoints }) => endpoints.length > 0);
+    const fresh = left.filter(({ route }) => this.#callsAt(route.provider) < MAX_CALLS_A_PROVIDER);
+    const { fleet, now, random } = this.#deps;
+    for (const state of ["ready", "busy", "ill"] as const) {
+      for (const { route, endpoints } of fresh.length > 0 ? fresh : left) {
+        const endpoint = fleet.pick(endpoints, state, { key: this.#key, nowMs: now(), random });
+        if (endpoint !== undefined) return { route, endpoint };
+      }
+    }
+    return undefined;
+  }
+
+  #note({ node, error, retry }: Refused, endpoint: Endpoint): void {
+    const { fleet, now, random } = this.#deps;
+    if (node === "failed") fleet.failed(endpoint, now(), random());
+    if (node !== "busy") return;
+    const seconds = retry === undefined ? (error.retryAfterSeconds ?? 0) : retry.afterMs / 1_000;
+    fleet.busyUntil(endpoint, now() + Math.min(seconds * 1_000, LONGEST_BUSY_MS));
+  }
+
+  #callsAt(provider: string): number {
+    return this.#calls.get(provider) ?? 0;
+  }
 }

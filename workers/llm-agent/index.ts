@@ -1,70 +1,90 @@
 /**
- * llm-agent: models and providers, over RPC only. No state; the public fetch answers 404 for everything.
- * A stream's bytes cross natively: no JavaScript runs per token here. One log line a call, never a prompt or a key.
+ * llm-agent: models and providers, over RPC only; the public fetch answers 404 for everything. State: what this isolate knows of the
+ * nodes and of their models, plain data both. A stream's bytes cross natively: no JavaScript runs per token here. One log line a call,
+ * never a prompt or a key.
  */
 import { WorkerEntrypoint } from "cloudflare:workers";
-import type { Result } from "../../contracts/errors.ts";
+import { ok, type Result } from "../../contracts/errors.ts";
 import type {
+  AgentHealth,
   Completion,
   LlmAgent,
+  ModelContext,
   ModelInfo,
   ModelRequest,
   ModelStream,
-  ProviderHealth,
   WhenGone,
 } from "../../contracts/llm.ts";
 import type { CallContext } from "../../contracts/tools.ts";
 import { readConfig } from "./env.ts";
+import { Fleet } from "./fleet.ts";
 import { type CallDeps, complete, openStream } from "./generate.ts";
-import { checkHealth, listModels } from "./models.ts";
+import { checkHealth, type Discovered, listModels } from "./models.ts";
 import { relay } from "./relay.ts";
+
+const fleet = new Fleet();
+const discovered: Discovered = new Map();
 
 /** Methods that are not RPC are #private: TypeScript's `private` can be called over RPC. */
 export class LlmAgentEntrypoint extends WorkerEntrypoint<object> implements LlmAgent {
-  stream(request: ModelRequest, context: CallContext, gone?: WhenGone): Promise<Result<ModelStream>> {
-    return this.#logged("llm.stream", context, request, async (deps) => {
-      const opened = await openStream(request, deps, gone);
+  stream(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Result<ModelStream>> {
+    return this.#logged("llm.stream", context, request.model, async (deps) => {
+      const left = whenLeft(gone);
+      const opened = await this.#heard(left, openStream({ request, context, left }, deps));
       if (!opened.ok) return opened;
-      const { provider, first, rest } = opened.value;
-      const { name, dialect } = provider;
-      return { ok: true, value: { model: request.model, provider: name, dialect, body: relay(first, rest) } };
+      const { endpoint, first, rest, release } = opened.value;
+      const { id: route, provider, dialect } = endpoint;
+      const { readable: body, ended } = relay(first, rest);
+      void this.#heard(left, ended.then(release));
+      return ok({ model: request.model, provider, route, dialect, body });
     });
   }
 
-  generate(request: ModelRequest, context: CallContext, gone?: WhenGone): Promise<Result<Completion>> {
-    return this.#logged("llm.generate", context, request, (deps) => complete(request, deps, gone));
+  generate(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Result<Completion>> {
+    return this.#logged("llm.generate", context, request.model, (deps) => {
+      const left = whenLeft(gone);
+      return this.#heard(left, complete({ request, context, left }, deps));
+    });
+  }
+
+  /** Keeps the call alive until its caller's leaving is heard of, and no longer: what it was counted for must be counted down. */
+  #heard<T>(left: Promise<void> | undefined, work: Promise<T>): Promise<T> {
+    if (left !== undefined) this.ctx.waitUntil(Promise.race([left, work]));
+    return work;
   }
 
   models(context: CallContext): Promise<Result<ModelInfo[]>> {
-    return this.#logged("llm.models", context, {}, listModels);
+    return this.#logged("llm.models", context, undefined, (deps) => listModels(deps, discovered));
   }
 
-  async health(context: CallContext): Promise<ProviderHealth[]> {
-    const report = await this.#logged("llm.health", context, {}, async (deps) => ({
-      ok: true as const,
-      value: await checkHealth(deps),
-    }));
-    return report.ok ? report.value : [];
+  async health(context: CallContext): Promise<AgentHealth> {
+    const report = await this.#logged("llm.health", context, undefined, async (deps) => ok(await checkHealth(deps)));
+    return report.ok ? report.value : { providers: [], problems: [] };
   }
 
   async #logged<T>(
     route: string,
     { requestId }: CallContext,
-    { model, modelType }: Partial<ModelRequest>,
+    model: string | undefined,
     run: (deps: CallDeps) => Promise<Result<T>>,
   ): Promise<Result<T>> {
-    const config = readConfig(this.env);
+    const deps = createDeps(readConfig(this.env));
     const startedMs = Date.now();
-    const line = { service: "llm-agent", request_id: requestId, route, provider: modelType ?? config.LLM_TYPE, model };
     let status = "thrown";
     try {
-      const result = await run(createDeps(config));
+      const result = await run(deps);
       status = result.ok ? "ok" : result.error.code;
       return result;
     } finally {
+      const line = { service: "llm-agent", request_id: requestId, route, model, nodes: deps.trace };
       console.log(JSON.stringify({ ...line, status, ms: Date.now() - startedMs }));
     }
   }
+}
+
+/** A caller that vanished breaks its stub. */
+function whenLeft(gone: WhenGone | undefined): Promise<void> | undefined {
+  return gone?.().catch(() => undefined);
 }
 
 export default {
@@ -73,9 +93,8 @@ export default {
 
 function createDeps(config: CallDeps["config"]): CallDeps {
   return {
-    config,
+    ...{ config, fleet, trace: [], random: Math.random, now: Date.now },
     fetch: (input, init) => fetch(input, init),
-    now: Date.now,
     wait: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
     newCallId: () => `call_${crypto.randomUUID()}`,
   };

@@ -3,7 +3,7 @@
  * turns every refusal into ours. Redirects are not followed; no vendor text leaves this file; at most 16 KiB of an error is read.
  */
 import OpenAI, { APIError } from "openai";
-import type { Provider } from "./provider.ts";
+import type { Endpoint } from "./provider.ts";
 import { readText } from "./read-text.ts";
 import { faulty, refuseMediaType, type Outcome, type RefusedResponse, refuseResponse } from "./refusal.ts";
 
@@ -24,10 +24,10 @@ export interface Net {
 }
 
 /** The provider's response, unread. An aborted call gives any refusal: the caller knows why it aborted. */
-export async function callProvider(provider: Provider, call: ProviderCall, net: Net): Promise<Outcome<Response>> {
+export async function callProvider(endpoint: Endpoint, call: ProviderCall, net: Net): Promise<Outcome<Response>> {
   const options = { signal: call.signal, headers: { Accept: call.mediaType } };
   try {
-    const client = createClient(provider, net.fetch);
+    const client = createClient(endpoint, net.fetch);
     const sent =
       call.body === undefined
         ? client.get(call.path, options)
@@ -56,7 +56,7 @@ function readApiError(error: unknown): RefusedResponse | undefined {
 }
 
 /** One a request: nothing of a request outlives it. What is left out here the package would read from process.env. */
-function createClient({ baseUrl, apiKey, headers }: Provider, send: typeof fetch): OpenAI {
+function createClient({ baseUrl, apiKey, headers }: Endpoint, send: typeof fetch): OpenAI {
   return new OpenAI({
     baseURL: baseUrl,
     apiKey: apiKey ?? "none",

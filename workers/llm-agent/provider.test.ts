@@ -1,21 +1,77 @@
 import { describe, expect, test } from "vitest";
+import type { ModelRequest } from "../../contracts/llm.ts";
 import { readConfig } from "./env.ts";
-import { chooseProvider, configuredProviders } from "./provider.ts";
+import { configuredProviders, endpointsOf } from "./provider.ts";
+import { routesFor } from "./routes.ts";
 
 const vllm = { VLLM_BASE_URL: "https://vllm.example.com/v1" };
+const access = { CF_ACCESS_CLIENT_ID: "i", CF_ACCESS_CLIENT_SECRET: "s" };
+const ask = (model: string, modelType?: ModelRequest["modelType"]): ModelRequest => ({
+  ...{ model, messages: [] },
+  ...(modelType && { modelType }),
+});
+
+const MODELS = {
+  providers: {
+    gpus: {
+      kind: "vllm",
+      nodes: ["https://one.example.com/v1", { url: "https://two.example.com/v1", drain: true, max_in_flight: 8 }],
+    },
+    ollama: { kind: "compatible", nodes: ["http://localhost:11434/v1"], quirks: { stream_usage: false } },
+  },
+  models: {
+    llama: { routes: [{ provider: "gpus", model: "meta/llama" }, { provider: "ollama" }, { provider: "openai" }] },
+    small: {},
+  },
+};
+const registry = { MODELS: JSON.stringify(MODELS), PROVIDER_KEYS: '{"gpus":"k"}' };
 
 test("OpenAI and vLLM are two configurations of one kind", () => {
-  const config = readConfig({ ...vllm, OPENAI_API_KEY: "k", CF_ACCESS_CLIENT_ID: "i", CF_ACCESS_CLIENT_SECRET: "s" });
+  const config = readConfig({ ...vllm, ...access, OPENAI_API_KEY: "k" });
   expect(configuredProviders(config)).toMatchObject([
-    { name: "openai", baseUrl: "https://api.openai.com/v1", apiKey: "k", headers: {} },
-    { name: "vllm", apiKey: undefined, headers: { "CF-Access-Client-Id": "i", "CF-Access-Client-Secret": "s" } },
+    { name: "openai", endpoints: [{ baseUrl: "https://api.openai.com/v1", apiKey: "k", headers: {} }] },
+    {
+      name: "vllm",
+      endpoints: [{ apiKey: undefined, headers: { "CF-Access-Client-Id": "i", "CF-Access-Client-Secret": "s" } }],
+    },
   ]);
+});
+
+test("[LLM-1] a server is described, not programmed: nodes, key, quirks and the service token where it belongs", () => {
+  const config = readConfig({ ...registry, ...access });
+  expect(endpointsOf(config, "gpus")).toMatchObject({
+    value: [
+      { id: "gpus/1", apiKey: "k", isDraining: false, headers: { "CF-Access-Client-Id": "i" } },
+      { id: "gpus/2", isDraining: true, maxInFlight: 8, quirks: { cache_hint: "cache_salt" } },
+    ],
+  });
+  expect(endpointsOf(config, "ollama")).toMatchObject({
+    value: [
+      {
+        ...{ baseUrl: "http://localhost:11434/v1", apiKey: undefined, headers: {} },
+        quirks: { max_tokens_field: "max_tokens", stream_usage: false, cache_hint: "none" },
+      },
+    ],
+  });
+});
+
+test("[LLM-1] a model's routes in order, with the provider's own name for it; what is not configured is left out", () => {
+  const config = readConfig(registry);
+  expect(routesFor(config, ask("llama"))).toMatchObject({
+    value: [
+      { provider: "gpus", model: "meta/llama" },
+      { provider: "ollama", model: "llama" },
+    ],
+  });
+  expect(routesFor(config, ask("llama", "openai"))).toMatchObject({ value: [{ provider: "ollama" }] });
+  expect(routesFor(config, ask("small", "vllm"))).toMatchObject({ error: { code: "not_configured" } });
+  expect(routesFor(config, ask("other"))).toMatchObject({ error: { code: "model_not_found" } });
 });
 
 test("the request's model type beats LLM_TYPE", () => {
   const config = readConfig({ ...vllm, OPENAI_API_KEY: "k", LLM_TYPE: "vllm" });
-  expect(chooseProvider(config)).toMatchObject({ ok: true, value: { name: "vllm" } });
-  expect(chooseProvider(config, "openai")).toMatchObject({ ok: true, value: { name: "openai" } });
+  expect(routesFor(config, ask("m"))).toMatchObject({ value: [{ provider: "vllm" }] });
+  expect(routesFor(config, ask("m", "openai"))).toMatchObject({ value: [{ provider: "openai" }] });
 });
 
 describe("[F36] a provider that is not configured is an outcome that names the key, never its value", () => {
@@ -29,13 +85,16 @@ describe("[F36] a provider that is not configured is an outcome that names the k
     [{ LLM_TYPE: "vllm", VLLM_BASE_URL: "canary" }, "VLLM_BASE_URL"],
     [{ ...vllm, LLM_TYPE: "vllm", CF_ACCESS_CLIENT_ID: "canary" }, "CF_ACCESS_CLIENT_SECRET"],
     [{ ...vllm, LLM_TYPE: "vllm", CF_ACCESS_CLIENT_SECRET: "canary" }, "CF_ACCESS_CLIENT_ID"],
+    [{ MODELS: '{"models":{"m":{"routes":[{"provider":"openai"}]}}}' }, "OPENAI_API_KEY"],
+    [{ ...registry, PROVIDER_KEYS: "canary" }, "PROVIDER_KEYS"],
+    [{ OPENAI_API_KEY: "k", MODELS: '{"models":{"canary":1}}' }, "MODELS is malformed"],
   ])("%j names %s", (env, key) => {
-    const chosen = chooseProvider(readConfig(env));
-    expect(chosen).toMatchObject({
+    const routes = routesFor(readConfig(env), ask("MODELS" in env && env.MODELS === registry.MODELS ? "llama" : "m"));
+    expect(routes).toMatchObject({
       ok: false,
       error: { code: "not_configured", message: expect.stringMatching(`${key}$`) },
     });
-    expect(JSON.stringify(chosen)).not.toContain("canary");
+    expect(JSON.stringify(routes)).not.toContain("canary");
   });
 });
 

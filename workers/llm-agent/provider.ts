@@ -1,69 +1,94 @@
 /**
- * The provider factory: a provider is data, chosen by the request's model type or else by LLM_TYPE. Pure.
+ * The provider factory: a provider is data, from MODELS or from the settings of the two that need no description. Pure.
  * Refuses a provider whose keys are missing or malformed, naming the keys.
  */
-import type { ModelType } from "../../contracts/chat.ts";
 import type { Dialect } from "../../contracts/dialects.ts";
 import { fail, ok, type Result } from "../../contracts/errors.ts";
+import type { ProviderKind, ProviderSpec, Quirks } from "../../contracts/models.ts";
 import type { Config, ConfigKey } from "./env.ts";
 
-export interface Provider {
-  name: ModelType;
+/** One server of a provider: all that a call needs. */
+export interface Endpoint {
+  /** For people and logs: the provider's name and the node's number. */
+  id: string;
+  provider: string;
   baseUrl: string;
   /** Undefined: no Authorization header is sent. */
   apiKey: string | undefined;
   headers: Record<string, string>;
   dialect: Dialect;
-  quirks: {
-    /** OpenAI's newer models refuse `max_tokens`. */
-    maxTokensField: "max_tokens" | "max_completion_tokens";
+  quirks: Quirks;
+  isDraining: boolean;
+  /** Calls at once from which on others are preferred. */
+  maxInFlight: number;
+  weight: number;
+}
+
+const QUIRKS: Record<ProviderKind, Quirks> = {
+  openai: { max_tokens_field: "max_completion_tokens", stream_usage: true, cache_hint: "prompt_cache_key" },
+  vllm: { max_tokens_field: "max_tokens", stream_usage: true, cache_hint: "cache_salt" },
+  compatible: { max_tokens_field: "max_tokens", stream_usage: true, cache_hint: "none" },
+};
+
+/** The nodes of a provider; at least one. */
+export function endpointsOf(config: Config, name: string): Result<Endpoint[]> {
+  const spec = specOf(config, name);
+  if (!spec.ok) return spec;
+  const { kind, nodes, quirks, access = kind === "vllm" } = spec.value;
+  const headers = access ? accessHeaders(config) : ok({});
+  if (!headers.ok) return headers;
+  const apiKey = keyOf(config, name);
+  if (apiKey === undefined && kind === "openai")
+    return notConfigured(name === "openai" ? "OPENAI_API_KEY" : "PROVIDER_KEYS");
+  const shared = {
+    ...{ provider: name, apiKey, headers: headers.value, dialect: "openai-chat" as const },
+    quirks: { ...QUIRKS[kind], ...defined(quirks) },
   };
+  return ok(
+    nodes.map(({ url, drain, max_in_flight, weight }, at) => ({
+      ...{ ...shared, id: `${name}/${at + 1}`, baseUrl: url, isDraining: drain, weight },
+      maxInFlight: max_in_flight ?? Number.POSITIVE_INFINITY,
+    })),
+  );
 }
 
-export function chooseProvider(config: Config, modelType?: ModelType): Result<Provider> {
-  if (modelType === undefined && config.malformed.includes("LLM_TYPE")) return notConfigured("LLM_TYPE");
-  return FACTORIES[modelType ?? config.LLM_TYPE](config);
-}
-
-/** Those whose keys are all there. */
-export function configuredProviders(config: Config): Provider[] {
-  return Object.values(FACTORIES).flatMap((make) => {
-    const made = make(config);
-    return made.ok ? [made.value] : [];
+/** The providers whose settings are all there, each with its nodes. */
+export function configuredProviders(config: Config): { name: string; endpoints: Endpoint[] }[] {
+  const names = new Set(["openai", "vllm", ...Object.keys(config.MODELS.providers)]);
+  return [...names].flatMap((name) => {
+    const endpoints = endpointsOf(config, name);
+    return endpoints.ok ? [{ name, endpoints: endpoints.value }] : [];
   });
 }
 
-const FACTORIES: Record<ModelType, (config: Config) => Result<Provider>> = {
-  openai(config) {
-    if (config.OPENAI_API_KEY === undefined) return notConfigured("OPENAI_API_KEY");
-    if (config.malformed.includes("OPENAI_BASE_URL")) return notConfigured("OPENAI_BASE_URL");
-    return ok({
-      name: "openai",
-      baseUrl: config.OPENAI_BASE_URL,
-      apiKey: config.OPENAI_API_KEY,
-      headers: {},
-      dialect: "openai-chat",
-      quirks: { maxTokensField: "max_completion_tokens" },
-    });
-  },
-  vllm(config) {
-    const { VLLM_BASE_URL: baseUrl, CF_ACCESS_CLIENT_ID: id, CF_ACCESS_CLIENT_SECRET: secret } = config;
-    if (baseUrl === undefined) return notConfigured("VLLM_BASE_URL");
-    if (id === undefined && secret !== undefined) return notConfigured("CF_ACCESS_CLIENT_ID");
-    if (id !== undefined && secret === undefined) return notConfigured("CF_ACCESS_CLIENT_SECRET");
-    return ok({
-      name: "vllm",
-      baseUrl,
-      apiKey: config.VLLM_API_KEY,
-      headers:
-        id !== undefined && secret !== undefined
-          ? { "CF-Access-Client-Id": id, "CF-Access-Client-Secret": secret }
-          : {},
-      dialect: "openai-chat",
-      quirks: { maxTokensField: "max_tokens" },
-    });
-  },
-};
+/** What MODELS says of it, else what its own settings say. */
+function specOf(config: Config, name: string): Result<ProviderSpec> {
+  const { malformed } = config;
+  const described = Object.hasOwn(config.MODELS.providers, name) ? config.MODELS.providers[name] : undefined;
+  if (described !== undefined)
+    return malformed.includes("PROVIDER_KEYS") ? notConfigured("PROVIDER_KEYS") : ok(described);
+  const url = name === "openai" ? config.OPENAI_BASE_URL : config.VLLM_BASE_URL;
+  if (name === "openai" && malformed.includes("OPENAI_BASE_URL")) return notConfigured("OPENAI_BASE_URL");
+  if (url === undefined) return notConfigured("VLLM_BASE_URL");
+  return ok({ kind: name === "openai" ? "openai" : "vllm", nodes: [{ url, drain: false, weight: 1 }], quirks: {} });
+}
+
+function keyOf({ PROVIDER_KEYS: keys = {}, OPENAI_API_KEY, VLLM_API_KEY }: Config, name: string): string | undefined {
+  if (Object.hasOwn(keys, name)) return keys[name];
+  return name === "openai" ? OPENAI_API_KEY : name === "vllm" ? VLLM_API_KEY : undefined;
+}
+
+/** The service token of Cloudflare Access: both halves, or none where nothing is in front of the server. */
+function accessHeaders({ CF_ACCESS_CLIENT_ID: id, CF_ACCESS_CLIENT_SECRET: secret }: Config) {
+  if (id === undefined && secret === undefined) return ok({});
+  if (id === undefined) return notConfigured("CF_ACCESS_CLIENT_ID");
+  if (secret === undefined) return notConfigured("CF_ACCESS_CLIENT_SECRET");
+  return ok({ "CF-Access-Client-Id": id, "CF-Access-Client-Secret": secret });
+}
+
+function defined(quirks: ProviderSpec["quirks"]): Partial<Quirks> {
+  return Object.fromEntries(Object.entries(quirks).filter(([, value]) => value !== undefined));
+}
 
 function notConfigured(key: ConfigKey): Result<never> {
   return fail("not_configured", `the model provider is not configured: ${key}`);

@@ -3,9 +3,9 @@
  * calls present beat it, arguments are parsed once. Refuses a reply with a call that cannot be parsed.
  */
 import * as z from "zod";
-import type { Usage } from "../../contracts/chat.ts";
 import { readFinishReason, readUsage, settleFinish, TRUNCATED } from "../../contracts/dialects.ts";
 import type { Completion, ModelRequest } from "../../contracts/llm.ts";
+import { estimateUsage } from "../../contracts/rounds.ts";
 import { MAX_ARGUMENT_CHARS, MAX_CALLS, parseToolCalls } from "../../contracts/tool-call-deltas.ts";
 import { faulty, refused, type Outcome } from "./refusal.ts";
 
@@ -55,17 +55,10 @@ export function readCompletion(text: string, { request, provider, newCallId }: R
       content,
       toolCalls,
       finishReason: settleFinish(finish, toolCalls.length),
-      usage: readUsage(reply.data?.usage) ?? estimateUsage(request, content, raw),
+      usage:
+        readUsage(reply.data?.usage) ?? estimateUsage(request, content + raw.map((call) => call.arguments).join("")),
     },
   };
-}
-
-/** About four characters a token. */
-function estimateUsage(request: ModelRequest, content: string, calls: { arguments: string }[]): Usage {
-  const tokens = (chars: number) => Math.ceil(chars / 4);
-  const prompt = tokens(JSON.stringify([request.messages, request.tools]).length);
-  const completion = tokens(calls.reduce((chars, call) => chars + call.arguments.length, content.length));
-  return { prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion, estimated: true };
 }
 
 function parseJson(text: string): unknown {

@@ -4,16 +4,22 @@
  */
 import type { Failure } from "../../contracts/errors.ts";
 
-/** Each kind is tried at most once a request. */
+/** A call of the same node that may help; each kind is tried at most once a request. */
 export interface Retry {
   kind: "rate" | "fault";
   afterMs: number;
 }
 
+/** Who else may do better: any other node, another provider only, or nobody. */
+export type Elsewhere = "node" | "provider" | "nowhere";
+
 export interface Refused {
   ok: false;
   error: Failure;
   retry?: Retry;
+  elsewhere: Elsewhere;
+  /** What it says of the node. Left out: nothing. */
+  node?: "failed" | "busy";
 }
 
 export type Outcome<T> = { ok: true; value: T } | Refused;
@@ -37,8 +43,12 @@ export function refuseResponse({ status, json, code, retryAfter }: RefusedRespon
   if (code === "context_length_exceeded") {
     return refused("context_length_exceeded", "the conversation is longer than the model's context");
   }
-  if (status === 404 && json) return refused("model_not_found", "the provider does not serve this model");
-  return refused("upstream_error", "the model provider refused the request");
+  if (status === 404 && json) {
+    return { ...refused("model_not_found", "the provider does not serve this model"), elsewhere: "provider" };
+  }
+  const refusal = refused("upstream_error", "the model provider refused the request");
+  // A page where an API should be: whoever stands in front of the node does not find it.
+  return status === 404 ? { ...refusal, elsewhere: "node", node: "failed" } : refusal;
 }
 
 /** A good status with a body that is no reply: a login page is HTML with status 200. */
@@ -49,11 +59,18 @@ export function refuseMediaType(mediaType: string): Refused {
 }
 
 export function faulty(message: string, code: Failure["code"] = "upstream_error"): Refused {
-  return { ...refused(code, message), retry: { kind: "fault", afterMs: FAULT_PAUSE_MS } };
+  const retry = { kind: "fault", afterMs: FAULT_PAUSE_MS } as const;
+  return { ...refused(code, message), retry, elsewhere: "node", node: "failed" };
+}
+
+/** Another node may be quicker; this one was given its time. */
+export function tooSlow(): Refused {
+  const refusal = refused("upstream_timeout", "the model provider did not answer in time");
+  return { ...refusal, elsewhere: "node", node: "failed" };
 }
 
 export function refused(code: Failure["code"], message: string): Refused {
-  return { ok: false, error: { code, message } };
+  return { ok: false, error: { code, message }, elsewhere: "nowhere" };
 }
 
 /** Whole seconds; undefined for what is no time to come: missing, negative, not a date. */
@@ -77,9 +94,13 @@ function rateLimited(seconds: number | undefined): Refused {
     error: { code: "rate_limited", message: "the model provider is busy", retryAfterSeconds },
     ...(seconds !== undefined &&
       seconds <= LONGEST_WAIT_SECONDS && { retry: { kind: "rate", afterMs: seconds * 1000 } }),
+    elsewhere: "node",
+    node: "busy",
   };
 }
 
+/** No call of the same node helps; another one may have another door. */
 function unauthorized(): Refused {
-  return refused("upstream_auth", "the model provider refused our credentials");
+  const refusal = refused("upstream_auth", "the model provider refused our credentials");
+  return { ...refusal, elsewhere: "node", node: "failed" };
 }

@@ -3,11 +3,16 @@
  * Nothing here waits: the RPC session keeps the call alive while its reader reads, and one that cancels closes the provider's socket
  * at once (under waitUntil the provider could send up to two chunks more).
  */
-export function relay(first: Uint8Array, rest: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
+export interface Relay {
+  readable: ReadableStream<Uint8Array>;
+  /** Settles when the pipe is empty or broken; not at all when the runtime drops the call with a caller that vanished. */
+  ended: Promise<void>;
+}
+
+export function relay(first: Uint8Array, rest: ReadableStream<Uint8Array>): Relay {
   const { readable, writable } = new IdentityTransformStream();
   // The reader sees a broken pipe as an error of its own stream; a rejection here has nobody else to tell.
-  void forward(first, rest, writable).catch(() => undefined);
-  return readable;
+  return { readable, ended: forward(first, rest, writable).catch(() => undefined) };
 }
 
 async function forward(

@@ -21,6 +21,7 @@ import { chatRoutes, type ChatRoutesDeps } from "./routes/chat.ts";
 import { docsRoutes, type DocsRoutesDeps } from "./routes/docs.ts";
 import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
 import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
+import { llmRoutes, type LlmRoutesDeps } from "./routes/llm.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
 import { sessionRoutes, type SessionRoutesDeps } from "./routes/sessions.ts";
 import { resourceMetadataRoutes } from "./routes/resource-metadata.ts";
@@ -39,6 +40,7 @@ export interface RoutesDeps
     TransferRoutesDeps,
     HealthRoutesDeps,
     HistoryRoutesDeps,
+    LlmRoutesDeps,
     McpRoutesDeps,
     ToolsRoutesDeps,
     ServersRoutesDeps,
@@ -64,6 +66,7 @@ export function allRoutes(deps: RoutesDeps): Route[] {
     archiveRoutes,
     transferRoutes,
     cacheRoutes,
+    llmRoutes,
     mcpRoutes,
     toolsRoutes,
     serversRoutes,

@@ -2,18 +2,21 @@
  * The service factory: the only place where main's parts are put together. Parts are made when they are first needed
  * and live as long as the request or the object that they were made for.
  */
+import { createHmac } from "node:crypto";
 import { openDb } from "../../db/open.ts";
 import { SCHEMA_VERSION } from "../../db/schema.ts";
 import type { Account, UserStore } from "../../contracts/accounts.ts";
 import { deniedTools } from "../../contracts/approvals.ts";
 import type { Toolbox } from "../../contracts/toolbox.ts";
 import type { Archive, Importer } from "../../contracts/archive.ts";
-import { fail, ok } from "../../contracts/errors.ts";
+import { overallHealth } from "../../contracts/direct.ts";
+import { AppError, fail, ok, type Result } from "../../contracts/errors.ts";
 import type { HistoryHealth, HistoryStore } from "../../contracts/history.ts";
 import { newId } from "../../contracts/ids.ts";
 import type { LlmAgent } from "../../contracts/llm.ts";
 import type { Limiter } from "../../contracts/limits.ts";
 import type { Log } from "../../contracts/log.ts";
+import { pricesOf } from "../../contracts/models.ts";
 import type { AccountDeps } from "./accounts/object.ts";
 import { type Accounts, createAccounts } from "./accounts/client.ts";
 import type { AppDeps } from "./app.ts";
@@ -34,6 +37,7 @@ import { createAuthenticator } from "./http/auth.ts";
 import { createCursors } from "./http/cursor.ts";
 import { REFRESH_SECONDS } from "./http/credentials.ts";
 import { createRequestLimit } from "./http/limits.ts";
+import { createWhileStanding } from "./http/standing-signal.ts";
 import type { Probe, Status } from "./routes/health.ts";
 import { createSessionClient } from "./session/client.ts";
 import type { SessionDeps } from "./session/keeper.ts";
@@ -57,8 +61,6 @@ const DB_TIMEOUT_MS = 5_000;
 const DB_WORK_MS = 4_500;
 /** A batch of an import is large, and nobody waits for a token. */
 const IMPORT_TIMEOUT_MS = 30_000;
-const FALLBACK_MODEL = "gpt-4o-mini";
-
 export const now = (): number => Date.now();
 const makeId = (): string => newId(now(), (length) => crypto.getRandomValues(new Uint8Array(length)));
 
@@ -95,6 +97,10 @@ export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => voi
     problems: config.problems,
     expectedSchema: SCHEMA_VERSION,
     probes: makeProbes(env, config),
+    ...makeModels(env, config),
+    whileStanding: createWhileStanding(accounts, config.ACCOUNT_RECHECK_MS),
+    resolve: (request, preferences) => resolveChat(request, preferences, defaultsOf(config)),
+    defaultModel: config.DEFAULT_MODEL,
   };
 }
 
@@ -109,27 +115,25 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
     noteHits: (names) => toolboxOf(env).noteHits(names),
   });
   const turns = createTurnRunner({
-    ...{ cache, tools, now, log, llm: llmAgent(env) },
-    newCallId: () => `call_${makeId()}`,
+    ...{ cache, tools, now, log, ...makeModels(env, config) },
     flights: config.CACHE_ENABLED === "true" ? makeFlights(env) : undefined,
     placeTimeoutMs: config.CACHE_READ_TIMEOUT_MS,
     joinTimeoutMs: config.CACHE_JOIN_TIMEOUT_MS,
     sharesAnswers: config.CACHE_SCOPE === "shared",
     policy: config.TOOL_POLICY ?? [],
     saver: () => new SqliteSaver(state.storage.sql, Math.random),
-    stallTimeoutMs: config.LLM_STALL_TIMEOUT_MS,
   });
   return {
     ...{ turns, cache, tools, now, log },
     accounts: makeAccounts(env, config),
-    resolve: (request, preferences) => resolveChat(request, preferences, defaultsOf(config)),
+    resolve: (request, preferences) => orThrow(resolveChat(request, preferences, defaultsOf(config))),
     recheckMs: config.ACCOUNT_RECHECK_MS,
     purge: makeCacheAdmin(config).purge,
     explain: makeCacheAdmin(config).explain,
     newId: makeId,
     random: Math.random,
     history: makeHistory(config),
-    prices: config.MODEL_PRICES ?? {},
+    prices: pricesOf(config.MODELS),
     contextTokens: config.CONTEXT_TOKENS,
     keepAliveMs: config.KEEP_ALIVE_MS,
     turnLogMs: config.TURN_LOG_SECONDS * 1_000,
@@ -159,11 +163,19 @@ export function makeAccountDeps(env: Env): AccountDeps {
 
 function defaultsOf(config: Config): ChatDefaults {
   return {
-    model: config.DEFAULT_MODEL ?? FALLBACK_MODEL,
+    models: config.MODELS,
+    model: config.DEFAULT_MODEL,
     modelType: config.LLM_TYPE ?? "openai",
     temperature: config.TEMPERATURE,
     maxTokens: config.MAX_TOKENS,
+    contextTokens: config.CONTEXT_TOKENS,
   };
+}
+
+/** In a session's object a refusal unwinds the stack. */
+function orThrow<T>(result: Result<T>): T {
+  if (result.ok) return result.value;
+  throw new AppError(result.error.code, result.error.message, result.error);
 }
 
 // A namespace's stubs answer their object's methods by RPC; their types are made from classes, which these files do not import.
@@ -194,6 +206,20 @@ function toolboxOf(env: Env): Toolbox {
   return env.TOOLBOX as unknown as Toolbox; // as of llmAgent
 }
 
+/** What it takes to call a model. */
+function makeModels(env: Env, { SECRET_KEY: secret, ...config }: Config) {
+  return {
+    llm: llmAgent(env),
+    newCallId: () => `call_${makeId()}`,
+    stallTimeoutMs: config.LLM_STALL_TIMEOUT_MS,
+    streamTimeoutMs: config.LLM_STREAM_TIMEOUT_MS,
+    cacheSalt: (userId: string) =>
+      secret === undefined
+        ? undefined
+        : createHmac("sha256", secret).update(`cache salt ${userId}`).digest("base64url"),
+  };
+}
+
 function llmAgent(env: Env): LlmAgent {
   // The binding's stub answers the entrypoint's methods by RPC; its type is generated from the other Worker's code,
   // which this one does not import.
@@ -207,7 +233,7 @@ function makeRedis(config: Config): RedisStore | undefined {
 
 function makeCacheAdmin(config: Config): CacheAdmin {
   const enabled = config.CACHE_ENABLED === "true";
-  return createCacheAdmin({ redis: makeRedis(config), enabled, prices: config.MODEL_PRICES ?? {}, now, log });
+  return createCacheAdmin({ redis: makeRedis(config), enabled, prices: pricesOf(config.MODELS), now, log });
 }
 
 function makeCache(config: Config): Cache {
@@ -275,8 +301,8 @@ function makeProbes(env: Env, config: Config): Probe[] {
       name: "llm_agent",
       essential: true,
       async check(requestId) {
-        const providers = await llmAgent(env).health(context(requestId));
-        return worst(providers.map((provider) => provider.status));
+        const { providers } = await llmAgent(env).health(context(requestId));
+        return overallHealth(providers);
       },
     },
     {
@@ -297,10 +323,4 @@ function makeProbes(env: Env, config: Config): Probe[] {
 
 function freshList() {
   return { fetchedAtMs: 0, nextTryMs: 0 };
-}
-
-/** Healthy while any provider is; without one, chat cannot be served. */
-function worst(statuses: Status[]): Status {
-  if (statuses.length > 0 && statuses.every((status) => status === "healthy")) return "healthy";
-  return statuses.some((status) => status === "healthy") ? "degraded" : "unhealthy";
 }

@@ -41,3 +41,18 @@ test("[B55] a list of pages holds exact origins; anything else in it empties it"
   }
   expect(read("")).toMatchObject({ CORS_ORIGINS: [], problems: [] });
 });
+
+test("[F36] a malformed registry has no models; a default model that is not in it is named; without one any name is a model", () => {
+  expect(readConfig({ ...COMPLETE, MODELS: '{"models":{}}' })).toMatchObject({
+    ...{ MODELS: { models: {} }, problems: ["MODELS is malformed"] },
+  });
+  const MODELS = '{"models":{"b*":{},"mine":{}}}';
+  expect(readConfig({ ...COMPLETE, MODELS, DEFAULT_MODEL: "other" }).problems).toEqual([
+    "DEFAULT_MODEL is not in MODELS",
+  ]);
+  expect(readConfig({ ...COMPLETE, MODELS })).toMatchObject({ DEFAULT_MODEL: "mine", problems: [] });
+  expect(readConfig({ ...COMPLETE, DEFAULT_MODEL: "any" })).toMatchObject({
+    MODELS: { models: { "*": {} } },
+    problems: [],
+  });
+});

@@ -5,8 +5,10 @@
 import * as z from "zod";
 import { PolicyRule } from "../../contracts/approvals.ts";
 import { ModelType } from "../../contracts/chat.ts";
+import { findModel, Models, NO_MODELS, OPEN_MODELS } from "../../contracts/models.ts";
 import { OriginList } from "../../contracts/origins.ts";
-import { ModelPrices } from "../../contracts/prices.ts";
+import { isPattern } from "../../contracts/name-patterns.ts";
+import { jsonSetting } from "../../contracts/settings.ts";
 
 /** An empty line of .dev.vars counts as missing. */
 const optional = <T extends z.ZodType>(schema: T) =>
@@ -14,15 +16,6 @@ const optional = <T extends z.ZodType>(schema: T) =>
 const withFallback = <T extends z.ZodType>(schema: T, fallback: NonNullable<z.infer<T>>) =>
   optional(schema).transform((value): NonNullable<z.infer<T>> => value ?? fallback);
 const positiveInt = (fallback: number) => withFallback(z.coerce.number().int().min(1), fallback);
-
-function parseJson(text: string, issues: z.RefinementCtx): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    issues.addIssue({ code: "custom", message: "must be JSON" });
-    return z.NEVER;
-  }
-}
 
 const Settings = z.object({
   /** Signs and verifies keys and tokens. */
@@ -39,8 +32,8 @@ const Settings = z.object({
   TEMPERATURE: optional(z.coerce.number().min(0).max(2)),
   MAX_TOKENS: optional(z.coerce.number().int().min(1)),
   CONTEXT_TOKENS: positiveInt(8_000),
-  /** What models cost, for statistics. */
-  MODEL_PRICES: optional(z.string().transform(parseJson).pipe(ModelPrices)),
+  /** Which models there are, who serves them, what they can do and cost. llm-agent reads it too. */
+  MODELS: optional(jsonSetting(Models)).transform((models) => models ?? OPEN_MODELS),
   CACHE_ENABLED: withFallback(z.enum(["true", "false"]), "true"),
   CACHE_LLM_TTL: positiveInt(3_600),
   CACHE_MCP_TTL: positiveInt(1_800),
@@ -50,10 +43,12 @@ const Settings = z.object({
   CACHE_READ_TIMEOUT_MS: positiveInt(180),
   CACHE_JOIN_TIMEOUT_MS: positiveInt(30_000),
   /** Which tools run at once, ask a person first, or are not offered: a JSON list of rules. */
-  TOOL_POLICY: optional(z.string().transform(parseJson).pipe(z.array(PolicyRule).max(256))),
+  TOOL_POLICY: optional(jsonSetting(z.array(PolicyRule).max(256))),
   /** Pages that may call the API from a browser, besides our own. */
   CORS_ORIGINS: withFallback(OriginList, []),
   LLM_STALL_TIMEOUT_MS: positiveInt(20_000),
+  /** A model's whole stream. */
+  LLM_STREAM_TIMEOUT_MS: positiveInt(600_000),
   KEEP_ALIVE_MS: positiveInt(15_000),
   TURN_LOG_SECONDS: positiveInt(3_600),
   SESSION_REST_DAYS: withFallback(z.coerce.number().positive().max(3_650), 30),
@@ -64,6 +59,7 @@ const Settings = z.object({
 });
 
 export interface Config extends z.infer<typeof Settings> {
+  DEFAULT_MODEL: string;
   /** Keys that are missing or malformed, for /health and the log. */
   problems: string[];
 }
@@ -77,6 +73,7 @@ const CLOSED: Record<string, unknown> = {
   CACHE_ENABLED: "false",
   CACHE_SCOPE: "user",
   SIGN_UP: "closed",
+  MODELS: NO_MODELS,
 };
 
 export function readConfig(env: Record<string, unknown>): Config {
@@ -91,5 +88,17 @@ export function readConfig(env: Record<string, unknown>): Config {
   for (const key of NEEDED) {
     if (config[key] === undefined && !problems.includes(`${key} is malformed`)) problems.push(`${key} is missing`);
   }
-  return { ...config, problems };
+  const model = config.DEFAULT_MODEL ?? firstModel(config.MODELS);
+  if (!problems.includes("MODELS is malformed") && !findModel(config.MODELS, model).ok) {
+    problems.push("DEFAULT_MODEL is not in MODELS");
+  }
+  return { ...config, DEFAULT_MODEL: model, problems };
+}
+
+const FALLBACK_MODEL = "gpt-4o-mini";
+
+/** Of a registry that does not have the usual one: the first that is named. */
+function firstModel(models: Models): string {
+  const named = Object.keys(models.models).find((name) => !isPattern(name));
+  return findModel(models, FALLBACK_MODEL).ok ? FALLBACK_MODEL : (named ?? FALLBACK_MODEL);
 }

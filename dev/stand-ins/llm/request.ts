@@ -31,6 +31,8 @@ const Body = z.looseObject({
   max_tokens: z.int().min(1).nullish(),
   max_completion_tokens: z.int().min(1).nullish(),
   response_format: z.looseObject({ type: z.string() }).nullish(),
+  prompt_cache_key: z.string().optional(),
+  cache_salt: z.string().min(1).optional(),
 });
 
 export interface CompletionRequest {
@@ -42,6 +44,8 @@ export interface CompletionRequest {
   includeUsage: boolean;
   maxTokens: number;
   json: boolean;
+  cacheKey: string | undefined;
+  cacheSalt: string | undefined;
   /** The body as it came, for `mirror` and for counting tokens. */
   body: { messages: unknown; tools: unknown };
 }
@@ -61,6 +65,8 @@ export function parseCompletionRequest(body: Buffer): CompletionRequest | { prob
     includeUsage: data.stream_options?.include_usage === true,
     maxTokens: data.max_completion_tokens ?? data.max_tokens ?? Infinity,
     json: data.response_format?.type === "json_object",
+    cacheKey: data.prompt_cache_key,
+    cacheSalt: data.cache_salt,
     body: { messages: data.messages, tools: data.tools },
   };
 }

@@ -13,6 +13,8 @@ import type { StandInCall } from "../serve.ts";
 export interface Pace {
   firstTokenMs: number;
   tokensPerSecond: number;
+  /** How fast it reads what of a prompt is new to it. */
+  prefillCharsPerMs: number;
 }
 
 export interface Sending {
@@ -20,6 +22,8 @@ export interface Sending {
   call: StandInCall;
   faults: Faults;
   pace: Pace;
+  /** Of the prompt, what is not known from earlier ones. */
+  newChars: number;
 }
 
 const SERVER_ERROR = {
@@ -53,8 +57,9 @@ export async function sendStream(completion: Completion, includeUsage: boolean, 
 }
 
 export async function sendReply(completion: Completion, sending: Sending): Promise<void> {
-  const { response, faults, pace, call } = sending;
-  if (pace.firstTokenMs > 0) await call.wait(pace.firstTokenMs);
+  const { response, faults, call } = sending;
+  const firstMs = firstTokenMs(sending);
+  if (firstMs > 0) await call.wait(firstMs);
   response.writeHead(200, { "content-type": "application/json" });
   response.flushHeaders();
   if (faults.stallFirst === true) return;
@@ -77,9 +82,14 @@ function endBroken(kind: Break["kind"], { response, call }: Sending): void {
   response.end();
 }
 
+function firstTokenMs({ pace, newChars }: Sending): number {
+  return pace.firstTokenMs + newChars / pace.prefillCharsPerMs;
+}
+
 /** The wait before content chunk number `at`. */
-function createPause({ call, faults, pace }: Sending): (at: number) => Promise<void> {
-  const first = faults.tokens === undefined ? pace.firstTokenMs : 0;
+function createPause(sending: Sending): (at: number) => Promise<void> {
+  const { call, faults, pace } = sending;
+  const first = faults.tokens === undefined ? firstTokenMs(sending) : 0;
   const between = faults.tokens === undefined ? 1000 / pace.tokensPerSecond : faults.tokens.gapMs;
   return async (at) => {
     const ms = at === 0 ? first : between;

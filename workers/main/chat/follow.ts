@@ -88,6 +88,8 @@ class Told {
   #rounds: ToolRound[] = [];
   #usage: Usage | undefined;
   #shown = false;
+  /** How things stood after each event that was no delta, by the leader's numbers and this turn's. */
+  #marks: { theirs: number; own: number; content: string; words: string; rounds: ToolRound[] }[] = [];
 
   constructor(emit: TurnEmitter, newCallId: () => string) {
     this.#emit = emit;
@@ -100,7 +102,7 @@ class Told {
       case "meta":
         return undefined;
       case "rewind":
-        this.#takeBack();
+        this.#rewind(event.data.after);
         return undefined;
       case "usage":
         this.#usage = event.data;
@@ -141,6 +143,28 @@ class Told {
       round.results[round.calls.findIndex((call) => call.id === this.#idOf(id))] = { ok, content };
       this.#emit.append({ event: "tool_result", data: { ...event.data, id: this.#idOf(id) } });
     }
+    if (event.event !== "delta") this.#mark(event.id);
+  }
+
+  #mark(theirs: number): void {
+    const rounds = structuredClone(this.#rounds);
+    this.#marks.push({ theirs, own: this.#emit.last, content: this.#content, words: this.#words, rounds });
+  }
+
+  /** The leader's reply broke off and is begun again: what it had told before that reply stays. */
+  #rewind(after: number): void {
+    this.#marks = this.#marks.filter(({ theirs }) => theirs <= after);
+    const mark = this.#marks.at(-1);
+    if (mark === undefined) {
+      this.#takeBack();
+      return;
+    }
+    this.#content = mark.content;
+    this.#words = mark.words;
+    this.#rounds = structuredClone(mark.rounds);
+    this.#usage = undefined;
+    this.#emit.append({ event: "rewind", data: { after: mark.own } });
+    this.#emit.save();
   }
 
   /** The round that a call opens or goes into, and that a result belongs to. */
@@ -165,6 +189,7 @@ class Told {
     this.#words = "";
     this.#rounds = [];
     this.#usage = undefined;
+    this.#marks = [];
     if (!this.#shown) return;
     this.#shown = false;
     this.#emit.append({ event: "rewind", data: { after: 1 } });

@@ -6,6 +6,7 @@ import type { FinishReason, Usage } from "../../../contracts/chat.ts";
 import type { Decoder, MalformedToolCall } from "../../../contracts/dialects.ts";
 import { AppError } from "../../../contracts/errors.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
+import { BrokenReply, watchReader, type WatchOptions } from "./watchdog.ts";
 
 export interface Reply {
   calls: (ToolCall | MalformedToolCall)[];
@@ -13,17 +14,13 @@ export interface Reply {
   finishReason: FinishReason;
 }
 
-export interface ReadOptions {
+export interface ReadOptions extends WatchOptions {
   onText(text: string): void;
-  signal: AbortSignal;
   /** Text that is still taken, in UTF-16 code units. */
   maxChars: number;
-  /** Longest silence between two pieces. */
-  stallTimeoutMs: number;
-  now: () => number;
 }
 
-/** Throws AppError: upstream_truncated, upstream_timeout, upstream_error, cancelled. */
+/** Throws AppError: upstream_truncated, upstream_timeout, upstream_error, cancelled; a BrokenReply where another try may help. */
 export async function readReply(
   body: ReadableStream<Uint8Array>,
   decoder: Decoder,
@@ -34,7 +31,7 @@ export async function readReply(
   let leftChars = options.maxChars;
   const take = (events: ReturnType<Decoder["push"]>): void => {
     for (const event of events) {
-      if (event.type === "failure") throw new AppError(event.failure.code, event.failure.message, event.failure);
+      if (event.type === "failure") throw new BrokenReply(event.failure.code, event.failure.message, event.failure);
       if (event.type === "text") {
         leftChars -= event.text.length;
         if (leftChars < 0) throw new AppError("upstream_error", "the model's answer is too long");
@@ -44,12 +41,12 @@ export async function readReply(
       else reply.finishReason = event.reason;
     }
   };
-  const watch = watchStall(reader, options);
+  const watch = watchReader(reader, options);
   try {
     for (;;) {
       // Cancelling the reader, on a stall or an abort, ends a pending read.
       const { done, value } = await reader.read().catch((cause: unknown) => {
-        throw watch.stopped() ?? new AppError("upstream_truncated", "the model's answer was cut off", { cause });
+        throw watch.stopped() ?? new BrokenReply("upstream_truncated", "the model's answer was cut off", { cause });
       });
       const stopped = watch.stopped();
       if (stopped) throw stopped;
@@ -63,42 +60,6 @@ export async function readReply(
     watch.end();
     void reader.cancel().catch(() => {}); // frees the provider's connection; it may be gone already
   }
-  if (reply.finishReason === undefined) throw new AppError("upstream_truncated", "the model's answer was cut off");
+  if (reply.finishReason === undefined) throw new BrokenReply("upstream_truncated", "the model's answer was cut off");
   return { calls: reply.calls ?? [], usage: reply.usage, finishReason: reply.finishReason };
-}
-
-interface StallWatch {
-  touch(): void;
-  end(): void;
-  /** Why the reader was cancelled, if it was. */
-  stopped(): AppError | undefined;
-}
-
-/** Cancels the reader after a silence or on the signal. One timer at a time, not one a piece. */
-function watchStall(reader: ReadableStreamDefaultReader, { signal, stallTimeoutMs, now }: ReadOptions): StallWatch {
-  let lastPieceAt = now();
-  let stopped: AppError | undefined;
-  let timer = setTimeout(check, stallTimeoutMs);
-  const stop = (error: AppError): void => {
-    stopped = error;
-    void reader.cancel().catch(() => {});
-  };
-  const onAbort = (): void => stop(new AppError("cancelled", "the turn was stopped"));
-  function check(): void {
-    const left = lastPieceAt + stallTimeoutMs - now();
-    if (left <= 0) stop(new AppError("upstream_timeout", "the model stopped answering"));
-    else timer = setTimeout(check, left);
-  }
-  if (signal.aborted) onAbort();
-  signal.addEventListener("abort", onAbort, { once: true });
-  return {
-    touch: () => {
-      lastPieceAt = now();
-    },
-    end: () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", onAbort);
-    },
-    stopped: () => stopped,
-  };
 }

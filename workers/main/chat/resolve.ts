@@ -1,22 +1,91 @@
-/** What a chat request leaves out: filled in from the user's preferences, then from the deployment's defaults. Pure. */
-import type { ChatRequest, ModelType } from "../../../contracts/chat.ts";
+/**
+ * What a chat request leaves out: filled in from the user's preferences, then from the deployment's defaults. Pure.
+ * Refuses a model that is not in the registry, and one that lacks what the request needs, before anything is called.
+ */
+import { type ChatRequest, type ModelType, requestMessages } from "../../../contracts/chat.ts";
+import { fail, ok, type Result } from "../../../contracts/errors.ts";
+import {
+  type Ability,
+  findModel,
+  type ModelEntry,
+  type Models,
+  requireAbilities,
+  typeOf,
+} from "../../../contracts/models.ts";
 import type { ResolvedChat } from "../../../contracts/session.ts";
 import type { Preferences } from "../../../contracts/users.ts";
 
 export interface ChatDefaults {
+  models: Models;
   model: string;
   modelType: ModelType;
   temperature: number | undefined;
   maxTokens: number | undefined;
+  /** Tokens of a session that a model is shown. */
+  contextTokens: number;
 }
 
-export function resolveChat(request: ChatRequest, preferences: Preferences, defaults: ChatDefaults): ResolvedChat {
-  return {
-    request,
-    model: request.model ?? preferences.default_model ?? defaults.model,
-    modelType: request.model_type ?? defaults.modelType,
+/** Text of more characters than this does not fit into a token on average, in any language. */
+const MOST_CHARS_A_TOKEN = 8;
+/** Left for the answer where nobody says how long it may be. */
+const ANSWER_TOKENS = 1_024;
+
+export function resolveChat(
+  request: ChatRequest,
+  preferences: Preferences,
+  defaults: ChatDefaults,
+): Result<ResolvedChat> {
+  const { models } = defaults;
+  const model = request.model ?? preferences.default_model ?? defaults.model;
+  const found = findModel(models, model);
+  if (!found.ok) return found;
+  const entry = found.value;
+  const refused = refuse(entry, request, models);
+  if (!refused.ok) return refused;
+  const maxTokens = request.max_tokens ?? preferences.max_tokens ?? defaults.maxTokens;
+  return ok({
+    request: callsTools(entry) ? request : { ...request, tools: "none" },
+    model,
+    ...whoServes(entry, request, defaults),
     temperature: request.temperature ?? preferences.default_temperature ?? defaults.temperature,
-    maxTokens: request.max_tokens ?? preferences.max_tokens ?? defaults.maxTokens,
+    maxTokens,
+    contextTokens: Math.min(defaults.contextTokens, windowFor(entry, maxTokens)),
     disabledTools: preferences.disabled_tools,
-  };
+  });
+}
+
+function refuse(entry: ModelEntry, request: ChatRequest, models: Models): Result<undefined> {
+  const able = requireAbilities(entry, neededBy(request));
+  if (!able.ok) return able;
+  const { routes, context_window: window } = entry;
+  const wanted = request.model_type;
+  if (wanted && routes && !routes.some(({ provider }) => typeOf(models, provider) === wanted)) {
+    return fail("model_not_found", `no provider of the type ${wanted} serves this model`);
+  }
+  const chars = requestMessages(request).reduce((sum, { content }) => sum + content.length, 0);
+  if (window !== undefined && chars > window * MOST_CHARS_A_TOKEN) {
+    return fail("context_length_exceeded", "the message is longer than the model's context");
+  }
+  return ok(undefined);
+}
+
+/** Tools that are offered because nobody forbids them are no need. */
+function neededBy({ tools }: ChatRequest): Ability[] {
+  return ["chat", ...(Array.isArray(tools) ? ["tools" as const] : [])];
+}
+
+function callsTools({ abilities }: ModelEntry): boolean {
+  return abilities?.includes("tools") ?? true;
+}
+
+/** Of a model with routes of its own a request need not know the provider's type, but may ask for one. */
+function whoServes({ routes }: ModelEntry, { model_type: wanted }: ChatRequest, { models, modelType }: ChatDefaults) {
+  const first = routes?.[0];
+  if (first === undefined) return { modelType: wanted ?? modelType, onlyType: wanted ?? modelType };
+  return { modelType: wanted ?? typeOf(models, first.provider), ...(wanted && { onlyType: wanted }) };
+}
+
+function windowFor({ context_window: window }: ModelEntry, maxTokens = ANSWER_TOKENS): number {
+  if (window === undefined) return Number.POSITIVE_INFINITY;
+  return Math.max(window - maxTokens, Math.floor(window / 4));
 }

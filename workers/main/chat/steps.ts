@@ -8,16 +8,20 @@ import type { CacheValue } from "../../../contracts/cache.ts";
 import { createDecoder } from "../../../contracts/dialects.ts";
 import { AppError, type Result } from "../../../contracts/errors.ts";
 import type { ModelMessage, ModelRequest, ModelStream, WhenGone } from "../../../contracts/llm.ts";
-import { estimateTokens, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
+import { estimateUsage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
 import { systemMessage } from "./prompt.ts";
-import { readReply } from "./read-reply.ts";
+import { type Reply, readReply } from "./read-reply.ts";
 import { type Found, isShareable, type Reusable, tokensOf } from "./reuse.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
 import { jsonBytes, MAX_CALLS_A_ROUND, type RequestedCall, runToolRound } from "./tool-round.ts";
 import type { TurnRequest, TurnRun } from "./turn.ts";
+import { BrokenReply } from "./watchdog.ts";
 
 /** Of a whole turn: its row holds 2 MB, a character takes three bytes at most, and a tool round keeps its words once more. */
 const MAX_ANSWER_CHARS = 192 * 1024;
+
+/** How often one reply is begun again on another route. */
+const MAX_RESTARTS = 2;
 
 /** How far a turn has come. */
 export interface Progress {
@@ -123,12 +127,32 @@ export class TurnSteps {
     }
   }
 
-  /** `gone` tells the model service that nobody reads any more: a cancelled body alone is seen only at its next byte. */
+  /**
+   * `gone` tells the model service that nobody reads any more: a cancelled body alone is seen only at its next byte. A reply that breaks off
+   * is begun again where another route serves the model; what was shown of it is rewound.
+   */
   async #ask(gone: WhenGone): Promise<RequestedCall[]> {
-    const { request, deps, emit, signal } = this.#run;
     const { progress } = this;
+    const asked = modelRequest(this.#run.request, progress.rounds);
+    const before = { event: this.#run.emit.last, content: progress.content };
+    const avoid: string[] = [];
     progress.modelCalls += 1;
-    const opened = await openStream(modelRequest(request, progress.rounds), this.#run, gone);
+    let opened = await openStream(asked, this.#run, gone);
+    for (;;) {
+      const reply = await this.#read(opened, asked);
+      if (!(reply instanceof BrokenReply)) return reply.calls;
+      avoid.push(opened.route);
+      const next = await this.#nextRoute({ ...asked, avoid }, gone);
+      if (next === undefined) throw reply;
+      this.#rewind(before);
+      opened = next;
+    }
+  }
+
+  /** Reads a reply to its end; gives back what broke it off, where another try may help. */
+  async #read(opened: ModelStream, asked: ModelRequest): Promise<Reply | BrokenReply> {
+    const { deps, emit, signal } = this.#run;
+    const { progress } = this;
     progress.model = opened.model;
     progress.provider = opened.provider;
     this.#words = "";
@@ -139,17 +163,35 @@ export class TurnSteps {
         progress.content += text;
         emit.text(text);
       },
-      ...{ signal, stallTimeoutMs: deps.stallTimeoutMs, now: deps.now },
+      ...{ signal, stallTimeoutMs: deps.stallTimeoutMs, totalTimeoutMs: deps.streamTimeoutMs, now: deps.now },
       maxChars: MAX_ANSWER_CHARS - progress.content.length,
     });
     const reply = await reading.catch((error: unknown) => {
       // A reply that was cut or stopped has its price too.
-      progress.usage = addUsage(progress.usage, estimateUsage(request, progress.rounds, this.#words));
+      progress.usage = addUsage(progress.usage, estimateUsage(asked, this.#words));
+      if (error instanceof BrokenReply) return error;
       throw error;
     });
-    progress.usage = addUsage(progress.usage, reply.usage ?? estimateUsage(request, progress.rounds, this.#words));
+    if (reply instanceof BrokenReply) return reply;
+    progress.usage = addUsage(progress.usage, reply.usage ?? estimateUsage(asked, this.#words));
     progress.finishReason = reply.finishReason;
-    return reply.calls;
+    return reply;
+  }
+
+  /** Where the reply is begun again; undefined when nobody else serves the model, or the turn is being stopped. */
+  async #nextRoute(request: ModelRequest, gone: WhenGone): Promise<ModelStream | undefined> {
+    const { signal } = this.#run;
+    if (signal.aborted || (request.avoid?.length ?? 0) > MAX_RESTARTS) return undefined;
+    return openStream(request, this.#run, gone).catch(() => undefined);
+  }
+
+  /** Takes back what was shown of a reply that broke off, for whoever watches and for whoever reads the log later. */
+  #rewind(before: { event: number; content: string }): void {
+    const { emit } = this.#run;
+    this.progress.content = before.content;
+    if (this.#words === "") return;
+    emit.append({ event: "rewind", data: { after: before.event } });
+    emit.save();
   }
 
   /** The first calls as they may be used again; undefined unless each of them could be run. */
@@ -182,10 +224,10 @@ function decided(call: RequestedCall, decisions: Decision[]): RequestedCall {
 }
 
 function modelRequest(request: TurnRequest, rounds: ToolRound[]): ModelRequest {
-  const { model, modelType, temperature, maxTokens, responseFormat, tools } = request;
+  const { model, onlyType, temperature, maxTokens, responseFormat, tools } = request;
   return {
     model,
-    modelType,
+    ...(onlyType && { modelType: onlyType }),
     messages: promptOf(request, rounds),
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { maxTokens }),
@@ -203,18 +245,14 @@ function promptOf(request: TurnRequest, rounds: ToolRound[]): ModelMessage[] {
 }
 
 async function openStream(model: ModelRequest, { request, deps }: TurnRun, gone: WhenGone): Promise<ModelStream> {
-  const context = { requestId: request.requestId, userId: request.userId };
+  const { requestId, userId, sessionId } = request;
+  const cacheSalt = deps.cacheSalt(userId);
+  const context = { requestId, userId, sessionId, ...(cacheSalt !== undefined && { cacheSalt }) };
   const opened: Result<ModelStream> = await deps.llm.stream(model, context, gone).catch((cause: unknown) => {
     throw new AppError("upstream_error", "the model service did not answer", { cause });
   });
   if (!opened.ok) throw new AppError(opened.error.code, opened.error.message, opened.error);
   return opened.value;
-}
-
-function estimateUsage(request: TurnRequest, rounds: ToolRound[], words: string): Usage {
-  const prompt_tokens = estimateTokens(JSON.stringify(promptOf(request, rounds)));
-  const completion_tokens = estimateTokens(words);
-  return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens, estimated: true };
 }
 
 function addUsage(sum: Usage | undefined, next: Usage): Usage {

@@ -52,15 +52,18 @@ async function run(llm: LlmAgent): Promise<{ result: TurnResult; events: string[
       placeTimeoutMs: 1_000,
       joinTimeoutMs: 1_000,
       stallTimeoutMs: 1_000,
+      streamTimeoutMs: 9_000,
       log: () => {},
     },
+    cacheSalt: () => undefined,
     saver: () => {
       throw new Error("nothing asks first");
     },
     now: () => 0,
     newCallId: () => "call",
   });
-  const emit = { append: (event: { event: string }) => void events.push(event.event), text: () => {}, save: () => {} };
+  const append = (event: { event: string }) => void events.push(event.event);
+  const emit = { last: 0, append, text: () => {}, save: () => {} };
   const result = await runner.begin(REQUEST).run(emit, { ask: never }, new AbortController().signal);
   return { result, events };
 }
@@ -78,8 +81,11 @@ test("[F35] a stream of the service that breaks ends the turn as upstream_trunca
     },
     pull: (controller) => controller.error(new Error("gone")),
   });
-  const value = { model: "demo", provider: "openai", dialect: "openai-chat" as const, body };
-  const { result } = await run({ ...LLM, stream: () => Promise.resolve({ ok: true, value }) });
+  const value = { model: "demo", provider: "openai", route: "openai/1", dialect: "openai-chat" as const, body };
+  const nobody = { code: "overloaded", message: "no other route" } as const;
+  const stream: LlmAgent["stream"] = ({ avoid }) =>
+    Promise.resolve(avoid ? { ok: false, error: nobody } : { ok: true, value });
+  const { result } = await run({ ...LLM, stream });
   expect(result.outcome).toMatchObject({ ok: false, failure: { code: "upstream_truncated" } });
 });
 

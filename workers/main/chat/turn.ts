@@ -33,6 +33,8 @@ export interface TurnRequest {
   route: CachedRoute;
   model: string;
   modelType: ModelType;
+  /** No provider of another type may serve it. */
+  onlyType?: ModelType;
   temperature: number | undefined;
   maxTokens: number | undefined;
   responseFormat: { type: "text" | "json_object" } | undefined;
@@ -92,6 +94,10 @@ export interface TurnDeps {
   now: () => number;
   newCallId: () => string;
   stallTimeoutMs: number;
+  /** Of a model's whole stream. */
+  streamTimeoutMs: number;
+  /** What parts a user's prompts from others' in a shared cache of prefixes. */
+  cacheSalt: (userId: string) => string | undefined;
   log: Log;
 }
 
@@ -114,6 +120,8 @@ export interface Approver {
 }
 
 export interface TurnEmitter {
+  /** The number of the newest event. */
+  readonly last: number;
   append(event: ChatEvent): void;
   text(text: string): void;
   /** Makes what was told so far durable. */

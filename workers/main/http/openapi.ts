@@ -55,6 +55,7 @@ const TAGS: Record<string, string> = {
   docs: "This document, as data and as a page.",
   health: "Whether it runs, and what it depends on.",
   history: "Users, sessions and their messages.",
+  llm: "Models, and a model asked directly, without a session.",
   mcp: "The tools, by the Model Context Protocol.",
 };
 

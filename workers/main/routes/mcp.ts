@@ -58,7 +58,7 @@ export function mcpRoutes({ forward, deniedTo }: McpRoutesDeps): Route[] {
   ];
 }
 
-function strip({ url, method, body, signal, headers: sent }: Request, caller: ToolCaller): Request {
+function strip({ url, method: asked, body, signal, headers: sent }: Request, caller: ToolCaller): Request {
   const { requestId, userId, denied, isAdmin } = caller;
   const headers = new Headers({ "x-request-id": requestId, "x-basechat-user": userId });
   if (isAdmin) headers.set("x-basechat-role", "admin");
@@ -67,5 +67,8 @@ function strip({ url, method, body, signal, headers: sent }: Request, caller: To
     const value = sent.get(name);
     if (value !== null) headers.set(name, value);
   }
-  return new Request(url, { method, headers, signal, ...(body !== null && { body }) });
+  const method = asked === "HEAD" ? "GET" : asked;
+  // The runtime makes no GET with a body, and the protocol gives it no meaning.
+  const isBare = body === null || method === "GET";
+  return new Request(url, { method, headers, signal, ...(!isBare && { body }) });
 }

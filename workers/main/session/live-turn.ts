@@ -69,12 +69,14 @@ export interface PreparedTurn {
 
 /** Asks the cache before anything is written: a write holds back later requests until it is durable, so the two overlap. */
 export function prepareTurn(host: LiveTurnHost, turn: NewTurn): PreparedTurn {
-  const context = contextOf(host, turn.leafSeq, turn.said);
-  return { turn, begun: host.turns.begin(toTurnRequest(host, turn.id, turn.plan, context)) };
+  const { messages, start } = contextOf(host, turn.plan, turn.leafSeq, turn.said);
+  const plan = { ...turn.plan, window: start };
+  return { turn: { ...turn, plan }, begun: host.turns.begin(toTurnRequest(host, turn.id, plan, messages)) };
 }
 
 export function slotsOf(host: LiveTurnHost, turn: NewTurn): TurnSlots {
-  return host.turns.slots(toTurnRequest(host, turn.id, turn.plan, contextOf(host, turn.leafSeq, turn.said)));
+  const { messages } = contextOf(host, turn.plan, turn.leafSeq, turn.said);
+  return host.turns.slots(toTurnRequest(host, turn.id, turn.plan, messages));
 }
 
 /** Starts a turn. When it returns, the user's message is written. */
@@ -93,7 +95,8 @@ export function startTurn(host: LiveTurnHost, { turn, begun }: PreparedTurn): Li
 
 /** Takes up a turn that was cut, from what its log says. */
 export function resumeTurn(host: LiveTurnHost, turn: TurnRow, log: TurnLog, resumed: ResumedTurn): LiveTurn {
-  const request = toTurnRequest(host, turn.id, turn.plan, contextOf(host, turn.plan.parentSeq, []));
+  const { messages } = contextOf(host, turn.plan, turn.plan.parentSeq, []);
+  const request = toTurnRequest(host, turn.id, turn.plan, messages);
   return run(host, { ...turn, asked: resumed.approval }, log, host.turns.begin({ ...request, resumed }));
 }
 
@@ -114,8 +117,14 @@ function run(host: LiveTurnHost, turn: StartedTurn, log: TurnLog, begun: BegunTu
   return { id, requestId: turn.plan.requestId, startedAtMs, log, verdict, flight, ended, abort, gate };
 }
 
-function contextOf({ storage, contextTokens }: LiveTurnHost, leafSeq: number | null, said: ModelMessage[]) {
-  return contextWindow({ sql: storage.sql, leafSeq, upcoming: said, tokenBudget: contextTokens });
+function contextOf(
+  { storage, contextTokens }: LiveTurnHost,
+  { chat }: Pick<TurnPlan, "chat">,
+  leafSeq: number | null,
+  said: ModelMessage[],
+) {
+  const tokenBudget = chat.contextTokens ?? contextTokens;
+  return contextWindow({ sql: storage.sql, leafSeq, upcoming: said, tokenBudget });
 }
 
 function toTurnRequest(
@@ -124,10 +133,11 @@ function toTurnRequest(
   { messageId, requestId, route = "chat", chat, firstTurn }: Omit<TurnPlan, "parentSeq">,
   context: ModelMessage[],
 ): Omit<TurnRequest, "askFirst"> {
-  const { request, model, modelType, temperature, maxTokens } = chat;
+  const { request, model, modelType, onlyType, temperature, maxTokens } = chat;
   const mode = request.cache?.mode ?? "default";
   return {
     ...{ turnId, messageId, requestId, route, model, modelType, temperature, maxTokens, context, firstTurn },
+    ...(onlyType && { onlyType }),
     sessionId: session.id,
     userId: session.userId,
     responseFormat: request.response_format,

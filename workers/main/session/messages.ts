@@ -172,22 +172,56 @@ export interface WindowOptions {
   tokenBudget: number;
 }
 
+/** Where the window of a turn began, and for which budget: the next one begins there too, as long as it fits. */
+export interface WindowStart {
+  seq: number;
+  tokenBudget: number;
+}
+
+export interface ContextWindow {
+  messages: ModelMessage[];
+  start: WindowStart;
+}
+
 /**
- * What the model is shown: the newest messages of a branch that fit the budget beside the `upcoming` ones, oldest first, then those.
- * Reads one row more than it returns. It starts with a user's message, and messages of one role in a row are joined: a
- * turn that failed leaves a question without an answer, messages are saved in any order, and some chat templates refuse that.
+ * What the model is shown: messages of a branch that fit the budget beside the `upcoming` ones, oldest first, then those. Providers keep
+ * the beginnings of prompts, so the window begins where the last turn's began; when it is full it lets go of half of its history at once.
+ * Reads two rows more than it returns. It starts with a user's message, and messages of one role in a row are joined: a turn
+ * that failed leaves a question without an answer, messages are saved in any order, and some chat templates refuse that.
  */
-export function contextWindow({ sql, leafSeq, upcoming, tokenBudget }: WindowOptions): ModelMessage[] {
-  const newestFirst: ModelMessage[][] = [];
-  let tokens = countTokens(upcoming);
+export function contextWindow({ sql, leafSeq, upcoming, tokenBudget }: WindowOptions): ContextWindow {
+  const upcomingTokens = countTokens(upcoming);
+  const halfFull = upcomingTokens + (tokenBudget - upcomingTokens) / 2;
+  const firstSeq = lastStart(sql, leafSeq, tokenBudget);
+  const newestFirst: { seq: number; shown: ModelMessage[]; tokens: number }[] = [];
+  let tokens = upcomingTokens;
+  let isFull = false;
   for (const message of pathFrom(sql, leafSeq)) {
+    if (message.seq < firstSeq) break;
     const shown = toModelMessages(message);
     tokens += countTokens(shown);
-    if (tokens > tokenBudget && (newestFirst.length > 0 || upcoming.length > 0)) break;
-    newestFirst.push(shown);
+    isFull = tokens > tokenBudget && (newestFirst.length > 0 || upcoming.length > 0);
+    if (isFull) break;
+    newestFirst.push({ seq: message.seq, shown, tokens });
   }
-  const ordered = [...newestFirst.toReversed().flat(), ...upcoming];
-  return joinRuns(ordered.slice(ordered.findIndex((message) => message.role === "user")));
+  const kept = newestFirst.filter(({ tokens: upTo }, at) => !isFull || upTo <= halfFull || at + upcoming.length === 0);
+  const firstUser = kept.findLastIndex(({ shown }) => shown[0]?.role === "user");
+  const history = kept.slice(0, firstUser + 1).toReversed();
+  const seq = leafSeq === null ? 0 : (history[0]?.seq ?? leafSeq + 1);
+  return {
+    messages: joinRuns([...history.flatMap(({ shown }) => shown), ...upcoming]),
+    start: { seq, tokenBudget },
+  };
+}
+
+/** The place where the newest turn's window began; 0 where that says nothing of this branch or this budget. */
+function lastStart(sql: SqlStorage, leafSeq: number | null, tokenBudget: number): number {
+  if (leafSeq === null) return 0; // the tables may not be there
+  const query = `SELECT command ->> '$.window.seq' AS seq, command ->> '$.window.tokenBudget' AS budget
+    FROM turns ORDER BY id DESC LIMIT 1`;
+  const [row] = sql.exec<{ seq: number | null; budget: number | null }>(query).toArray();
+  const seq = row?.budget === tokenBudget ? row.seq : null;
+  return seq === null || seq > leafSeq ? 0 : seq;
 }
 
 function countTokens(messages: ModelMessage[]): number {

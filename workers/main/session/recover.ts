@@ -3,7 +3,7 @@
  * A turn that had shown no word of its answer is taken up again from its log, settled tool results included; any other one
  * ends as interrupted, and what had been saved of it is kept.
  */
-import { createEventDecoder, encodeEvent, type NumberedEvent } from "../../../contracts/events.ts";
+import { createEventDecoder, encodeEvent, type NumberedEvent, standing } from "../../../contracts/events.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
 import type { ToolCall, ToolOutcome } from "../../../contracts/tools.ts";
 import type { ResumedTurn, TurnOutcome } from "../chat/turn.ts";
@@ -70,7 +70,8 @@ interface OpenRound {
 }
 
 /** Reads a log back. `answering`: words came after the last tool, or without any. `asking`: a person was asked last. */
-function readProgress(events: NumberedEvent[]): { resumed: ResumedTurn; answering: boolean; asking: boolean } {
+function readProgress(log: NumberedEvent[]): { resumed: ResumedTurn; answering: boolean; asking: boolean } {
+  const events = standing(log);
   const rounds: OpenRound[] = [];
   let content = "";
   let words = "";

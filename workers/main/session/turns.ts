@@ -9,6 +9,7 @@ import type { Failure } from "../../../contracts/errors.ts";
 import { newTurnId } from "../../../contracts/ids.ts";
 import type { AnswerOptions, ResolvedChat } from "../../../contracts/session.ts";
 import type { BranchPoint } from "./branches.ts";
+import type { WindowStart } from "./messages.ts";
 
 /** What a turn was started with: enough to run it again. */
 export interface TurnPlan {
@@ -22,6 +23,8 @@ export interface TurnPlan {
   parentSeq: number;
   /** Nothing of an earlier turn is in the context. */
   firstTurn: boolean;
+  /** What the model is shown of the session begins here. Left out by an earlier version of this code. */
+  window?: WindowStart;
 }
 
 /** How a turn ended, as its JSON reply and its state route tell it. */

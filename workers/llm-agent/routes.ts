@@ -1,0 +1,38 @@
+/**
+ * Who can serve a request: the routes of its model, in order, each with its nodes. Pure.
+ * Refuses an unknown model, and one whose every provider lacks a setting, before anything is called.
+ */
+import { fail, ok, type Result } from "../../contracts/errors.ts";
+import type { ModelRequest } from "../../contracts/llm.ts";
+import { findModel, typeOf } from "../../contracts/models.ts";
+import type { Config } from "./env.ts";
+import { type Endpoint, endpointsOf } from "./provider.ts";
+
+export interface ModelRoute {
+  provider: string;
+  /** The provider's name for the model. */
+  model: string;
+  endpoints: Endpoint[];
+}
+
+export function routesFor(config: Config, { model, modelType }: ModelRequest): Result<ModelRoute[]> {
+  const found = findModel(config.MODELS, model);
+  if (!found.ok) return found;
+  if (found.value.routes === undefined && modelType === undefined && config.malformed.includes("LLM_TYPE")) {
+    return fail("not_configured", "the model provider is not configured: LLM_TYPE");
+  }
+  const routes = (found.value.routes ?? [{ provider: modelType ?? config.LLM_TYPE }]).filter(
+    ({ provider }) => modelType === undefined || typeOf(config.MODELS, provider) === modelType,
+  );
+  const made = routes.map((route): Result<ModelRoute> => {
+    const endpoints = endpointsOf(config, route.provider);
+    if (!endpoints.ok) return endpoints;
+    return ok({ provider: route.provider, model: route.model ?? model, endpoints: endpoints.value });
+  });
+  const usable = made.flatMap((route) => (route.ok ? [route.value] : []));
+  if (usable.length > 0) return ok(usable);
+  const [error] = made.flatMap((route) => (route.ok ? [] : [route.error]));
+  return error === undefined
+    ? fail("model_not_found", `no provider of the type ${modelType} serves this model`)
+    : { ok: false, error };
+}
