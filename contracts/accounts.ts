@@ -92,7 +92,7 @@ export interface UserStore {
   read(userId: string): Promise<Result<UserRow | undefined>>;
   findForLogin(
     name: { username: string } | { email: string },
-  ): Promise<Result<{ id: string; passwordHash: string; isActive: boolean } | undefined>>;
+  ): Promise<Result<{ id: string; passwordHash: string; isActive: boolean; tokenVersion: number } | undefined>>;
   readPasswordHash(userId: string): Promise<Result<string | undefined>>;
   /** A change of password, role or activity raises the token version in the same statement. */
   update(userId: string, change: UserChange): Promise<Result<UserRow | undefined>>;
@@ -104,15 +104,21 @@ export interface UserStore {
   touchKey(userId: string, keyId: string, usedAtMs: number): Promise<Result<void>>;
   /** Ids of the user's sessions above `after`, in order. */
   sessionIds(userId: string, after: string | undefined, limit: number): Promise<Result<string[]>>;
-  /** Everything of the user in one transaction, counted. */
-  erase(userId: string): Promise<Result<ErasedCounts["postgres"]>>;
+  /** Everything of the user in one transaction, counted; with the ids of the sessions that went. */
+  erase(userId: string): Promise<Result<{ counts: ErasedCounts["postgres"]; sessionIds: string[] }>>;
+}
+
+export interface NewLogin {
+  expiresAtMs: number;
+  /** As Postgres said it together with the password's hash; another one now means another password, role or activity. */
+  tokenVersion: number;
 }
 
 /** The face of an account's object. One object a user. Expected failures are values; `unauthorized` says no more than that. */
 export interface Account {
   /** `unstoredSessionId`: a session that Postgres will not know of is made; erasing the user finds it here. */
   check(credential: Credential, unstoredSessionId?: string): Promise<Result<Standing>>;
-  openLogin(userId: string, expiresAtMs: number): Promise<Result<Login>>;
+  openLogin(userId: string, login: NewLogin): Promise<Result<Login>>;
   /** A new generation; an old one that comes again ends the login, since somebody else has it too. */
   refreshLogin(userId: string, login: Login): Promise<Result<Login>>;
   closeLogin(userId: string, loginId: string): Promise<Result<void>>;

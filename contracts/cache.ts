@@ -3,6 +3,7 @@
  * it is read, and one that does not fit is a miss.
  */
 import * as z from "zod";
+import { Id } from "./params.ts";
 import { ModelName, ToolName, Usage } from "./chat.ts";
 
 export const LAYERS = ["llm", "intent", "mcp"] as const;
@@ -18,8 +19,8 @@ export const CacheFilter = z.strictObject({
   layer: z.enum(LAYERS).optional(),
   /** What made it. */
   route: CachedRoute.optional(),
-  user: z.uuidv7().optional(),
-  session: z.uuidv7().optional(),
+  user: Id.optional(),
+  session: Id.optional(),
   model: ModelName.optional(),
   tool: ToolName.optional(),
 });

@@ -3,6 +3,7 @@
  * Pure. Unknown fields are refused; role "system" is not a client's to send.
  */
 import * as z from "zod";
+import { Id } from "./params.ts";
 import { hasVisibleText } from "./text.ts";
 
 /** Longest text of one message, in UTF-16 code units. */
@@ -72,7 +73,7 @@ export const inputFields = {
 export const ChatRequest = z
   .strictObject({
     ...inputFields,
-    session_id: z.uuidv7().optional(),
+    session_id: Id.optional(),
     create_new_session: z.boolean().optional(),
     ...answerOptions,
     /** false: the turn stays out of the history and its object expires after an hour. */
@@ -197,7 +198,7 @@ export type TurnView = z.infer<typeof TurnView>;
 export const RegenerateRequest = z
   .strictObject({
     /** The answer to make again; left out: the newest one. */
-    message_id: z.uuidv7().optional(),
+    message_id: Id.optional(),
     stream: z.boolean().default(false),
     ...answerOptions,
   })
@@ -206,7 +207,7 @@ export const RegenerateRequest = z
 /** A question put anew: a branch beside the old one. */
 export const EditRequest = z
   .strictObject({
-    message_id: z.uuidv7(),
+    message_id: Id,
     prompt: VisibleText,
     stream: z.boolean().default(false),
     ...answerOptions,

@@ -3,6 +3,7 @@
  * A five-line fake satisfies `HistoryStore`. Times are milliseconds since 1970, ids UUIDs.
  */
 import * as z from "zod";
+import { Id } from "./params.ts";
 import type { BranchStart } from "./branches.ts";
 import { type CacheVerdict, ChatReply, ChatRequest, ModelName, ModelType, VisibleText } from "./chat.ts";
 import type { Result } from "./errors.ts";
@@ -220,7 +221,7 @@ export const SessionRequest = z.strictObject({
   model: ModelName.optional(),
   model_type: ModelType.optional(),
   /** One's own. */
-  user_id: z.uuidv7().optional(),
+  user_id: Id.optional(),
 });
 
 export const SessionPatch = z
@@ -229,7 +230,7 @@ export const SessionPatch = z
 
 /** A message that is saved without a turn. */
 export const MessageRequest = z.strictObject({
-  session_id: z.uuidv7(),
+  session_id: Id,
   role: z.enum(["user", "assistant"]),
   content: VisibleText,
 });

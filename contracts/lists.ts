@@ -4,7 +4,7 @@
  */
 import * as z from "zod";
 import { MESSAGE_ROLES } from "./history.ts";
-import { count } from "./params.ts";
+import { Id, count } from "./params.ts";
 import { hasVisibleText } from "./text.ts";
 
 /** Opaque; whoever made it knows whether it is one. */
@@ -57,7 +57,7 @@ export const SearchQuery = z
       .refine(hasVisibleText, "must contain visible text"),
     limit: count(1, 50).default(20),
     cursor: Cursor.optional(),
-    session_id: z.uuidv7().optional(),
+    session_id: Id.optional(),
     role: z.enum(["user", "assistant"]).optional(),
     /** From this moment on. */
     from: Instant.optional(),

@@ -1,9 +1,12 @@
 /** Ids in paths, whole numbers and words in queries: the schemas that routes are made of. Pure. A query's values arrive as text. */
 import * as z from "zod";
 
-export const SessionPath = z.strictObject({ session_id: z.uuidv7() });
-export const UserPath = z.strictObject({ user_id: z.uuidv7() });
-export const TurnPath = z.strictObject({ turn_id: z.uuidv7() });
+/** An id that a client sends: in whatever letter case, it is one id. Objects are found by the lower case. */
+export const Id = z.uuidv7().toLowerCase();
+
+export const SessionPath = z.strictObject({ session_id: Id });
+export const UserPath = z.strictObject({ user_id: Id });
+export const TurnPath = z.strictObject({ turn_id: Id });
 
 /** A whole number from `min` to `max`, written in digits. */
 export function count(min: number, max: number) {

@@ -29,6 +29,11 @@ const Password = z
   .refine((text) => new Set(text).size >= MIN_DISTINCT_CHARS, "must have 5 different characters or more")
   .refine((text) => !text.includes("\u0000"), "must not contain NUL");
 
+/** Postgres takes no NUL. */
+const TriedName = z
+  .string()
+  .max(254)
+  .refine((text) => !text.includes("\u0000"), "must not contain NUL");
 /** Whatever is tried; only a good one was ever accepted. */
 const TriedPassword = z.string().min(1).max(1_024);
 
@@ -98,8 +103,8 @@ export const ErasedUser = z.strictObject({ user_id: z.uuidv7(), finished: z.bool
 
 export const LoginRequest = z
   .strictObject({
-    username: z.string().max(254).optional(),
-    email: z.string().max(254).optional(),
+    username: TriedName.optional(),
+    email: TriedName.optional(),
     password: TriedPassword,
   })
   .refine(({ username, email }) => (username === undefined) !== (email === undefined), "give username or email");

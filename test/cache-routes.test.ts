@@ -189,7 +189,7 @@ test("[CACHE-10] explain says hit or miss, and which part of the key differs fro
   const differs: [Record<string, string>, string[]][] = [
     [{ prompt: `${prompt}!` }, ["question"]],
     [{ prompt, temperature: "0.5" }, ["temperature"]],
-    [{ prompt, model: "demo2" }, ["model"]],
+    [{ prompt, model: "gpt-4o" }, ["model"]],
     [{ prompt, tools: "none" }, ["tools"]],
     [{ prompt, scope: "user" }, ["scope"]],
     [{ prompt, max_tokens: "10", model_type: "vllm" }, ["max_tokens", "model_type"]],

@@ -180,6 +180,17 @@ test.each([
   expect(await purge({ user: as.id, model }, as.id)).toBe(0);
 });
 
+test("[CACHE-8] an answer from a tool that is not the same each time is never kept, nor is the tool's result", async () => {
+  const prompt = unique("what time is it?");
+  const who = await house.newTenant();
+  expect((await ask(prompt, {}, who)).verdict).toBe("MISS");
+  expect((await ask(prompt, {}, who)).verdict).toBe("MISS");
+  const count = await admin.purge({ user: who.id, layer: "mcp" }, { userId: who.id, dryRun: true });
+  expect(count).toEqual({ ok: true, value: { deletedCount: 0 } });
+  // What the model wanted to call is: it is asked once less.
+  expect(await purge({ user: who.id, layer: "intent" }, who.id)).toBe(1);
+});
+
 test("[CACHE-8] a turn that was stopped is never kept", async () => {
   const body = { prompt: unique("Tell me of snow"), model: "demo:tokens.200.gap.10" };
   const response = await house.call("/chat/stream", { as, body });

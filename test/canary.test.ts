@@ -3,7 +3,7 @@
  * down, slow, or a gossip that repeats all it was told in its errors. No canary is then found where it does not belong. State: a house
  * behind three gossips, and all that it answered.
  */
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
@@ -68,6 +68,10 @@ beforeAll(async () => {
       VLLM_API_KEY: secret("VLLM_API_KEY"),
       CF_ACCESS_CLIENT_ID: secret("CF_ACCESS_CLIENT_ID"),
       CF_ACCESS_CLIENT_SECRET: secret("CF_ACCESS_CLIENT_SECRET"),
+      PROVIDER_KEYS: JSON.stringify({ ollama: secret("PROVIDER_KEYS") }),
+      // Of searches that nobody makes here.
+      BRAVE_API_KEY: secret("BRAVE_API_KEY"),
+      TAVILY_API_KEY: secret("TAVILY_API_KEY"),
       TOOL_POLICY: JSON.stringify([{ tool: "calculator", action: "ask" }]),
       ACCOUNT_RECHECK_MS: "1",
       CACHE_READ_TIMEOUT_MS: "500",
@@ -133,6 +137,15 @@ const mine = { cache: { scope: "user" } } as const;
 async function chat(prompt: string, more: Record<string, unknown> = {}, path = "/chat"): Promise<Response> {
   return ask(user, path, { body: { prompt, ...mine, ...more } });
 }
+
+test("[S12] every setting that is a secret has a canary", async () => {
+  const example = await readFile(join(import.meta.dirname, "../.dev.vars.example"), "utf8");
+  const names = [...example.matchAll(/^# ([A-Z][A-Z0-9_]+)=/gm)].map(([, name = ""]) => name);
+  const secrets = names.filter((name) => /(KEYS?|TOKEN|SECRET|CLIENT_ID|PASSWORD)$/.test(name));
+  expect(secrets.length).toBeGreaterThan(5);
+  const planted = canaries.find(canaries.wordsOf("secret").join(" "));
+  expect(planted).toEqual(expect.arrayContaining(secrets.map((name) => `secret: ${name}`)));
+});
 
 test("[S12] [S16] an ordinary day: sign-up, keys, chats, tools, branches, history", { timeout: 120_000 }, async () => {
   const [username, address] = [say("username", "name"), say("email", "name")];
@@ -471,8 +484,9 @@ describe("where the canaries are", () => {
       .flatMap((gossip) => gossip.heard)
       .join("\n");
     const unused = canaries.wordsOf("secret").filter((word) => !heard.includes(word));
-    // Only signatures leave the house of the one that signs.
-    expect(canaries.find(unused.join(" "))).toEqual(["secret: SECRET_KEY"]);
+    // Only signatures leave the house of the one that signs; the others' services are asked nothing.
+    const unheard = ["SECRET_KEY", "PROVIDER_KEYS", "BRAVE_API_KEY", "TAVILY_API_KEY"].map((name) => `secret: ${name}`);
+    expect(canaries.find(unused.join(" "))).toEqual(unheard);
     // Whatever was said in a turn was told to a model.
     const said = canaries.wordsOf("private", "shared").filter((word) => heard.includes(word));
     expect(said.length).toBeGreaterThan(150);

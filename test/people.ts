@@ -29,7 +29,7 @@ export function unique(): string {
 /** Sign-ups and sign-ins are limited by address; in a test everybody has one of his own. */
 export function fromAnywhere(): Record<string, string> {
   made += 1;
-  return { "cf-connecting-ip": `2001:db8::${made.toString(16)}` };
+  return { "cf-connecting-ip": `2001:db8:0:${made.toString(16)}::1` };
 }
 
 /** Of what the API answers, as its schema makes it. */

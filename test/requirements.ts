@@ -936,6 +936,14 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "security",
     text: "What a tool says of itself is bounded, visible and pinned.",
   },
+  P14: {
+    source: "performance budget",
+    text: "Frequent questions save most model calls, and no answer is ever another request's.",
+  },
+  "CACHE-11": {
+    source: "settings: CACHE_LLM_TTL, CACHE_INTENT_TTL, CACHE_MCP_TTL",
+    text: "Entries live as long as their layer's setting says, shortened at random, or shorter if the request says so.",
+  },
   S4: {
     source: "security",
     text: "Every field of a request has a bound; sign-in, tries of a password and purges are limited.",

@@ -158,6 +158,12 @@ test("[S32] health tells states, times and numbers, and nothing of settings, ver
     "GET /chat/health": state,
     "GET /history/health": ["dead_letters", "latency_ms", "schema.expected", "schema.found", "status"],
     "GET /cache/health": ["enabled", "latency_ms", "status"],
+    "GET /llm/health": [
+      ...["configuration", "status", "providers[].latency_ms", "providers[].provider", "providers[].status"],
+      ...["breaker", "draining", "in_flight", "latency_ms", "node", "status"].map(
+        (name) => `providers[].nodes[].${name}`,
+      ),
+    ],
     "GET /mcp/health": ["latency_ms", "status", "tools"],
   };
   const routes = ROUTES.filter(({ path }) => path.endsWith("/health"));
@@ -304,6 +310,7 @@ function unboundIn(root: JsonSchema, part: string): string[] {
 }
 
 function leavesOf(value: unknown, path = ""): string[] {
+  if (Array.isArray(value) && value.length > 0) return leavesOf(value[0], `${path}[]`);
   if (typeof value !== "object" || value === null || Array.isArray(value)) return [path];
   return Object.entries(value).flatMap(([name, inner]) => leavesOf(inner, path === "" ? name : `${path}.${name}`));
 }

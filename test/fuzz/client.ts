@@ -36,6 +36,8 @@ export class FuzzClient {
   #login: Record<string, string> = {};
   /** How often somebody had to be replaced who was erased, or whose key was revoked. */
   replaced = 0;
+  /** How often a request was repeated, since the database was late. */
+  late = 0;
 
   constructor(house: House) {
     this.#house = house;
@@ -62,7 +64,9 @@ export class FuzzClient {
 
   async send(request: FuzzRequest): Promise<FuzzReply> {
     const person = this.#people[typeof request.as === "number" ? request.as : 0];
-    const reply = await this.#exchange(this.#fill(request), person);
+    const sent = this.#fill(request);
+    const first = await this.#exchange(sent, person);
+    const reply = isLate(first) ? await this.#again(sent, person) : first;
     if (typeof request.as !== "number" || person === undefined) return reply;
     if (reply.status < 300) learn(person, reply);
     if (reply.status === 401 && !request.isOpen && this.#people[request.as] === person) {
@@ -70,6 +74,13 @@ export class FuzzClient {
       this.#people[request.as] = await this.#newcomer(request.as);
     }
     return reply;
+  }
+
+  /** Once more, when the database is free: on a busy machine the stand-in may be later than main waits for it. */
+  async #again(sent: FuzzRequest, person?: Tenant): Promise<FuzzReply> {
+    this.late += 1;
+    await this.#house.neon.until(({ in_flight }) => in_flight < 2);
+    return this.#exchange(sent, person);
   }
 
   /** What is there in the place of its mark. */
@@ -121,6 +132,10 @@ export class FuzzClient {
     sent.end(body);
     return promise;
   }
+}
+
+function isLate({ status, text }: FuzzReply): boolean {
+  return status === 503 && text.includes('"db_timeout"');
 }
 
 function find({ id, sessions, keys, mcpSession }: Person, name: string, at: number): string | undefined {

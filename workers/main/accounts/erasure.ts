@@ -26,7 +26,7 @@ interface Progress {
   finished: boolean;
 }
 
-const NOTHING: ErasedCounts = {
+export const NOTHING_REMOVED: ErasedCounts = {
   postgres: { users: 0, sessions: 0, messages: 0, api_keys: 0, preferences: 0, documents: 0 },
   session_objects: 0,
   cache_entries: 0,
@@ -80,8 +80,35 @@ async function finish(sql: SqlStorage, userId: string, deps: ErasureDeps): Promi
   writeProgress(sql, progress);
   const erased = await deps.users.erase(userId);
   if (!erased.ok) return erased;
-  writeProgress(sql, { ...progress, finished: true, removed: { ...progress.removed, postgres: erased.value } });
+  const { counts, sessionIds } = erased.value;
+  progress.removed.postgres = addCounts(progress.removed.postgres, counts);
+  // Sessions that came to Postgres since the list was read: their objects are still to be emptied.
+  for (const id of sessionIds) noteLate(sql, id);
+  writeProgress(sql, progress);
+  const late = sql.exec<{ id: string }>("SELECT id FROM unstored_sessions").toArray();
+  const discarded = await discardAll(
+    late.map(({ id }) => id),
+    userId,
+    deps,
+  );
+  if (!discarded.ok) return discarded;
+  progress.removed.session_objects += discarded.value;
+  writeProgress(sql, { ...progress, finished: true });
   return ok(undefined);
+}
+
+/** Once they are deleted in Postgres nobody else knows of them: they outlive a cut here. */
+function noteLate(sql: SqlStorage, sessionId: string): void {
+  sql.exec("INSERT INTO unstored_sessions (id, noted_at) VALUES (?, 0) ON CONFLICT DO NOTHING", sessionId);
+}
+
+function addCounts(one: ErasedCounts["postgres"], other: ErasedCounts["postgres"]): ErasedCounts["postgres"] {
+  return {
+    ...{ users: one.users + other.users, sessions: one.sessions + other.sessions },
+    ...{ messages: one.messages + other.messages, api_keys: one.api_keys + other.api_keys },
+    preferences: one.preferences + other.preferences,
+    documents: one.documents + other.documents,
+  };
 }
 
 function readProgress(sql: SqlStorage): Progress {
@@ -89,7 +116,7 @@ function readProgress(sql: SqlStorage): Progress {
   // Written by writeProgress.
   return row
     ? (JSON.parse(String(row["progress"])) as Progress)
-    : structuredClone({ after: undefined, removed: NOTHING, finished: false });
+    : structuredClone({ after: undefined, removed: NOTHING_REMOVED, finished: false });
 }
 
 function writeProgress(sql: SqlStorage, progress: Progress): void {

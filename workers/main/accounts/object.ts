@@ -6,10 +6,12 @@
 import { DurableObject } from "cloudflare:workers";
 import type {
   Account,
+  AccountRecord,
   Credential,
   ErasureReport,
   KeyRow,
   Login,
+  NewLogin,
   Standing,
   UserChange,
   UserRow,
@@ -18,10 +20,11 @@ import type {
 import { fail, ok, type Result } from "../../../contracts/errors.ts";
 import type { Log } from "../../../contracts/log.ts";
 import { type Preferences, SCOPES } from "../../../contracts/users.ts";
-import { continueErasure, type ErasureDeps, isErasing, readReport } from "./erasure.ts";
+import { continueErasure, type ErasureDeps, isErasing, NOTHING_REMOVED, readReport } from "./erasure.ts";
 import { closeLogin, closeLogins, holds, openLogin, rotateLogin } from "./logins.ts";
 import {
   type AccountCopy,
+  countKeys,
   createTables,
   hasTables,
   markErasing,
@@ -43,6 +46,8 @@ export interface AccountDeps extends ErasureDeps {
   loginMs: number;
 }
 
+/** API keys that one user may have at a time. */
+const MAX_KEYS = 100;
 /** The last use of a key is noted this often at most. */
 const TOUCH_EVERY_MS = 3_600_000;
 /** An unknown key that is well signed may be newer than the copy: Postgres is asked, this often at most. */
@@ -58,6 +63,9 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
   readonly #waitUntil: (work: Promise<unknown>) => void;
   #readAtMs = Number.NEGATIVE_INFINITY;
   #last: Promise<unknown> = Promise.resolve();
+  #erasing: Promise<ErasureReport> | undefined;
+  /** The user was erased: nothing is kept here any more. */
+  #isGone = false;
 
   constructor(state: DurableObjectState, env: Env, deps: AccountDeps) {
     super(state, env);
@@ -87,12 +95,19 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
     return ok({ role: acts, preferences, scopes: key.scopes });
   }
 
-  async openLogin(userId: string, expiresAtMs: number): Promise<Result<Login>> {
-    const copy = await this.#copy(userId);
-    if (!copy.ok) return copy;
-    const login = { loginId: this.#deps.newId(), version: copy.value.tokenVersion, generation: 1 };
-    openLogin(this.#sql, login, { nowMs: this.#deps.now(), expiresAtMs });
-    return ok(login);
+  async openLogin(userId: string, { expiresAtMs, tokenVersion }: NewLogin): Promise<Result<Login>> {
+    return this.#inTurn(async () => {
+      const read = await this.#readNow(userId);
+      if (!read.ok) return read;
+      // The password was checked some time ago: one that has been replaced meanwhile opens nothing.
+      const copy = hasTables(this.#sql) ? readCopy(this.#sql) : undefined;
+      if (copy === undefined || !copy.isActive || copy.erasing || read.value?.tokenVersion !== tokenVersion) {
+        return refused();
+      }
+      const login = { loginId: this.#deps.newId(), version: copy.tokenVersion, generation: 1 };
+      openLogin(this.#sql, login, { nowMs: this.#deps.now(), expiresAtMs });
+      return ok(login);
+    });
   }
 
   async refreshLogin(userId: string, asked: Login): Promise<Result<Login>> {
@@ -117,11 +132,12 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
 
   async update(userId: string, change: UserChange): Promise<Result<UserRow>> {
     return this.#change(userId, async () => {
+      const { passwordHash, role, isActive } = change;
+      // First: the answer to the change may be lost, and then nobody would come back to them.
+      if ([passwordHash, role, isActive].some((part) => part !== undefined)) this.#closeLogins();
       const updated = await this.#deps.users.update(userId, change);
       if (!updated.ok) return updated;
       if (updated.value === undefined) return fail("not_found", "there is no such user");
-      const { passwordHash, role, isActive } = change;
-      if ([passwordHash, role, isActive].some((part) => part !== undefined)) closeLogins(this.#sql);
       writeStanding(this.#sql, updated.value);
       return ok(updated.value);
     });
@@ -135,6 +151,7 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
     const copy = await this.#copy(userId);
     if (!copy.ok) return copy;
     return this.#inTurn(async () => {
+      if (countKeys(this.#sql) >= MAX_KEYS) return fail("conflict", `a user may have ${MAX_KEYS} API keys`);
       const added = await this.#deps.users.addKey(userId, key);
       if (added.ok) writeKey(this.#sql, key);
       return added;
@@ -155,6 +172,7 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
 
   /** Begun for good when it answers; what a store that is away holds up goes on later. */
   async erase(userId: string): Promise<Result<ErasureReport>> {
+    if (this.#isGone) return ok({ finished: true, removed: NOTHING_REMOVED });
     createTables(this.#sql);
     markErasing(this.#sql, userId);
     // Before anything is awaited: a runtime that dies here comes back to it.
@@ -170,9 +188,18 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
     else if (!(await this.#forgetKeys(userId))) await this.#storage.setAlarm(this.#deps.now() + RETRY_MS);
   }
 
-  async #erase(userId: string): Promise<ErasureReport> {
+  /** One at a time: a request and the alarm may come to it at once. */
+  #erase(userId: string): Promise<ErasureReport> {
+    this.#erasing ??= this.#eraseOn(userId).finally(() => {
+      this.#erasing = undefined;
+    });
+    return this.#erasing;
+  }
+
+  async #eraseOn(userId: string): Promise<ErasureReport> {
     const outcome = await continueErasure(this.#sql, userId, this.#deps);
     const report = readReport(this.#sql);
+    this.#isGone = report.finished;
     if (report.finished) await this.#storage.deleteAll();
     else await this.#storage.setAlarm(this.#deps.now() + (outcome.ok ? 0 : RETRY_MS));
     return report;
@@ -201,19 +228,24 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
     return copy === undefined || !copy.isActive || copy.erasing ? refused() : ok(copy);
   }
 
-  #read(userId: string): Promise<Result<void>> {
+  #read(userId: string): Promise<Result<AccountRecord | undefined>> {
     return this.#inTurn(() => this.#readNow(userId));
   }
 
-  async #readNow(userId: string): Promise<Result<void>> {
+  /** What Postgres says, which is the copy from now on; undefined when there is no such user. */
+  async #readNow(userId: string): Promise<Result<AccountRecord | undefined>> {
     this.#readAtMs = this.#deps.now();
     const record = await this.#deps.users.loadAccount(userId);
-    if (!record.ok) return record;
-    if (record.value !== undefined) {
+    // An answer that was on its way while the user was erased brings nothing back.
+    if (record.ok && record.value !== undefined && !this.#isGone) {
       createTables(this.#sql);
       writeCopy(this.#sql, userId, record.value);
     }
-    return ok(undefined);
+    return record;
+  }
+
+  #closeLogins(): void {
+    if (hasTables(this.#sql)) closeLogins(this.#sql);
   }
 
   /** A change of what Postgres says: the copy is stale from before it until it has been read again. */

@@ -126,6 +126,10 @@ export function writeKey(sql: SqlStorage, { id, hash, scopes, expiresAtMs }: Sto
   );
 }
 
+export function countKeys(sql: SqlStorage): number {
+  return sql.exec<{ count: number }>("SELECT count(*) AS count FROM keys WHERE revoked = 0").one().count;
+}
+
 export function readKey(
   sql: SqlStorage,
   keyId: string,

@@ -4,7 +4,7 @@ import { fail, ok, type Result } from "../../../contracts/errors.ts";
 import type { RedisStore } from "./redis.ts";
 
 /** A script runs to its end also when nobody waits any more: what has no answer may have happened. */
-const TIMEOUT_MS = 10_000;
+const TIMEOUT_MS = 30_000;
 
 export async function askRedis<T>(
   redis: RedisStore | undefined,

@@ -291,6 +291,24 @@ describe.each([
       expect(await command("EXISTS", "basechat:tag:all")).toBe(0);
     });
 
+    test("[CACHE-11] an entry lives as long as its layer's setting says, up to a tenth less, or as short as the request asks", async () => {
+      const entries = range(40).map((at) => make(LAYERS[at % 3] ?? "llm", one()).entry);
+      const short = { ...make("llm", one()).entry, ttlSeconds: 5 };
+      const long = { ...make("llm", one()).entry, ttlSeconds: 999_999 };
+      await cache.write({ since: await begin(), entries: [...entries, short, long], looked: [] });
+      const lives = async (key: string): Promise<number> => Number(await command("PTTL", key)) / 1_000;
+      const full = { llm: 3_600, intent: 7_200, mcp: 1_800 };
+      const seen = [];
+      for (const { slot } of entries) seen.push((await lives(slot.key)) / full[slot.layer]);
+      expect(Math.max(...seen)).toBeLessThanOrEqual(1);
+      expect(Math.min(...seen)).toBeGreaterThan(0.89);
+      expect(new Set(seen.map((share) => share.toFixed(3))).size).toBeGreaterThan(10);
+      expect(await lives(short.slot.key)).toBeLessThanOrEqual(5);
+      expect(await lives(long.slot.key)).toBeLessThanOrEqual(3_600);
+      // What tells of an entry ends with it.
+      expect(await lives(`${short.slot.key}:about`)).toBeLessThanOrEqual(5);
+    });
+
     test("[CACHE-8] a value that is too large is not kept; the others of its turn are", async () => {
       const small = make("mcp", one());
       const { slot, saves, origin } = make("mcp", one()).entry;

@@ -50,8 +50,8 @@ export function createUserStore(db: Db, onFault: OnFault = () => undefined): Use
           "username" in name
             ? sql`lower(${users.username}) = lower(${name.username})`
             : sql`lower(${users.email}) = lower(${name.email})`;
-        const { id, passwordHash, isActive } = users;
-        const [row] = await db.select({ id, passwordHash, isActive }).from(users).where(isNamed);
+        const { id, passwordHash, isActive, tokenVersion } = users;
+        const [row] = await db.select({ id, passwordHash, isActive, tokenVersion }).from(users).where(isNamed);
         return row;
       }),
     readPasswordHash: (userId) =>
@@ -147,7 +147,7 @@ async function readSessionIds(db: Db, { userId, after, limit }: SessionsAfter): 
 }
 
 /** Whatever refers to the user goes by the tables' own rules; it is counted in the same transaction. */
-async function eraseUser(db: Db, userId: string): Promise<ErasedCounts["postgres"]> {
+async function eraseUser(db: Db, userId: string): Promise<{ counts: ErasedCounts["postgres"]; sessionIds: string[] }> {
   const own = db.select({ id: chatSessions.id }).from(chatSessions).where(eq(chatSessions.userId, userId));
   const [, gone, sessions, keys, preferences, papers, rows] = await db.batch([
     db.delete(deadLetters).where(sql`${deadLetters.sessionId} in ${own}`),
@@ -161,10 +161,11 @@ async function eraseUser(db: Db, userId: string): Promise<ErasedCounts["postgres
     db.delete(documents).where(eq(documents.userId, userId)).returning({ id: documents.id }),
     db.delete(users).where(eq(users.id, userId)).returning({ id: users.id }),
   ]);
-  return {
+  const counts = {
     ...{ users: rows.length, sessions: sessions.length, messages: gone[0]?.count ?? 0 },
     ...{ api_keys: keys.length, preferences: preferences.length, documents: papers.length },
   };
+  return { counts, sessionIds: sessions.map(({ id }) => id) };
 }
 
 function toColumns({ username, email, passwordHash, role, isActive }: UserChange) {

@@ -18,7 +18,21 @@ export function createRequestLimit(find: FindLimiter): LimitRequest {
 }
 
 function addressOf({ headers }: Request): string {
-  return headers.get(ADDRESS_HEADER) ?? "local";
+  const address = headers.get(ADDRESS_HEADER) ?? "local";
+  return address.includes(":") ? networkOf(address) : address;
+}
+
+/** The first 64 bits of an IPv6 address: what is behind them is one customer's to choose. */
+function networkOf(address: string): string {
+  const [head = "", tail] = address.toLowerCase().split("::");
+  const groups = head.split(":").filter((group) => group !== "");
+  const after = (tail ?? "").split(":").filter((group) => group !== "");
+  const missing = tail === undefined ? 0 : Math.max(0, 8 - groups.length - after.length);
+  const all = [...groups, ...Array.from({ length: missing }, () => "0"), ...after];
+  return all
+    .slice(0, 4)
+    .map((group) => group.replace(/^0+(?=.)/, ""))
+    .join(":");
 }
 
 export async function take(limiter: Limiter, allowance: Allowance): Promise<void> {

@@ -22,7 +22,7 @@ async function answer(route: Route, context: Context<AppContext>, authenticate: 
   const { req } = context;
   const user = route.access === "open" ? undefined : await identify(route, req.header("authorization"), authenticate);
   const params = checkShape(req.param(), route.params ?? Nothing);
-  if (route.others !== undefined) requireSelf(req.param("user_id"), user, route.others);
+  if (route.others !== undefined) requireSelf(params, user, route.others);
   const query = checkShape(readQuery(req.url), route.query ?? Nothing);
   const body = await readBody(req.raw, route);
   // An open route's handler is not given a user, by its type.
@@ -48,7 +48,8 @@ async function identify(route: Route, authorization: string | undefined, authent
   return user;
 }
 
-function requireSelf(userId: string | undefined, user: User | undefined, others: "admin" | "nobody"): void {
+function requireSelf(params: unknown, user: User | undefined, others: "admin" | "nobody"): void {
+  const { user_id: userId } = params as { user_id?: string }; // a route that says so names the user in its path
   if (userId === user?.id || (others === "admin" && user?.role === "admin")) return;
   throw new AppError("not_found", "there is no such user");
 }

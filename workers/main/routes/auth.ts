@@ -5,6 +5,7 @@
 import * as z from "zod";
 import type { KeyRow, UserStore } from "../../../contracts/accounts.ts";
 import { AppError, type ErrorCode } from "../../../contracts/errors.ts";
+import { Id } from "../../../contracts/params.ts";
 import type { LoginRequest } from "../../../contracts/users.ts";
 import * as api from "../../../contracts/users.ts";
 import type { Accounts } from "../accounts/client.ts";
@@ -30,7 +31,7 @@ const REFRESHES_OF_ADDRESS = { burst: 60, everyMs: 1_000 };
 const DAY_SECONDS = 24 * 3_600;
 const UNAVAILABLE: ErrorCode[] = ["db_unavailable", "db_timeout", "overloaded", "not_configured"];
 const SIGN_IN_FAILS: ErrorCode[] = ["unauthorized", "rate_limited", ...UNAVAILABLE];
-const KeyPath = z.strictObject({ key_id: z.uuidv7() });
+const KeyPath = z.strictObject({ key_id: Id });
 const LogoutRequest = z.strictObject({ everywhere: z.boolean().default(false) });
 const LoggedOut = z.strictObject({ logged_out: z.literal(true) });
 
@@ -51,9 +52,9 @@ function signInRoutes(deps: AuthRoutesDeps): Route[] {
       async ({ body, raw }) => {
         const secret = requireSecret(deps.secretKey);
         await deps.limitRequest(raw, "login", LOGINS_OF_ADDRESS);
-        const userId = await checkPassword(deps, body);
-        const expiresAtMs = deps.now() + REFRESH_SECONDS * 1_000;
-        const login = orThrow(await deps.accounts.ask(userId, (account) => account.openLogin(userId, expiresAtMs)));
+        const { id: userId, tokenVersion } = await checkPassword(deps, body);
+        const asked = { expiresAtMs: deps.now() + REFRESH_SECONDS * 1_000, tokenVersion };
+        const login = orThrow(await deps.accounts.ask(userId, (account) => account.openLogin(userId, asked)));
         return Response.json(await issueTokens(userId, login, { nowSeconds: seconds(deps.now()), secret }));
       },
     ),
@@ -123,7 +124,7 @@ function keyRoutes(deps: AuthRoutesDeps): Route[] {
           body: api.ApiKeyRequest,
           answers: { 201: api.NewApiKey },
         },
-        ...{ summary: "Makes an API key; this reply alone shows it", fails: UNAVAILABLE },
+        ...{ summary: "Makes an API key; this reply alone shows it", fails: ["conflict", ...UNAVAILABLE] },
       },
       async (call) => Response.json(await makeKey(deps, call), { status: 201 }),
     ),
@@ -154,15 +155,16 @@ function keyRoutes(deps: AuthRoutesDeps): Route[] {
 }
 
 /** The user whose password it is. An account's limit is forgiven by the right password. */
-async function checkPassword({ users, findLimiter }: AuthRoutesDeps, request: LoginRequest): Promise<string> {
+async function checkPassword({ users, findLimiter }: AuthRoutesDeps, request: LoginRequest) {
   const { username = "", email, password } = request;
-  const limiter = findLimiter(`login of ${(email ?? username).toLowerCase()}`);
-  await take(limiter, LOGINS_OF_ACCOUNT);
   const found = orThrow(await users.findForLogin(email === undefined ? { username } : { email }));
+  // Of the account, however it was called; a name that nobody has is limited alike.
+  const limiter = findLimiter(`login of ${found?.id ?? (email ?? username).toLowerCase()}`);
+  await take(limiter, LOGINS_OF_ACCOUNT);
   const isRight = await verifyPassword(password, found?.passwordHash);
   if (!isRight || !found?.isActive) throw new AppError("unauthorized", "the name or the password is wrong");
   await limiter.reset();
-  return found.id;
+  return found;
 }
 
 async function makeKey(

@@ -111,7 +111,7 @@ function explainRoute({ send, newId }: CacheRoutesDeps): Route {
         query: Question,
         answers: { 200: CacheExplanation },
       },
-      ...{ fails: [...FAILS, "not_found", "overloaded"] },
+      ...{ fails: [...FAILS, "not_found", "model_not_found", "overloaded"] },
       summary:
         "Whether a message of one's own would be answered from the cache now, and if not, which part of its key is in the way",
     },

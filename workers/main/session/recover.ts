@@ -78,11 +78,6 @@ function readProgress(log: NumberedEvent[]): { resumed: ResumedTurn; answering: 
   let verdict: ResumedTurn["verdict"];
   for (const event of events) {
     const round = rounds.at(-1);
-    if (event.event === "rewind") {
-      // Of a turn that followed another one, which has gone: all but the meta event is void.
-      [content, words] = ["", ""];
-      rounds.length = 0;
-    }
     if (event.event === "meta") verdict = event.data.cache;
     if (event.event === "delta") {
       content += event.data.content;

@@ -1,0 +1,115 @@
+/**
+ * P5, P6 and P12: what a hit costs beside one read of the same Redis, beside a miss, and what a dead Redis costs. Medians of interleaved
+ * rounds on this machine. `node bench/cache-figures.ts` prints the table.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { buildWorkers } from "../dev/build.ts";
+import { type House, openHouse, type Tenant } from "../dev/house.ts";
+import { LOCAL_REDIS_TOKEN } from "../dev/local.ts";
+
+const REDIS_MS = 10;
+const MODEL_MS = 300;
+const ROUNDS = 60;
+const OUTAGES = 8;
+
+let asked = 0;
+const fresh = (): string => `Tell me more ${"again ".repeat((asked += 1))}`.trim();
+
+function median(values: number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+}
+
+/** Time from the request to the first delta, and to the end. */
+async function chat(
+  house: House,
+  as: Tenant,
+  prompt: string,
+): Promise<{ firstTokenMs: number; verdict: string | null }> {
+  const startedAtMs = performance.now();
+  const response = await house.call("/chat/stream", { as, body: { prompt } });
+  let text = "";
+  let firstTokenMs = Number.NaN;
+  for await (const piece of (response.body ?? new ReadableStream()).pipeThrough(new TextDecoderStream())) {
+    text += piece;
+    if (Number.isNaN(firstTokenMs) && text.includes("event: delta")) firstTokenMs = performance.now() - startedAtMs;
+  }
+  return { firstTokenMs, verdict: response.headers.get("x-cache") };
+}
+
+async function readRedis(house: House): Promise<number> {
+  const startedAtMs = performance.now();
+  const headers = { authorization: `Bearer ${LOCAL_REDIS_TOKEN}` };
+  await (await fetch(house.redis.url, { method: "POST", headers, body: '["GET","basechat:purges"]' })).text();
+  return performance.now() - startedAtMs;
+}
+
+/** P5 and P6, with Redis and the model as far away as they may be. */
+async function measureHits(house: House, as: Tenant): Promise<string[][]> {
+  const hot = fresh();
+  await chat(house, as, hot);
+  await house.redis.until(({ in_flight }) => in_flight === 0);
+  house.redis.control({ latencyMs: REDIS_MS });
+  const times = { read: [] as number[], hit: [] as number[], miss: [] as number[] };
+  for (let round = 0; round < ROUNDS; round += 1) {
+    times.read.push(await readRedis(house));
+    times.hit.push((await chat(house, as, hot)).firstTokenMs);
+    if (round % 4 === 0) times.miss.push((await chat(house, as, fresh())).firstTokenMs);
+  }
+  house.redis.control({ latencyMs: 0 });
+  const [read, hit, miss] = [median(times.read), median(times.hit), median(times.miss)];
+  return [
+    [
+      "P5",
+      "hit, first token / one GET of the same Redis",
+      `${hit.toFixed(1)} ms / ${read.toFixed(1)} ms`,
+      (hit / read).toFixed(2),
+    ],
+    ["P6", "hit / miss, first token", `${hit.toFixed(1)} ms / ${miss.toFixed(1)} ms`, (hit / miss).toFixed(3)],
+  ];
+}
+
+/** P12: the first chat after Redis has died, the second, and those after the breaker has opened, each less a chat while it lived. */
+async function measureOutages(house: House, as: Tenant): Promise<string[][]> {
+  const added: [number[], number[], number[]] = [[], [], []];
+  for (let outage = 0; outage < OUTAGES; outage += 1) {
+    house.redis.control({ mode: "up" });
+    while ((await chat(house, as, fresh())).verdict === "BYPASS") await sleep(200);
+    const healthy = median(await inOrder(8, async () => (await chat(house, as, fresh())).firstTokenMs));
+    await house.redis.until(({ in_flight }) => in_flight === 0);
+    house.redis.control({ mode: "blackhole" });
+    const dead = await inOrder(12, async () => (await chat(house, as, fresh())).firstTokenMs - healthy);
+    added[0].push(dead[0] ?? Number.NaN);
+    added[1].push(dead[1] ?? Number.NaN);
+    added[2].push(...dead.slice(2));
+  }
+  house.redis.control({ mode: "up" });
+  const names = ["first chat", "second chat", "once the breaker is open"];
+  return added.map((values, at) => ["P12", `Redis dead, added: ${names[at]}`, "", `${median(values).toFixed(1)} ms`]);
+}
+
+async function inOrder<T>(times: number, work: () => Promise<T>): Promise<T[]> {
+  const results: T[] = [];
+  for (let at = 0; at < times; at += 1) results.push(await work());
+  return results;
+}
+
+async function withHouse(
+  firstTokenMs: number,
+  work: (house: House, as: Tenant) => Promise<string[][]>,
+): Promise<string[][]> {
+  const pace = { firstTokenMs, tokensPerSecond: Number.POSITIVE_INFINITY };
+  const house = await openHouse({ bundles, llm: { pace } });
+  const as = await house.newTenant();
+  for (let warm = 0; warm < 20; warm += 1) await chat(house, as, fresh());
+  const rows = await work(house, as);
+  await house.close();
+  return rows;
+}
+
+const bundles = await buildWorkers();
+const rows = [...(await withHouse(MODEL_MS, measureHits)), ...(await withHouse(0, measureOutages))];
+console.log(
+  `Redis ${REDIS_MS} ms away, the model's first token after ${MODEL_MS} ms; medians of ${ROUNDS} rounds and ${OUTAGES} outages\n`,
+);
+console.log("| row | what | medians | figure |\n|---|---|--:|--:|");
+for (const row of rows) console.log(`| ${row.join(" | ")} |`);
