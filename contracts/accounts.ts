@@ -73,7 +73,14 @@ export interface UserChange {
 
 /** What was removed with a user, by where it was. */
 export interface ErasedCounts {
-  postgres: { users: number; sessions: number; messages: number; api_keys: number; preferences: number };
+  postgres: {
+    users: number;
+    sessions: number;
+    messages: number;
+    api_keys: number;
+    preferences: number;
+    documents: number;
+  };
   session_objects: number;
   cache_entries: number;
 }

@@ -17,6 +17,8 @@ export interface ResolvedChat {
   onlyType?: ModelType;
   temperature: number | undefined;
   maxTokens: number | undefined;
+  /** Tools that the user has switched off. Left out: by a turn of before there were such. */
+  disabledTools?: string[];
   /** Tokens of the session that the model is shown, at most. Left out by an earlier version of this code. */
   contextTokens?: number;
 }

@@ -3,6 +3,7 @@
  * no reply.
  */
 import * as z from "zod";
+import { ToolName } from "./chat.ts";
 
 export const Role = z.enum(["user", "admin"]);
 export type Role = z.infer<typeof Role>;
@@ -79,14 +80,20 @@ export const Preferences = z
       .default(null),
     default_temperature: z.number().min(0).max(2).nullable().default(null),
     max_tokens: z.int().min(1).max(128_000).nullable().default(null),
+    /** Tools that are neither offered to a model nor called for this user. */
+    disabled_tools: z.array(ToolName).max(200).default([]),
   })
   .meta({ id: "Preferences" });
 export type Preferences = z.infer<typeof Preferences>;
-export const NO_PREFERENCES: Preferences = { default_model: null, default_temperature: null, max_tokens: null };
+export const NO_PREFERENCES: Preferences = {
+  ...{ default_model: null, default_temperature: null, max_tokens: null },
+  disabled_tools: [],
+};
 
 const removed = z.strictObject({
   postgres: z.strictObject({
     ...{ users: z.int(), sessions: z.int(), messages: z.int(), api_keys: z.int(), preferences: z.int() },
+    documents: z.int(),
   }),
   session_objects: z.int(),
   cache_entries: z.int(),

@@ -55,6 +55,8 @@ export const userPreferences = pgTable("user_preferences", {
   defaultModel: text("default_model"),
   defaultTemperature: doublePrecision("default_temperature"),
   maxTokens: integer("max_tokens"),
+  /** Tools that the user has switched off for oneself. */
+  disabledTools: text("disabled_tools").array().notNull().default([]),
   createdAt: time("created_at"),
   updatedAt: time("updated_at"),
 });
@@ -167,5 +169,38 @@ export const deadLetters = pgTable(
   (table) => [primaryKey({ name: "dead_letters_pkey", columns: [table.sessionId, table.seq] })],
 );
 
+/** What users have put into the knowledge base: their own, or shared with everyone. */
+export const documents = pgTable(
+  "documents",
+  {
+    id: uuid("id").primaryKey(),
+    userId: uuid("user_id")
+      .notNull()
+      .references(() => users.id, { onDelete: "cascade" }),
+    isShared: boolean("is_shared").notNull().default(false),
+    collection: text("collection").notNull(),
+    title: text("title").notNull(),
+    createdAt: time("created_at"),
+  },
+  (table) => [index("documents_user").on(table.userId, table.collection)],
+);
+
+/** A document in pieces that a model can be shown. */
+export const documentChunks = pgTable(
+  "document_chunks",
+  {
+    documentId: uuid("document_id")
+      .notNull()
+      .references(() => documents.id, { onDelete: "cascade" }),
+    seq: integer("seq").notNull(),
+    content: text("content").notNull(),
+  },
+  (table) => [
+    primaryKey({ name: "document_chunks_pkey", columns: [table.documentId, table.seq] }),
+    // Words as they are, in any language.
+    index("document_chunks_search").using("gin", sql`to_tsvector('simple', ${table.content})`),
+  ],
+);
+
 /** The migration that this code expects. */
-export const SCHEMA_VERSION = 4;
+export const SCHEMA_VERSION = 5;

@@ -398,12 +398,12 @@ test("[AUTH-7] a change whose answer was lost counts once Postgres can be asked"
 test("[PREF-1] preferences fill in what a chat leaves out, from the next request on", async () => {
   const { as } = await newPerson();
   const path = `/history/users/${as.id}/preferences`;
-  const none = { default_model: null, default_temperature: null, max_tokens: null };
+  const none = { default_model: null, default_temperature: null, max_tokens: null, disabled_tools: [] };
   expect(Preferences.parse(await (await house.call(path, { as })).json())).toEqual(none);
   const chat = async (more: object = {}) =>
     ChatReply.parse(await (await house.call("/chat", { as, body: { prompt: "Hello", ...more } })).json()).model;
   expect(await chat()).toBe("demo");
-  const body = { default_model: "demo:tokens.3", default_temperature: 0, max_tokens: 50 };
+  const body = { default_model: "demo:tokens.3", default_temperature: 0, max_tokens: 50, disabled_tools: ["echo"] };
   expect(Preferences.parse(await (await house.call(path, { as, method: "PUT", body })).json())).toEqual(body);
   expect(await chat()).toBe("demo:tokens.3");
   expect(house.llm.stats().last_request).toMatchObject({ temperature: 0, max_completion_tokens: 50 });

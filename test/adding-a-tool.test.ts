@@ -18,7 +18,7 @@ let guide: string;
 beforeAll(async () => {
   guide = await readFile(join(ROOT, "docs/adding-a-tool.md"), "utf8");
   folder = await mkdtemp(join(tmpdir(), "adding-a-tool-"));
-  for (const name of ["contracts", "workers/mcp", "wrangler.mcp.toml", "tsconfig.json", "package.json"]) {
+  for (const name of ["contracts", "db", "workers/mcp", "wrangler.mcp.toml", "tsconfig.json", "package.json"]) {
     await cp(join(ROOT, name), join(folder, name), { recursive: true });
   }
   await symlink(join(ROOT, "node_modules"), join(folder, "node_modules"));

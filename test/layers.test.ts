@@ -114,6 +114,11 @@ const IMPORTS: [file: string, refused: string[], allowed: string[]][] = [
   ],
   ["workers/mcp/protocol/server.ts", ["jsep", "../env.ts"], ["@modelcontextprotocol/sdk/server/index.js"]],
   ["workers/mcp/session/object.ts", ["jsep", "@modelcontextprotocol/sdk/types.js"], ["cloudflare:workers"]],
+  [
+    "workers/mcp/knowledge/store.ts",
+    ["jsep", "../env.ts", "../../main/app.ts"],
+    ["drizzle-orm", "../../../db/open.ts"],
+  ],
   ["workers/mcp/tools/arithmetic.ts", ["@modelcontextprotocol/sdk/types.js", "hono"], ["jsep"]],
   ["workers/mcp/index.ts", ["../llm-agent/models.ts", "jsep"], ["cloudflare:workers", "./env.ts"]],
   [

@@ -167,6 +167,19 @@ export const MATRIX: Readonly<Record<string, Row>> = {
   "POST /mcp/tools/{name}/enable": { gets: adminsAlone(), path: () => "/mcp/tools/echo/enable" },
   "POST /mcp/tools/{name}/disable": { gets: adminsAlone(), path: () => "/mcp/tools/echo/disable" },
 
+  "POST /mcp/servers": {
+    // Of a host that cannot be reached: whoever may ask is told so.
+    gets: adminsAlone(400),
+    body: () => ({ name: "matrix", url: "https://10.0.0.1/mcp" }),
+  },
+  "GET /mcp/servers": { gets: adminsAlone() },
+  // No server has such a name; what becomes of those that have joined, test/mcp-gateway.test.ts shows.
+  "POST /mcp/servers/{name}/check": { gets: adminsAlone(400), path: () => "/mcp/servers/Nobody/check" },
+  "POST /mcp/servers/{name}/accept": {
+    ...{ gets: adminsAlone(400), path: () => "/mcp/servers/Nobody/accept", body: () => ({ hash: "0".repeat(64) }) },
+  },
+  "DELETE /mcp/servers/{name}": { gets: adminsAlone(400), path: () => "/mcp/servers/Nobody" },
+
   "GET /.well-known/oauth-protected-resource/mcp": { gets: everyone() },
   "GET /.well-known/oauth-protected-resource": { gets: everyone() },
 

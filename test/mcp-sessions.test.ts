@@ -2,7 +2,10 @@
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { CreateMessageRequestSchema, ElicitRequestSchema } from "@modelcontextprotocol/sdk/types.js";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import * as z from "zod";
 import { NewApiKey } from "../contracts/users.ts";
 import { type House, openHouse, type Tenant } from "./house.ts";
 
@@ -263,4 +266,41 @@ test("[MCP-5] fifty clients with the same request ids never get each other's res
   );
   expect(got).toEqual(wanted.map((texts) => texts.map((text) => [{ type: "text", text }])));
   await Promise.all(clients.map((client) => client.close()));
+});
+
+test("[MCP-17] the configuration that README.md shows for clients of the protocol is right", async () => {
+  const readme = await readFile(join(import.meta.dirname, "../README.md"), "utf8");
+  const text = /```json\n(\{\n {2}"mcpServers"[^]*?)```/.exec(readme)?.[1] ?? "";
+  const filled = text.replace("http://localhost:8787", house.url.origin).replace("YOUR_KEY", as.apiKey);
+  const { basechat } = Configuration.parse(JSON.parse(filled)).mcpServers;
+  const client = new Client({ name: "desktop", version: "1.0.0" });
+  await client.connect(
+    new StreamableHTTPClientTransport(new URL(basechat.url), { requestInit: { headers: basechat.headers } }),
+  );
+  expect((await client.listTools()).tools.map(({ name }) => name)).toContain("calculator");
+  await client.close();
+});
+
+const Configuration = z.strictObject({
+  mcpServers: z.strictObject({
+    basechat: z.strictObject({ type: z.literal("http"), url: z.url(), headers: z.record(z.string(), z.string()) }),
+  }),
+});
+
+test("[MCP-2] a session that nobody asks for ends by itself, and its storage with it", async () => {
+  const brief = await openHouse({ settings: { MCP_SESSION_SECONDS: "1" } });
+  const who = await brief.newTenant();
+  const headers = { accept: "application/json, text/event-stream" };
+  const first = await brief.call("/mcp", { as: who, body: message("initialize", FIRST, 0), headers });
+  await first.text();
+  const handle = first.headers.get("mcp-session-id") ?? "";
+  // A look at its storage is no request of the session's.
+  const tables = "SELECT name FROM sqlite_master WHERE name = 'session'";
+  while ((await brief.queryObject("McpSessionObject", `${who.id}:${handle}`, tables)).length > 0);
+  const late = await brief.call("/mcp", {
+    ...{ as: who, body: callOf("echo", { text: "x" }) },
+    headers: { ...headers, "mcp-session-id": handle },
+  });
+  expect(late.status).toBe(404);
+  await brief.close();
 });

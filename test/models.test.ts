@@ -61,14 +61,6 @@ test.each(["/chat", "/chat/stream", "/llm/generate", "/llm/generate/stream"])(
   },
 );
 
-test("[LLM-1] a preferred model that is gone is refused like one that is asked for", async () => {
-  const other = await house.newTenant();
-  const preferences = { default_model: "gone", default_temperature: null, max_tokens: null };
-  await house.call(`/history/users/${other.id}/preferences`, { as: other, method: "PUT", body: preferences });
-  const response = await house.call("/chat", { as: other, body: { prompt: "Hello" } });
-  expect(ErrorBody.parse(await response.json()).error.code).toBe("model_not_found");
-});
-
 test("[LLM-4] a request that needs what its model cannot do is refused by the ability's name, before any call", async () => {
   expect(await refusal("/chat", { prompt: "2+2", model: "plain", tools: ["calculator"] })).toEqual({
     ...{ status: 400, code: "invalid_request", details: { ability: "tools" } },
@@ -78,6 +70,14 @@ test("[LLM-4] a request that needs what its model cannot do is refused by the ab
     const long = { prompt: "word ".repeat(1_000), model: "plain" };
     expect(await refusal(path, long)).toMatchObject({ status: 400, code: "context_length_exceeded" });
   }
+});
+
+test("[LLM-1] a preferred model that is gone is refused like one that is asked for", async () => {
+  const other = await house.newTenant();
+  const preferences = { default_model: "gone", default_temperature: null, max_tokens: null };
+  await house.call(`/history/users/${other.id}/preferences`, { as: other, method: "PUT", body: preferences });
+  const response = await house.call("/chat", { as: other, body: { prompt: "Hello" } });
+  expect(ErrorBody.parse(await response.json()).error.code).toBe("model_not_found");
 });
 
 test("[LLM-4] tools that nobody asked for are not offered to a model without them", async () => {

@@ -691,7 +691,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   "MCP-6": {
     source: "@modelcontextprotocol/conformance, requirements of 2025-11-25",
-    text: "Every scenario that the revision requires of a server passes.",
+    text: "Every scenario that the revision requires of a server passes, and those for a client without OAuth.",
   },
   "MCP-7": {
     source: "tools: switched on and off at run time",
@@ -920,6 +920,22 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   B80: { source: "bad input", text: "Arguments that do not fit a tool's schema never reach it." },
   B82: { source: "bad input", text: "Output that looks like frames or markup is text in JSON." },
   B67: { source: "bad input", text: "MCP: what is no message of the protocol is refused with its own code." },
+  "MCP-14": {
+    source: "API: /mcp/servers",
+    text: "A remote server joins at run time, its tools are called as our own, and one that fails harms nobody else.",
+  },
+  F34: {
+    source: "faults",
+    text: "A tool list that changes is refused until it is looked at, with a note.",
+  },
+  S20: {
+    source: "security",
+    text: "A remote server is sent its own credentials alone, which are stored encrypted.",
+  },
+  S23: {
+    source: "security",
+    text: "What a tool says of itself is bounded, visible and pinned.",
+  },
   P14: {
     source: "performance budget",
     text: "Frequent questions save most model calls, and no answer is ever another request's.",
@@ -959,6 +975,18 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   B83: {
     source: "bad input",
     text: "A prompt that asks for the system prompt or for keys finds no secret.",
+  },
+  "MCP-15": {
+    source: "tools: knowledge base",
+    text: "Documents are added, found by their words and deleted; one sees one's own and what is shared.",
+  },
+  "MCP-16": {
+    source: "tools: search_history; resources",
+    text: "A user's own messages and sessions are there as a tool, as resources and as a prompt, and nobody else's.",
+  },
+  "MCP-17": {
+    source: "README: the configuration for clients of the protocol",
+    text: "A client that is configured as README.md shows lists the tools.",
   },
   "LLM-1": {
     source: "contracts/models.ts",

@@ -22,7 +22,7 @@ export const INTERNET_SCRIPT = `export default {
 export function serveInternet(sites: Record<string, Handle>): Promise<StandIn> {
   return serveStandIn({
     name: "internet",
-    modes: ["broken"],
+    modes: ["broken", "changed", "lost", "hang", "huge"],
     counters: ["refused", ...Object.keys(sites)],
     handle(request, response, call) {
       const { hostname } = new URL(String(request.headers[ADDRESS_HEADER]));

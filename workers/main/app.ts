@@ -25,6 +25,7 @@ import { llmRoutes, type LlmRoutesDeps } from "./routes/llm.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
 import { sessionRoutes, type SessionRoutesDeps } from "./routes/sessions.ts";
 import { resourceMetadataRoutes } from "./routes/resource-metadata.ts";
+import { serversRoutes, type ServersRoutesDeps } from "./routes/servers.ts";
 import { toolsRoutes, type ToolsRoutesDeps } from "./routes/tools.ts";
 import { transferRoutes, type TransferRoutesDeps } from "./routes/transfer.ts";
 import { usersRoutes, type UsersRoutesDeps } from "./routes/users.ts";
@@ -42,6 +43,7 @@ export interface RoutesDeps
     LlmRoutesDeps,
     McpRoutesDeps,
     ToolsRoutesDeps,
+    ServersRoutesDeps,
     SessionRoutesDeps,
     UsersRoutesDeps {}
 
@@ -67,6 +69,7 @@ export function allRoutes(deps: RoutesDeps): Route[] {
     llmRoutes,
     mcpRoutes,
     toolsRoutes,
+    serversRoutes,
     resourceMetadataRoutes,
   ].flatMap((make) => make(deps));
   return [...routes, ...docsRoutes(deps, routes)];

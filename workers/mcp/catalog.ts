@@ -3,6 +3,7 @@
  * one that fails.
  */
 import type { Config } from "./env.ts";
+import type { KnowledgeStore } from "./knowledge/store.ts";
 import type { ToolLoaders } from "./registry.ts";
 import type { Fetch } from "./web/read.ts";
 
@@ -13,14 +14,30 @@ export const TOOL_LOADERS: ToolLoaders = {
   echo: async () => (await import("./tools/echo.ts")).echo,
 };
 
+export interface ToolParts {
+  /** To the public network. */
+  fetch: Fetch;
+  /** Undefined without a database. */
+  store: KnowledgeStore | undefined;
+  newId: () => string;
+}
+
 /** With what they need. */
-export function configuredTools({ fetchHosts, searchProvider: provider }: Config, fetch: Fetch): ToolLoaders {
+export function configuredTools(config: Config, { fetch, store, newId }: ToolParts): ToolLoaders {
+  const { fetchHosts, searchProvider: provider } = config;
+  const knowledge = () => import("./tools/knowledge.ts");
   return {
     ...(fetchHosts.length > 0 && {
       fetch_page: async () => (await import("./tools/fetch-page.ts")).createFetchPage({ fetch, allowed: fetchHosts }),
     }),
     ...(provider && {
       web_search: async () => (await import("./tools/web-search.ts")).createWebSearch({ fetch, provider }),
+    }),
+    ...(store && {
+      add_document: async () => (await knowledge()).createAddDocument({ store, newId }),
+      delete_document: async () => (await knowledge()).createDeleteDocument({ store, newId }),
+      search_documents: async () => (await knowledge()).createSearchDocuments({ store, newId }),
+      search_history: async () => (await import("./tools/search-history.ts")).createSearchHistory({ store }),
     }),
   };
 }

@@ -17,7 +17,7 @@ export function define(name: string, tool: Tool | undefined): ToolDefinition {
 }
 
 /** Its reader sees all that it says. */
-function isHonest(definition: ToolDefinition): boolean {
+export function isHonest(definition: ToolDefinition): boolean {
   const isShort = definition.description.length <= MAX_DESCRIPTION_CHARS;
   return isShort && !/[\p{C}\p{Zl}\p{Zp}]/u.test(JSON.stringify(definition));
 }

@@ -22,6 +22,11 @@ const Env = z.object({
   /** The providers of web_search: the first one that is set; without any there is no such tool. */
   BRAVE_API_KEY: optional(z.string().regex(/^[\x21-\x7e]{1,512}$/)),
   TAVILY_API_KEY: optional(z.string().regex(/^[\x21-\x7e]{1,512}$/)),
+  /** Where messages and documents are. */
+  DATABASE_URL: optional(z.string().regex(/^postgres(ql)?:\/\//)),
+  DATABASE_HTTP_URL: optional(z.url()),
+  /** What remote servers' headers are encrypted with. */
+  SECRET_KEY: optional(z.string().min(32)),
   SEARXNG_URL: optional(z.url({ protocol: /^https?$/ })),
 });
 
@@ -31,6 +36,9 @@ export interface Config {
   hasFixtures: boolean;
   fetchHosts: readonly string[];
   searchProvider: SearchProvider | undefined;
+  secretKey: string | undefined;
+  /** Undefined: there is neither a knowledge base nor a history to search. */
+  database: { databaseUrl: string; httpUrl: string | undefined } | undefined;
 }
 
 export type ConfigResult = { ok: true; config: Config } | { ok: false; badKeys: string[] };
@@ -49,6 +57,11 @@ export function readConfig(env: unknown): ConfigResult {
       hasFixtures: data.MCP_CONFORMANCE === "1",
       fetchHosts: data.FETCH_ALLOWED_HOSTS,
       searchProvider: providerOf(data),
+      secretKey: data.SECRET_KEY,
+      database:
+        data.DATABASE_URL === undefined
+          ? undefined
+          : { databaseUrl: data.DATABASE_URL, httpUrl: data.DATABASE_HTTP_URL },
     },
   };
 }

@@ -1,8 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { readConfig } from "./env.ts";
 import { handleRequest, isHostAllowed, isOriginAllowed } from "./handler.ts";
-import { createRegistry } from "./registry.ts";
+import type { Snapshots } from "./toolbox/snapshots.ts";
+import { createRegistry, type ToolLoaders } from "./registry.ts";
 import type { LogLine } from "./run.ts";
+
+const makeRegistry = (loaders: ToolLoaders, snapshots: Snapshots) =>
+  createRegistry({ loaders, snapshots, remote: () => undefined });
 
 describe("B69: an Origin", () => {
   const allowed = ["https://app.example.com"];
@@ -59,9 +63,9 @@ describe("F36: the settings", () => {
 describe("a bug in a tool's definition", () => {
   it("S17: is an error of the protocol without its cause, and costs no other request", async () => {
     const log: LogLine[] = [];
-    const registry = createRegistry(
+    const registry = makeRegistry(
       { broken: () => Promise.reject(new Error("canary-2e61 at /src/x.ts")) },
-      { fresh: () => ({ revision: 0, disabled: [] }), fetch: async () => undefined, put: () => undefined },
+      { fresh: () => ({ revision: 0, disabled: [], servers: [] }), fetch: async () => undefined, put: () => undefined },
     );
     const request = new Request("https://mcp.internal/stateless", {
       method: "POST",

@@ -136,6 +136,7 @@ export function readAsker(headers: Headers, newId: () => string): Asker {
     requestId: /^[\w.:-]{1,128}$/.test(requestId) ? requestId : newId(),
     userId: /^[\w.:@|-]{1,128}$/.test(userId) ? userId : undefined,
     denied: (headers.get("x-basechat-denied") ?? "").split(",").filter((glob) => glob !== ""),
+    isAdmin: headers.get("x-basechat-role") === "admin",
   };
 }
 

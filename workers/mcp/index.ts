@@ -4,16 +4,21 @@
  */
 import { WorkerEntrypoint, waitUntil } from "cloudflare:workers";
 import type { CallContext } from "../../contracts/tools.ts";
-import type { Toolbox, ToolCaller, ToolFigures, ToolRecord } from "../../contracts/toolbox.ts";
-import { readConfig } from "./env.ts";
+import type { NewServer, Toolbox, ToolCaller, ToolRecord } from "../../contracts/toolbox.ts";
+import { newId } from "../../contracts/ids.ts";
+import { type Config, readConfig } from "./env.ts";
 import { handleRequest, readAsker, type Setup } from "./handler.ts";
+import { createBreaker } from "./gateway/breaker.ts";
+import { createGateway } from "./gateway/gateway.ts";
+import { createVault, type Vault } from "./gateway/secret.ts";
+import { createKnowledgeStore } from "./knowledge/store.ts";
 import { MonitorObject as MonitorHost } from "./monitor/object.ts";
-import { makeParts } from "./parts.ts";
+import { makeParts, type Outside } from "./parts.ts";
 import type { LogLine } from "./run.ts";
 import { objectNameOf } from "./session/handle.ts";
 import { McpSessionObject as SessionHost, type SessionDeps } from "./session/object.ts";
-import { createAnswers } from "./toolbox/answers.ts";
-import { type Snapshot, ToolboxObject as ToolboxHost } from "./toolbox/object.ts";
+import { type AnswersDeps, createAnswers } from "./toolbox/answers.ts";
+import { ToolboxObject as ToolboxHost } from "./toolbox/object.ts";
 import { createSnapshots, type KeptSnapshot } from "./toolbox/snapshots.ts";
 
 interface Env {
@@ -23,44 +28,60 @@ interface Env {
 }
 
 const log = (line: LogLine): void => console.log(JSON.stringify(line));
-const newId = (): string => crypto.randomUUID();
+const randomBytes = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
+const newRequestId = (): string => crypto.randomUUID();
 const now = (): number => Date.now();
 
 const kept: KeptSnapshot = { atMs: 0 };
-let setup: Setup | undefined;
+const breaker = createBreaker(now);
 
-function readSetup(env: Env): Setup {
-  if (setup === undefined) {
-    const read = readConfig(env);
-    setup = read.ok ? { ...read, parts: makeParts(read.config, makeOutside(env)) } : read;
+interface Whole {
+  setup: Setup;
+  outside: Outside & { vault: Vault | undefined };
+}
+let whole: Whole | undefined;
+
+function read(env: Env): Whole {
+  if (whole === undefined) {
+    const config = readConfig(env);
+    const outside = makeOutside(env, config.ok ? config.config : undefined);
+    const setup = config.ok ? { ...config, parts: makeParts(config.config, outside) } : config;
+    whole = { setup, outside };
   }
-  return setup;
+  return whole;
 }
 
-function makeOutside(env: Env) {
-  return {
-    snapshots: createSnapshots(() => toolboxOf(env).snapshot(), now, kept),
-    log,
-    fetch: (url: string, init: RequestInit) => fetch(url, init),
-    // A count that is lost is no reason to fail.
-    record: (record: ToolRecord) =>
-      waitUntil(
-        monitorOf(env)
-          .record(record)
-          .catch(() => undefined),
-      ),
-  };
+function makeOutside(env: Env, config: Config | undefined): Whole["outside"] {
+  const { secretKey, database } = config ?? {};
+  const onFault = (reason: string) => log({ service: "mcp", route: "postgres", error: reason });
+  const reach = (url: string, init: RequestInit) => fetch(url, init);
+  const snapshots = createSnapshots(() => toolboxOf(env).snapshot(), now, kept);
+  const vault = secretKey === undefined ? undefined : createVault(secretKey);
+  const gateway = createGateway({
+    ...{ fetch: reach, vault, breaker, now },
+    async setPending(server, list) {
+      const change = await toolboxOf(env).setPending(server, list);
+      if (change.ok) snapshots.put(change.snapshot);
+      log({ service: "mcp", audit: "server_changed", server, hash: list.hash });
+    },
+  });
+  // A count that is lost is no reason to fail.
+  const record = (one: ToolRecord) =>
+    waitUntil(
+      monitorOf(env)
+        .record(one)
+        .catch(() => undefined),
+    );
+  const store = database && createKnowledgeStore({ ...database, onFault });
+  const makeId = () => newId(now(), randomBytes);
+  return { snapshots, vault, gateway, log, record, fetch: reach, store, newId: makeId };
 }
 
 // A namespace's stubs answer their object's methods by RPC; their types are made from classes, which is more than is needed here.
-interface ToolboxStub {
-  snapshot(): Promise<Snapshot>;
-  setEnabled(tool: string, enabled: boolean): Promise<Snapshot>;
-}
-interface MonitorStub {
+type MonitorAnswers = AnswersDeps["monitor"];
+type ToolboxStub = AnswersDeps["toolbox"];
+interface MonitorStub extends MonitorAnswers {
   record(record: ToolRecord): Promise<void>;
-  stats(hours: number): Promise<ToolFigures[]>;
-  noteHits(tools: string[]): Promise<void>;
 }
 const ONLY = "deployment";
 const toolboxOf = ({ TOOLBOX: objects }: Env) => objects.get(objects.idFromName(ONLY)) as unknown as ToolboxStub;
@@ -70,8 +91,7 @@ export default class McpWorker extends WorkerEntrypoint<Env> {
   override fetch(request: Request): Promise<Response> {
     const { MCP_SESSIONS: sessions } = this.env;
     return handleRequest(request, {
-      ...{ setup: readSetup(this.env), now, newId, log },
-      randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
+      ...{ setup: read(this.env).setup, now, log, newId: newRequestId, randomBytes },
       session: (userId, handle) => sessions.get(sessions.idFromName(objectNameOf(userId, handle))),
     });
   }
@@ -91,6 +111,26 @@ export class ToolboxEntrypoint extends WorkerEntrypoint<Env> implements Toolbox 
     return this.#answers().setEnabled(name, enabled, by);
   }
 
+  addServer(server: NewServer, by: CallContext) {
+    return this.#answers().addServer(server, by);
+  }
+
+  listServers() {
+    return this.#answers().listServers();
+  }
+
+  checkServer(name: string, by: CallContext) {
+    return this.#answers().checkServer(name, by);
+  }
+
+  acceptServer(name: string, hash: string, by: CallContext) {
+    return this.#answers().acceptServer(name, hash, by);
+  }
+
+  removeServer(name: string, by: CallContext) {
+    return this.#answers().removeServer(name, by);
+  }
+
   stats(hours: number) {
     return this.#answers().stats(hours);
   }
@@ -101,8 +141,9 @@ export class ToolboxEntrypoint extends WorkerEntrypoint<Env> implements Toolbox 
 
   #answers(): Toolbox {
     const { parts } = requireSetup(this.env);
-    const { snapshots } = makeOutside(this.env);
-    return createAnswers({ ...parts, snapshots, toolbox: toolboxOf(this.env), monitor: monitorOf(this.env), now, log });
+    const { snapshots, gateway, vault } = read(this.env).outside;
+    const objects = { toolbox: toolboxOf(this.env), monitor: monitorOf(this.env) };
+    return createAnswers({ ...parts, ...objects, snapshots, gateway, vault, now, log });
   }
 }
 
@@ -123,14 +164,14 @@ export class ToolboxObject extends ToolboxHost<Env> {}
 function makeSessionDeps(env: Env): SessionDeps {
   const { parts, config } = requireSetup(env);
   const readCaller: SessionDeps["readCaller"] = (headers) => {
-    const { userId = "", ...asker } = readAsker(headers, newId);
+    const { userId = "", ...asker } = readAsker(headers, newRequestId);
     return { ...asker, userId };
   };
   return { parts, now, idleMs: config.sessionIdleMs, readCaller };
 }
 
 function requireSetup(env: Env): Setup & { ok: true } {
-  const read = readSetup(env);
-  if (!read.ok) throw new Error(`malformed settings: ${read.badKeys.join(", ")}`);
-  return read;
+  const { setup } = read(env);
+  if (!setup.ok) throw new Error(`malformed settings: ${setup.badKeys.join(", ")}`);
+  return setup;
 }

@@ -2,20 +2,24 @@ import * as z from "zod";
 import { describe, expect, it } from "vitest";
 import { ToolDefinition } from "../../contracts/tools.ts";
 import { TOOL_LOADERS } from "./catalog.ts";
-import { createRegistry } from "./registry.ts";
+import { createRegistry, type ToolLoaders } from "./registry.ts";
 import type { Snapshots } from "./toolbox/snapshots.ts";
 import type { Tool, ToolContext } from "./tools/tool.ts";
+
+const makeRegistry = (loaders: ToolLoaders, snapshots: Snapshots) =>
+  createRegistry({ loaders, snapshots, remote: () => undefined });
 
 const context: ToolContext = {
   requestId: "r",
   userId: "u",
   denied: [],
+  isAdmin: false,
   now: () => Date.UTC(2026, 0, 2, 3, 4, 5),
   signal: new AbortController().signal,
 };
 
 const open: Snapshots = {
-  fresh: () => ({ revision: 0, disabled: [] }),
+  fresh: () => ({ revision: 0, disabled: [], servers: [] }),
   fetch: async () => undefined,
   put: () => undefined,
 };
@@ -33,11 +37,11 @@ function fakeTool(changes: Partial<Tool> = {}): Tool {
 }
 
 const versionOf = async (changes: Partial<Tool>) =>
-  (await createRegistry({ probe: async () => fakeTool(changes) }, open).list(context)).version;
+  (await makeRegistry({ probe: async () => fakeTool(changes) }, open).list(context)).version;
 
 describe("the registry", () => {
   it("lists every tool with the JSON Schema of its arguments, sorted by name", async () => {
-    const { tools } = await createRegistry(TOOL_LOADERS, open).list(context);
+    const { tools } = await makeRegistry(TOOL_LOADERS, open).list(context);
     expect(tools.map((tool) => tool.name)).toEqual(["calculator", "current_time", "echo"]);
     for (const tool of tools) {
       expect(ToolDefinition.parse(tool)).toEqual(tool);
@@ -59,7 +63,7 @@ describe("the registry", () => {
 
   it("[MCP-7] lists only what is neither switched off nor closed to the caller, as another version", async () => {
     const registryOf = (disabled: string[]) =>
-      createRegistry(TOOL_LOADERS, { ...open, fresh: () => ({ revision: 1, disabled }) });
+      makeRegistry(TOOL_LOADERS, { ...open, fresh: () => ({ revision: 1, disabled, servers: [] }) });
     const all = await registryOf([]).list(context);
     const fewer = await registryOf(["echo"]).list(context);
     const fewest = await registryOf(["echo"]).list({ ...context, denied: ["calc*"] });
@@ -81,9 +85,9 @@ describe("the registry", () => {
     const old: Snapshots = {
       ...open,
       fresh: () => undefined,
-      fetch: async () => ((asked += 1), { revision: 2, disabled: ["echo"] }),
+      fetch: async () => ((asked += 1), { revision: 2, disabled: ["echo"], servers: [] }),
     };
-    const judge = (snapshots: Snapshots) => createRegistry(TOOL_LOADERS, snapshots).judge({ name: "echo" }, context);
+    const judge = (snapshots: Snapshots) => makeRegistry(TOOL_LOADERS, snapshots).judge({ name: "echo" }, context);
     const [known, unknown] = [judge(open), judge(old)];
     expect([known.isLocal, await known.verdict]).toEqual([true, "open"]);
     expect([unknown.isLocal, await unknown.verdict]).toEqual([false, "disabled"]);
@@ -97,14 +101,14 @@ describe("the registry", () => {
       loaded.push(name);
       return fakeTool({ name });
     };
-    const registry = createRegistry({ a: load("a"), b: load("b") }, open);
+    const registry = makeRegistry({ a: load("a"), b: load("b") }, open);
     expect(loaded).toEqual([]);
     await registry.find("b");
     expect(loaded).toEqual(["b"]);
   });
 
   it.each(["", "nobody", "constructor", "__proto__", "toString"])("finds no tool named %j", async (name) => {
-    expect(await createRegistry(TOOL_LOADERS, open).find(name)).toBeUndefined();
+    expect(await makeRegistry(TOOL_LOADERS, open).find(name)).toBeUndefined();
   });
 
   it.each([
@@ -120,7 +124,7 @@ describe("the registry", () => {
 
 describe("the tools", () => {
   const run = async (name: string, args: unknown) => {
-    const tool = await createRegistry(TOOL_LOADERS, open).find(name);
+    const tool = await makeRegistry(TOOL_LOADERS, open).find(name);
     return tool?.run(tool.input.parse(args), context);
   };
 

@@ -5,6 +5,7 @@
 import { matchesTool } from "../../contracts/approvals.ts";
 import type { ToolDefinition, ToolList } from "../../contracts/tools.ts";
 import { canonicalJson, define, sha256 } from "./definitions.ts";
+import { type RemoteServer, splitName } from "./gateway/server.ts";
 import type { Snapshot } from "./toolbox/object.ts";
 import type { Snapshots } from "./toolbox/snapshots.ts";
 import type { Caller, Tool } from "./tools/tool.ts";
@@ -13,6 +14,8 @@ export type ToolLoaders = Record<string, () => Promise<Tool>>;
 
 export interface KnownTool {
   definition: ToolDefinition;
+  /** The remote server that it comes from. */
+  server: string | null;
   /** For the one who asks. */
   enabled: boolean;
 }
@@ -28,8 +31,8 @@ export interface Registry {
   judge(call: { name: string; version?: string | undefined }, caller: Caller): Judgement;
 }
 
-/** `unchecked`: the toolbox cannot be reached. */
-export type Verdict = "open" | "disabled" | "stale" | "unchecked";
+/** `changed`: its server says something else of it than was accepted. `unchecked`: the toolbox cannot be reached. */
+export type Verdict = "open" | "disabled" | "stale" | "changed" | "unchecked";
 
 export interface Judgement {
   /** The verdict is known here: nobody else is asked. */
@@ -40,9 +43,16 @@ export interface Judgement {
 /** A version is made once for each set of tools; of these there are few. */
 const MAX_VERSIONS = 100;
 
-export function createRegistry(loaders: ToolLoaders, snapshots: Snapshots): Registry {
+export interface RegistryOptions {
+  loaders: ToolLoaders;
+  snapshots: Snapshots;
+  /** Makes a tool of a remote server's. */
+  remote(server: RemoteServer, name: string): Tool | undefined;
+}
+
+export function createRegistry({ loaders, snapshots, remote }: RegistryOptions): Registry {
   let known: ToolDefinition[] | undefined;
-  const versions = new Map<string, string>();
+  const versionOf = createVersions();
 
   const definitions = async (): Promise<ToolDefinition[]> => {
     known ??= await Promise.all(
@@ -57,44 +67,72 @@ export function createRegistry(loaders: ToolLoaders, snapshots: Snapshots): Regi
     if (snapshot === undefined) throw new Error("the toolbox cannot be reached");
     return snapshot;
   };
-  const versionOf = async (tools: ToolDefinition[]): Promise<string> => {
-    const names = tools.map(({ name }) => name).join(" ");
-    const version = versions.get(names) ?? (await sha256(canonicalJson(tools)));
-    if (versions.size < MAX_VERSIONS) versions.set(names, version);
-    return version;
-  };
+  const everything = async (snapshot: Snapshot): Promise<ToolDefinition[]> =>
+    [...(await definitions()), ...snapshot.servers.flatMap(({ accepted }) => accepted.tools)].sort(byName);
 
   const openTools = async (snapshot: Snapshot, caller: Caller) =>
-    (await definitions()).filter(({ name }) => isOpen(name, snapshot, caller));
-  const versionFor = async (snapshot: Snapshot, caller: Caller) => versionOf(await openTools(snapshot, caller));
+    (await everything(snapshot)).filter(({ name }) => judgeName(name, snapshot, caller) === "open");
+  const versionFor = async (snapshot: Snapshot, caller: Caller) =>
+    versionOf(await openTools(snapshot, caller), snapshot);
 
   return {
     async list(caller) {
-      const tools = await openTools(await current(), caller);
-      return { version: await versionOf(tools), tools };
+      const snapshot = await current();
+      const tools = await openTools(snapshot, caller);
+      return { version: await versionOf(tools, snapshot), tools };
     },
     async listAll(caller) {
       const snapshot = await current();
-      return (await definitions()).map((definition) => ({
+      return (await everything(snapshot)).map((definition) => ({
         definition,
-        enabled: isOpen(definition.name, snapshot, caller),
+        server: serverOf(definition.name, snapshot)?.name ?? null,
+        enabled: judgeName(definition.name, snapshot, caller) === "open",
       }));
     },
-    // own properties only: a name such as "constructor" is nobody's tool
-    find: async (name) => (Object.hasOwn(loaders, name) ? await loaders[name]?.() : undefined),
+    async find(name) {
+      // own properties only: a name such as "constructor" is nobody's tool
+      if (Object.hasOwn(loaders, name)) return loaders[name]?.();
+      if (splitName(name) === undefined) return undefined;
+      const server = serverOf(name, await current());
+      return server && remote(server, name);
+    },
     judge({ name, version }, caller) {
       const fresh = snapshots.fresh();
-      const verdict = async (): Promise<Verdict> => {
+      const decide = async (): Promise<Verdict> => {
         const snapshot = fresh ?? (await snapshots.fetch());
         if (snapshot === undefined) return "unchecked";
-        if (!isOpen(name, snapshot, caller)) return "disabled";
+        const verdict = judgeName(name, snapshot, caller);
+        if (verdict !== "open") return verdict;
         return version === undefined || version === (await versionFor(snapshot, caller)) ? "open" : "stale";
       };
-      return { isLocal: fresh !== undefined, verdict: verdict() };
+      return { isLocal: fresh !== undefined, verdict: decide() };
     },
   };
 }
 
-function isOpen(name: string, { disabled }: Snapshot, { denied }: Caller): boolean {
-  return !disabled.includes(name) && !denied.some((glob) => matchesTool(glob, name));
+function createVersions() {
+  const versions = new Map<string, string>();
+  return async (tools: ToolDefinition[], { servers }: Snapshot): Promise<string> => {
+    // Our own definitions do not change while an isolate lives; a server's do, with its hash or by another registration.
+    const lists = servers.map(({ accepted, createdAtMs }) => `${accepted.hash} ${createdAtMs}`);
+    const key = [...lists, ...tools.map(({ name }) => name)].join(" ");
+    const version = versions.get(key) ?? (await sha256(canonicalJson(tools)));
+    if (versions.size >= MAX_VERSIONS) versions.clear();
+    versions.set(key, version);
+    return version;
+  };
+}
+
+function judgeName(name: string, snapshot: Snapshot, { denied }: Caller): "open" | "disabled" | "changed" {
+  const isOff = snapshot.disabled.includes(name) || denied.some((glob) => matchesTool(glob, name));
+  if (isOff) return "disabled";
+  return serverOf(name, snapshot)?.pending === undefined ? "open" : "changed";
+}
+
+function serverOf(name: string, { servers }: Snapshot): RemoteServer | undefined {
+  return servers.find(({ accepted }) => accepted.tools.some((tool) => tool.name === name));
+}
+
+function byName(a: ToolDefinition, b: ToolDefinition): number {
+  return a.name < b.name ? -1 : 1;
 }

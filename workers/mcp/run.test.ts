@@ -1,14 +1,17 @@
 import * as z from "zod";
 import { describe, expect, it } from "vitest";
-import { createRegistry } from "./registry.ts";
+import { createRegistry, type ToolLoaders } from "./registry.ts";
 import { createToolRunner, type LogLine, type RunRequest } from "./run.ts";
 import type { ToolRecord } from "../../contracts/toolbox.ts";
 import type { Snapshots } from "./toolbox/snapshots.ts";
 import type { Tool, ToolContext, ToolReply } from "./tools/tool.ts";
 
+const makeRegistry = (loaders: ToolLoaders, snapshots: Snapshots) =>
+  createRegistry({ loaders, snapshots, remote: () => undefined });
+
 const SECRET = "canary-7f3a";
 
-const FRESH = { revision: 0, disabled: [] };
+const FRESH = { revision: 0, disabled: [], servers: [] };
 const open: Snapshots = { fresh: () => FRESH, fetch: async () => FRESH, put: () => undefined };
 /** Of the arguments \u007b\u007d. */
 const NO_ARGUMENTS = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
@@ -17,7 +20,7 @@ function setUp(run: Tool["run"], changes: Partial<Tool> = {}, snapshots = open) 
   const annotations = { readOnly: true, idempotent: true, private: false, cost: "free" as const };
   const input = z.strictObject({ text: z.string().max(1_000).optional() });
   const tool: Tool = { name: "probe", description: "A probe.", input, annotations, run, ...changes };
-  const registry = createRegistry({ probe: async () => tool }, snapshots);
+  const registry = makeRegistry({ probe: async () => tool }, snapshots);
   const log: LogLine[] = [];
   const records: ToolRecord[] = [];
   const record = (one: ToolRecord) => void records.push(one);
@@ -27,6 +30,7 @@ function setUp(run: Tool["run"], changes: Partial<Tool> = {}, snapshots = open) 
     requestId: "r1",
     userId: "u1",
     denied: [],
+    isAdmin: false,
     now: () => 1_000,
     signal: controller.signal,
   };
@@ -167,7 +171,7 @@ describe("running a tool", () => {
   it("[MCP-7] a tool that is switched off, or closed to the caller, does not run", async () => {
     let runs = 0;
     const run = () => (runs++, { ok: true, content: "" });
-    const off = setUp(run, {}, { ...open, fresh: () => ({ revision: 1, disabled: ["probe"] }) });
+    const off = setUp(run, {}, { ...open, fresh: () => ({ revision: 1, disabled: ["probe"], servers: [] }) });
     expect(await off.call()).toMatchObject({ ok: false, failure: "disabled" });
     const closed = setUp(run);
     closed.context.denied.push("pro*");
@@ -184,7 +188,7 @@ describe("running a tool", () => {
       async fetch() {
         await Promise.resolve();
         order.push("asked");
-        return { revision: 1, disabled };
+        return { revision: 1, disabled, servers: [] };
       },
     });
     const run = () => (order.push("ran"), { ok: true, content: SECRET });

@@ -80,6 +80,7 @@ const failed = (failure: ToolFailure, content: string): Settled => ({ failure, c
 const REFUSED: Record<Exclude<Verdict, "open">, Settled> = {
   disabled: failed("disabled", "This tool is switched off."),
   stale: failed("stale", "The tools have changed since they were listed: list them again."),
+  changed: failed("changed", "The tool's server has changed its tools: an admin must look at them first."),
   unchecked: failed("unchecked", "It could not be checked whether this tool may be used: try again."),
 };
 
@@ -145,8 +146,8 @@ function toSettled(reply: ToolReply, isOutside = false): Settled {
   if (reply.parts !== undefined) return toParts(failure, reply.parts);
   const text = typeof reply.content === "string" ? reply.content : toJson(reply.content);
   if (text === undefined) return failed("not_text", "The tool gave a result that is no text.");
-  // A failure is told in our words.
-  return { failure, content: text, isOutside: isOutside && reply.ok };
+  // A failure that has a code is told in our words.
+  return { failure, content: text, isOutside: isOutside && reply.failure === undefined };
 }
 
 /** Bytes cannot be cut as text can: too many are a failure. */

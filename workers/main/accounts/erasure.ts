@@ -31,7 +31,7 @@ interface Progress {
 }
 
 export const NOTHING_REMOVED: ErasedCounts = {
-  postgres: { users: 0, sessions: 0, messages: 0, api_keys: 0, preferences: 0 },
+  postgres: { users: 0, sessions: 0, messages: 0, api_keys: 0, preferences: 0, documents: 0 },
   session_objects: 0,
   cache_entries: 0,
 };
@@ -119,6 +119,7 @@ function addCounts(one: ErasedCounts["postgres"], other: ErasedCounts["postgres"
     ...{ users: one.users + other.users, sessions: one.sessions + other.sessions },
     ...{ messages: one.messages + other.messages, api_keys: one.api_keys + other.api_keys },
     preferences: one.preferences + other.preferences,
+    documents: one.documents + other.documents,
   };
 }
 

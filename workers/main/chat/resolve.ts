@@ -50,6 +50,7 @@ export function resolveChat(
     temperature: request.temperature ?? preferences.default_temperature ?? defaults.temperature,
     maxTokens,
     contextTokens: Math.min(defaults.contextTokens, windowFor(entry, maxTokens)),
+    disabledTools: preferences.disabled_tools,
   });
 }
 

@@ -81,3 +81,26 @@ test("[TOOL-4] results that a turn has no room for are left out, and neither the
   expect([big.round.results.map(({ ok }) => ok), big.entries.length, big.shareable]).toEqual([[true, false], 1, false]);
   expect(JSON.stringify(big.round).length).toBeLessThan(600_000);
 });
+
+test("[MCP-8] calls that the cache answers are noted, and no tool is asked", async () => {
+  const metered = { ...TOOL, name: "metered", cost: "metered" as const };
+  const run = runWith("fresh");
+  const noted: string[][] = [];
+  const saves = { calls: 1, ms: 5, tokens: null };
+  const kept = { verdict: "hit" as const, value: { ok: true as const, content: "kept" }, saves, ageSeconds: 1 };
+  const cache = {
+    ...run.deps.cache,
+    read: async (slots: readonly unknown[]) => ({ reads: slots.map(() => kept), since: 1 }),
+  };
+  const deps = {
+    ...run.deps,
+    cache: cache as unknown as typeof run.deps.cache, // of the one layer that is asked
+    tools: { list: never, call: never, noteHits: (names: string[]) => void noted.push(names) },
+  };
+  const request = { ...run.request, tools: { version: "1", tools: [metered] } };
+  const calls = ["a", "b"].map((id) => ({ id, name: "metered", arguments: { id } }));
+  const input = { content: "", calls, decisions: [], fromCache: false, usedBytes: 0, settled: undefined };
+  const { round } = await runToolRound({ ...run, request, deps }, input);
+  expect(round.results.map(({ content }) => content)).toEqual(["kept", "kept"]);
+  expect(noted).toEqual([["metered", "metered"]]);
+});

@@ -14,7 +14,7 @@ import type {
 import { fail, ok, type Result } from "../../../contracts/errors.ts";
 import { NO_PREFERENCES, type Preferences } from "../../../contracts/users.ts";
 import { type Db, readDbFault } from "../../../db/open.ts";
-import { apiKeys, chatSessions, deadLetters, messages, userPreferences, users } from "../../../db/schema.ts";
+import { apiKeys, chatSessions, deadLetters, documents, messages, userPreferences, users } from "../../../db/schema.ts";
 import { createAttempt, type OnFault, toFailure } from "./faults.ts";
 
 const UNIQUE_VIOLATION = "23505";
@@ -149,7 +149,7 @@ async function readSessionIds(db: Db, { userId, after, limit }: SessionsAfter): 
 /** Whatever refers to the user goes by the tables' own rules; it is counted in the same transaction. */
 async function eraseUser(db: Db, userId: string): Promise<{ counts: ErasedCounts["postgres"]; sessionIds: string[] }> {
   const own = db.select({ id: chatSessions.id }).from(chatSessions).where(eq(chatSessions.userId, userId));
-  const [, gone, sessions, keys, preferences, rows] = await db.batch([
+  const [, gone, sessions, keys, preferences, papers, rows] = await db.batch([
     db.delete(deadLetters).where(sql`${deadLetters.sessionId} in ${own}`),
     db
       .select({ count: sql<number>`count(*)::int4` })
@@ -158,11 +158,12 @@ async function eraseUser(db: Db, userId: string): Promise<{ counts: ErasedCounts
     db.delete(chatSessions).where(eq(chatSessions.userId, userId)).returning({ id: chatSessions.id }),
     db.delete(apiKeys).where(eq(apiKeys.userId, userId)).returning({ id: apiKeys.id }),
     db.delete(userPreferences).where(eq(userPreferences.userId, userId)).returning({ id: userPreferences.userId }),
+    db.delete(documents).where(eq(documents.userId, userId)).returning({ id: documents.id }),
     db.delete(users).where(eq(users.id, userId)).returning({ id: users.id }),
   ]);
   const counts = {
     ...{ users: rows.length, sessions: sessions.length, messages: gone[0]?.count ?? 0 },
-    ...{ api_keys: keys.length, preferences: preferences.length },
+    ...{ api_keys: keys.length, preferences: preferences.length, documents: papers.length },
   };
   return { counts, sessionIds: sessions.map(({ id }) => id) };
 }
@@ -194,9 +195,13 @@ function toPreferences(row: typeof userPreferences.$inferSelect): Preferences {
     default_model: row.defaultModel,
     default_temperature: row.defaultTemperature,
     max_tokens: row.maxTokens,
+    disabled_tools: row.disabledTools,
   };
 }
 
-function toPreferenceColumns({ default_model, default_temperature, max_tokens }: Preferences) {
-  return { defaultModel: default_model, defaultTemperature: default_temperature, maxTokens: max_tokens };
+function toPreferenceColumns({ default_model, default_temperature, max_tokens, disabled_tools }: Preferences) {
+  return {
+    ...{ defaultModel: default_model, defaultTemperature: default_temperature, maxTokens: max_tokens },
+    disabledTools: disabled_tools,
+  };
 }

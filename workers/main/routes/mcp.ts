@@ -5,6 +5,7 @@
 import * as z from "zod";
 import type { ToolCaller } from "../../../contracts/toolbox.ts";
 import { type Call, type Route, route } from "../http/route.ts";
+import { callerOf } from "./tools.ts";
 
 export interface McpRoutesDeps {
   forward(request: Request): Promise<Response>;
@@ -24,8 +25,7 @@ const REFUSED = { 400: Message, 404: Message, 406: Message, 409: Message, 413: M
 export function mcpRoutes({ forward, deniedTo }: McpRoutesDeps): Route[] {
   const shared = { path: "/mcp", access: "user", body: "raw" } as const;
   const headers = { "Mcp-Session-Id": SESSION, "Mcp-Protocol-Version": VERSION };
-  const handle = ({ raw, requestId, user }: Call): Promise<Response> =>
-    forward(strip(raw, { requestId, userId: user.id, denied: deniedTo(user.id) }));
+  const handle = (call: Call): Promise<Response> => forward(strip(call.raw, callerOf(call, { deniedTo })));
   return [
     route(
       {
@@ -59,8 +59,9 @@ export function mcpRoutes({ forward, deniedTo }: McpRoutesDeps): Route[] {
 }
 
 function strip({ url, method: asked, body, signal, headers: sent }: Request, caller: ToolCaller): Request {
-  const { requestId, userId, denied } = caller;
+  const { requestId, userId, denied, isAdmin } = caller;
   const headers = new Headers({ "x-request-id": requestId, "x-basechat-user": userId });
+  if (isAdmin) headers.set("x-basechat-role", "admin");
   if (denied.length > 0) headers.set("x-basechat-denied", denied.join(","));
   for (const name of FORWARDED) {
     const value = sent.get(name);

@@ -42,8 +42,9 @@ export function toolsRoutes(deps: ToolsRoutesDeps): Route[] {
 }
 
 /** Who asks, and what is closed to them. */
-function callerOf({ user, requestId }: Call, { deniedTo }: Pick<ToolsRoutesDeps, "deniedTo">): ToolCaller {
-  return { requestId, userId: user.id, denied: deniedTo(user.id) };
+export function callerOf({ user, requestId }: Call, { deniedTo }: Pick<ToolsRoutesDeps, "deniedTo">): ToolCaller {
+  const denied = [...deniedTo(user.id), ...user.preferences.disabled_tools];
+  return { requestId, userId: user.id, denied, isAdmin: user.role === "admin" };
 }
 
 function listRoute(deps: ToolsRoutesDeps): Route {
@@ -135,7 +136,7 @@ function switchRoutes({ toolbox }: ToolsRoutesDeps): Route[] {
 }
 
 /** The Worker of the tools may be away. */
-async function reach<T>(work: () => Promise<T>): Promise<T> {
+export async function reach<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (cause) {

@@ -141,7 +141,7 @@ function toTurnRequest(
     sessionId: session.id,
     userId: session.userId,
     responseFormat: request.response_format,
-    tools: offeredTools(tools, request.tools ?? "auto"),
+    tools: offeredTools(tools, request.tools ?? "auto", chat.disabledTools ?? []),
     cache: {
       read: mode === "default" || mode === "only-if-cached",
       write: mode === "default" || mode === "no-cache",
@@ -153,10 +153,14 @@ function toTurnRequest(
   };
 }
 
-function offeredTools(tools: ToolList | undefined, choice: "auto" | "none" | string[]): ToolList | undefined {
+function offeredTools(
+  tools: ToolList | undefined,
+  choice: "auto" | "none" | string[],
+  disabled: string[],
+): ToolList | undefined {
   if (tools === undefined || choice === "none") return undefined;
-  if (choice === "auto") return tools;
-  return { version: tools.version, tools: tools.tools.filter((tool) => choice.includes(tool.name)) };
+  const isOffered = (name: string): boolean => (choice === "auto" || choice.includes(name)) && !disabled.includes(name);
+  return { version: tools.version, tools: tools.tools.filter(({ name }) => isOffered(name)) };
 }
 
 /** Writes what the user says and gives the place of the message that is to be answered. */

@@ -8,7 +8,7 @@ const tool: ToolDefinition = {
   ...{ name: "probe", description: "A probe.", inputSchema: { type: "object" } },
   ...{ readOnly: true, idempotent: true, private: false, cost: "metered" },
 };
-const caller = { requestId: "r", userId: "u", denied: [] };
+const caller = { requestId: "r", userId: "u", denied: [], isAdmin: false };
 
 interface Scene {
   definition?: Partial<ToolDefinition>;

@@ -5,18 +5,15 @@
 import { fail, ok } from "../../../contracts/errors.ts";
 import type { ListedTool, Toolbox, ToolFigures } from "../../../contracts/toolbox.ts";
 import type { KnownTool, Registry } from "../registry.ts";
-import type { LogLine, RunTool } from "../run.ts";
+import type { RunTool } from "../run.ts";
 import type { Snapshot } from "./object.ts";
-import type { Snapshots } from "./snapshots.ts";
+import { createServerAnswers, type ServersDeps } from "./servers.ts";
 
-export interface AnswersDeps {
+export interface AnswersDeps extends ServersDeps {
   registry: Registry;
   run: RunTool;
-  snapshots: Snapshots;
-  toolbox: { setEnabled(tool: string, enabled: boolean): Promise<Snapshot> };
+  toolbox: ServersDeps["toolbox"] & { setEnabled(tool: string, enabled: boolean): Promise<Snapshot> };
   monitor: { stats(hours: number): Promise<ToolFigures[]>; noteHits(tools: string[]): Promise<void> };
-  now: () => number;
-  log: (line: LogLine) => void;
 }
 
 export function createAnswers(deps: AnswersDeps): Toolbox {
@@ -42,15 +39,16 @@ export function createAnswers(deps: AnswersDeps): Toolbox {
       log({ service: "mcp", request_id: requestId, audit, user_id: userId, tool: name });
       return ok(undefined);
     },
+    ...createServerAnswers(deps),
     stats: (hours) => monitor.stats(hours),
     noteHits: (names) => monitor.noteHits(names),
   };
 }
 
-function toListed({ definition, enabled }: KnownTool): ListedTool {
+function toListed({ definition, server, enabled }: KnownTool): ListedTool {
   const { name, description, inputSchema, readOnly, idempotent, cost } = definition;
   return {
     ...{ name, description, input_schema: inputSchema, read_only: readOnly, idempotent },
-    ...{ private: definition.private, cost, server: null, enabled },
+    ...{ private: definition.private, cost, server, enabled },
   };
 }

@@ -1,14 +1,22 @@
 /**
- * The Durable Object that holds what is switched on and off while the deployment runs: one for all. State: its SQLite. Isolates keep a copy
- * for seconds (snapshots.ts), so it is asked seldom, and never once for each call.
+ * The Durable Object that holds what is switched on and off, and which remote servers have joined, while the deployment runs: one for all.
+ * State: its SQLite. Isolates keep a copy for seconds (snapshots.ts), so it is asked seldom, and never once for each call.
  */
 import { DurableObject } from "cloudflare:workers";
+import type { OfferedList, RemoteServer } from "../gateway/server.ts";
 
 /** All that an isolate needs of it; `revision` rises with each change. */
 export interface Snapshot {
   revision: number;
   disabled: string[];
+  servers: RemoteServer[];
 }
+
+const MAX_SERVERS = 32;
+
+export type ServerChange =
+  | { ok: true; snapshot: Snapshot }
+  | { ok: false; why: "taken" | "too_many" | "missing" | "other" };
 
 export class ToolboxObject<Env = unknown> extends DurableObject<Env> {
   readonly #sql: SqlStorage;
@@ -16,16 +24,24 @@ export class ToolboxObject<Env = unknown> extends DurableObject<Env> {
   constructor(state: DurableObjectState, env: Env) {
     super(state, env);
     this.#sql = state.storage.sql;
-    this.#sql.exec(
+    for (const statement of [
       "CREATE TABLE IF NOT EXISTS revision (id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL)",
-    );
-    this.#sql.exec("CREATE TABLE IF NOT EXISTS disabled (tool TEXT PRIMARY KEY)");
+      "CREATE TABLE IF NOT EXISTS disabled (tool TEXT PRIMARY KEY)",
+      "CREATE TABLE IF NOT EXISTS servers (name TEXT PRIMARY KEY, server TEXT NOT NULL)",
+    ]) {
+      this.#sql.exec(statement);
+    }
   }
 
   snapshot(): Snapshot {
     const [row] = this.#sql.exec("SELECT number FROM revision").toArray();
     const disabled = this.#sql.exec("SELECT tool FROM disabled ORDER BY tool").toArray();
-    return { revision: Number(row?.["number"] ?? 0), disabled: disabled.map(({ tool }) => String(tool)) };
+    const servers = this.#sql.exec("SELECT server FROM servers ORDER BY name").toArray();
+    return {
+      revision: Number(row?.["number"] ?? 0),
+      disabled: disabled.map(({ tool }) => String(tool)),
+      servers: servers.map(({ server }) => JSON.parse(String(server)) as RemoteServer), // as it was stored
+    };
   }
 
   setEnabled(tool: string, enabled: boolean): Snapshot {
@@ -34,6 +50,46 @@ export class ToolboxObject<Env = unknown> extends DurableObject<Env> {
       : this.#sql.exec("INSERT INTO disabled (tool) VALUES (?) ON CONFLICT DO NOTHING", tool);
     if (rowsWritten > 0) this.#revise();
     return this.snapshot();
+  }
+
+  addServer(server: RemoteServer): ServerChange {
+    const { servers } = this.snapshot();
+    if (servers.some(({ name }) => name === server.name)) return { ok: false, why: "taken" };
+    if (servers.length >= MAX_SERVERS) return { ok: false, why: "too_many" };
+    return this.#store(server);
+  }
+
+  /** A list that differs from the accepted one closes the server's tools; the accepted one again opens them. */
+  setPending(name: string, list: OfferedList): ServerChange {
+    const server = this.#find(name);
+    if (server === undefined) return { ok: false, why: "missing" };
+    const { pending: _, ...rest } = server;
+    return this.#store(list.hash === server.accepted.hash ? rest : { ...rest, pending: list });
+  }
+
+  accept(name: string, hash: string): ServerChange {
+    const server = this.#find(name);
+    if (server === undefined) return { ok: false, why: "missing" };
+    const { pending, ...rest } = server;
+    if (pending?.hash !== hash) return { ok: false, why: "other" };
+    return this.#store({ ...rest, accepted: pending });
+  }
+
+  removeServer(name: string): ServerChange {
+    const { rowsWritten } = this.#sql.exec("DELETE FROM servers WHERE name = ?", name);
+    if (rowsWritten === 0) return { ok: false, why: "missing" };
+    this.#revise();
+    return { ok: true, snapshot: this.snapshot() };
+  }
+
+  #find(name: string): RemoteServer | undefined {
+    return this.snapshot().servers.find((server) => server.name === name);
+  }
+
+  #store(server: RemoteServer): ServerChange {
+    this.#sql.exec("INSERT OR REPLACE INTO servers (name, server) VALUES (?, ?)", server.name, JSON.stringify(server));
+    this.#revise();
+    return { ok: true, snapshot: this.snapshot() };
   }
 
   #revise(): void {

@@ -7,7 +7,7 @@ function setUp() {
   const ask = async () => {
     state.asked += 1;
     if (state.isAway) throw new Error("away");
-    return { revision: state.revision, disabled: [] };
+    return { revision: state.revision, disabled: [], servers: [] };
   };
   return { clock, state, snapshots: createSnapshots(ask, () => clock.ms, { atMs: 0 }) };
 }
@@ -37,6 +37,6 @@ test("[MCP-7] what was known last counts for a minute while the toolbox is away,
 
 test("[MCP-7] an answer that was overtaken does not undo a newer one", async () => {
   const { snapshots } = setUp();
-  snapshots.put({ revision: 5, disabled: ["echo"] });
-  expect(await snapshots.fetch()).toMatchObject({ revision: 5, disabled: ["echo"] });
+  snapshots.put({ revision: 5, disabled: ["echo"], servers: [] });
+  expect(await snapshots.fetch()).toMatchObject({ revision: 5, disabled: ["echo"], servers: [] });
 });

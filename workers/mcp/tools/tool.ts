@@ -14,6 +14,7 @@ export interface Caller {
   userId: string;
   /** Tools that are closed to this user: names, where `*` stands for any characters. */
   denied: string[];
+  isAdmin: boolean;
 }
 
 /** What a call hands to the tool besides its arguments. */

@@ -34,7 +34,7 @@ function covers(listed: string, hostname: string): boolean {
 const PRIVATE_ENDINGS = ["localhost", "local", "internal", "intranet", "lan", "home", "corp", "arpa", "onion", "test"];
 
 /** A name with a dot in it that is no number and has none of the endings that never lead to the public network. */
-function isPublicName(hostname: string): boolean {
+export function isPublicName(hostname: string): boolean {
   const labels = hostname.split(".");
   const ending = labels.at(-1) ?? "";
   if (labels.length < 2 || labels.includes("") || !/^[a-z0-9.-]+$/.test(hostname)) return false;

@@ -1,6 +1,7 @@
 /**
- * `npm run mcp:conformance`: the official conformance suite against /mcp of a house, every scenario that revision 2025-11-25 requires of a
- * server. State: the house, for as long as it takes. The suite has no credentials, so a proxy on loopback adds one; it changes nothing else.
+ * `npm run mcp:conformance`: the official conformance suite. Against /mcp of a house, every scenario that revision 2025-11-25 requires of a
+ * server; for our client of remote servers, those that need neither OAuth nor a person. State: the house, for as long as it takes. The suite has
+ * no credentials, so a proxy on loopback adds one; it changes nothing else.
  */
 import { spawn } from "node:child_process";
 import { createServer, request as ask, type Server } from "node:http";
@@ -8,8 +9,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Bundles, buildWorkers } from "./build.ts";
-import { openHouse } from "./house.ts";
+import { type Bundles, buildWorkers } from "../build.ts";
+import { openHouse } from "../house.ts";
 
 const SUITE = fileURLToPath(import.meta.resolve("@modelcontextprotocol/conformance/dist/index.js"));
 const REVISION = "2025-11-25";
@@ -32,6 +33,18 @@ export async function runServerSuite(bundles: Bundles): Promise<ConformanceRepor
   } finally {
     await house.close();
   }
+}
+
+/** Scenarios of a client: it offers servers nothing, and sends them headers in place of OAuth, so the others are not for it. */
+const CLIENT_SCENARIOS = ["initialize", "tools_call", "sse-retry"];
+
+export async function runClientSuite(): Promise<ConformanceReport> {
+  const command = `${process.execPath} ${join(import.meta.dirname, "client.ts")}`;
+  const reports: ConformanceReport[] = [];
+  for (const scenario of CLIENT_SCENARIOS) {
+    reports.push(await runSuite(["client", "--command", command, "--scenario", scenario, "--spec-version", REVISION]));
+  }
+  return { passed: reports.every(({ passed }) => passed), output: reports.map(({ output }) => output).join("\n") };
 }
 
 /** Adds the credential; Host and Origin pass as they are, since they are what one scenario is about. */
@@ -80,7 +93,7 @@ async function runSuite(args: string[]): Promise<ConformanceReport> {
 }
 
 if (import.meta.main) {
-  const { passed, output } = await runServerSuite(await buildWorkers());
-  console.log(output);
-  process.exitCode = passed ? 0 : 1;
+  const reports = [await runClientSuite(), await runServerSuite(await buildWorkers())];
+  for (const { output } of reports) console.log(output);
+  process.exitCode = reports.every(({ passed }) => passed) ? 0 : 1;
 }

@@ -1,0 +1,73 @@
+/**
+ * The caller's own chat sessions as resources, and a prompt that sums one up. State lives in Postgres. Somebody else's session looks like a
+ * missing one.
+ */
+import * as z from "zod";
+import type { Offers, Prompt, Resources } from "../offers.ts";
+import type { ResourceContent } from "../tools/content.ts";
+import type { Caller } from "../tools/tool.ts";
+import type { KnowledgeStore, OwnMessage } from "./store.ts";
+
+const PREFIX = "basechat://sessions/";
+const MIME_TYPE = "text/markdown";
+const SessionId = z.uuid();
+
+export function createOffers(store: KnowledgeStore): Offers {
+  const read = async (uri: string, { userId }: Caller): Promise<ResourceContent | undefined> => {
+    const id = SessionId.safeParse(uri.startsWith(PREFIX) ? uri.slice(PREFIX.length) : "");
+    if (!id.success) return undefined;
+    const found = await store.readSession(userId, id.data);
+    if (!found.ok) throw new Error("the history cannot be reached"); // an error of the protocol, without these words
+    return found.value && { uri, mimeType: MIME_TYPE, text: found.value.map(show).join("\n\n") };
+  };
+  return { resources: sessionResources(store, read), prompts: [summaryPrompt(read)] };
+}
+
+type Read = (uri: string, caller: Caller) => Promise<ResourceContent | undefined>;
+
+function sessionResources(store: KnowledgeStore, read: Read): Resources {
+  return {
+    async list({ userId }) {
+      const found = await store.listSessions(userId);
+      if (!found.ok) throw new Error("the history cannot be reached");
+      return found.value.map(({ id, title, updatedAtMs }) => ({
+        ...{ uri: PREFIX + id, name: title, mimeType: MIME_TYPE },
+        description: `A chat session, last changed ${new Date(updatedAtMs).toISOString()}.`,
+      }));
+    },
+    templates: [
+      {
+        ...{ uriTemplate: `${PREFIX}{session_id}`, name: "session", mimeType: MIME_TYPE },
+        description: "The newest 200 messages of one of the user's chat sessions.",
+      },
+    ],
+    async read(uri, caller) {
+      const content = await read(uri, caller);
+      return content && [content];
+    },
+  };
+}
+
+function summaryPrompt(read: Read): Prompt {
+  return {
+    name: "summarize_session",
+    description: "Sums up one of the user's chat sessions.",
+    arguments: [{ name: "session_id", description: "The session's id.", required: true }],
+    async get({ session_id: id = "" }, caller) {
+      const resource = await read(PREFIX + id, caller);
+      return (
+        resource && [
+          { role: "user", content: { type: "resource", resource } },
+          {
+            role: "user",
+            content: { type: "text", text: "Sum up this conversation: what was asked, what was found." },
+          },
+        ]
+      );
+    },
+  };
+}
+
+function show({ role, createdAtMs, content }: OwnMessage): string {
+  return `**${role}** (${new Date(createdAtMs).toISOString()})\n\n${content}`;
+}

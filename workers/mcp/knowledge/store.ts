@@ -1,0 +1,174 @@
+/**
+ * What tools read and write in Postgres: the knowledge base, and the caller's own sessions and messages. State lives there; one call is one
+ * HTTP round trip. Shows a user what is the user's own, and of the knowledge base what is shared. Its failures are values without a driver's
+ * words.
+ */
+import { and, asc, desc, eq, or, type SQL, sql } from "drizzle-orm";
+import { fail, ok, type Result } from "../../../contracts/errors.ts";
+import { type Db, openDb, readDbFault } from "../../../db/open.ts";
+import { chatSessions, documentChunks, documents, messages } from "../../../db/schema.ts";
+
+const TIMEOUT_MS = 5_000;
+const MAX_MESSAGES = 200;
+const MAX_SESSIONS = 100;
+
+export interface NewDocument {
+  id: string;
+  userId: string;
+  isShared: boolean;
+  collection: string;
+  title: string;
+  chunks: string[];
+}
+
+export interface FoundChunk {
+  documentId: string;
+  title: string;
+  collection: string;
+  isShared: boolean;
+  content: string;
+}
+
+export interface OwnMessage {
+  sessionId: string;
+  title: string;
+  role: string;
+  createdAtMs: number;
+  content: string;
+}
+
+export interface OwnSession {
+  id: string;
+  title: string;
+  updatedAtMs: number;
+}
+
+interface Search {
+  userId: string;
+  text: string;
+  limit: number;
+}
+
+/** Fails with `db_timeout` or `db_unavailable`. */
+export interface KnowledgeStore {
+  addDocument(document: NewDocument): Promise<Result<void>>;
+  /** False: there is none of the user's. */
+  deleteDocument(userId: string, id: string): Promise<Result<boolean>>;
+  searchDocuments(search: Search & { collection: string | undefined }): Promise<Result<FoundChunk[]>>;
+  searchMessages(search: Search): Promise<Result<OwnMessage[]>>;
+  listSessions(userId: string): Promise<Result<OwnSession[]>>;
+  /** Undefined: there is no such session of the user's. */
+  readSession(userId: string, id: string): Promise<Result<OwnMessage[] | undefined>>;
+}
+
+export interface StoreOptions {
+  databaseUrl: string;
+  httpUrl: string | undefined;
+  /** For the log. */
+  onFault(reason: string): void;
+}
+
+export function createKnowledgeStore({ databaseUrl, httpUrl, onFault }: StoreOptions): KnowledgeStore {
+  const db = openDb({ databaseUrl, httpUrl, timeoutMs: TIMEOUT_MS });
+  const attempt = async <T>(work: () => Promise<T>): Promise<Result<T>> => {
+    try {
+      return ok(await work());
+    } catch (error) {
+      const { kind, reason } = readDbFault(error);
+      onFault(reason);
+      return fail(kind === "timeout" ? "db_timeout" : "db_unavailable", "the database did not answer");
+    }
+  };
+  return {
+    addDocument: ({ chunks, ...document }) =>
+      attempt(async () => {
+        const rows = chunks.map((content, seq) => ({ documentId: document.id, seq, content }));
+        await db.batch([db.insert(documents).values(document), db.insert(documentChunks).values(rows)]);
+      }),
+    deleteDocument: (userId, id) =>
+      attempt(async () => {
+        const own = and(eq(documents.id, id), eq(documents.userId, userId));
+        return (await db.delete(documents).where(own).returning({ id: documents.id })).length > 0;
+      }),
+    searchDocuments: (search) => attempt(() => findChunks(db, search)),
+    searchMessages: (search) => attempt(() => findMessages(db, search)),
+    listSessions: (userId) => attempt(() => findSessions(db, userId)),
+    readSession: (userId, id) => attempt(() => findSession(db, userId, id)),
+  };
+}
+
+/** Any of the words: a question's own words need not all be in the answer. Those that hold more of them come first. */
+function findChunks(db: Db, { userId, text, limit, collection }: Search & { collection: string | undefined }) {
+  const query = sql`replace(plainto_tsquery('simple', ${text})::text, ' & ', ' | ')::tsquery`;
+  // The expression of the index document_chunks_search.
+  const words = sql`to_tsvector('simple', ${documentChunks.content})`;
+  const { id: documentId, title, collection: named, isShared } = documents;
+  return db
+    .select({ documentId, title, collection: named, isShared, content: documentChunks.content })
+    .from(documentChunks)
+    .innerJoin(documents, eq(documents.id, documentChunks.documentId))
+    .where(
+      and(
+        sql`${words} @@ ${query}`,
+        or(eq(documents.userId, userId), documents.isShared),
+        collection === undefined ? undefined : eq(documents.collection, collection),
+      ),
+    )
+    .orderBy(desc(sql`ts_rank(${words}, ${query})`), asc(documentChunks.documentId), asc(documentChunks.seq))
+    .limit(limit);
+}
+
+async function findMessages(db: Db, { userId, text, limit }: Search): Promise<OwnMessage[]> {
+  const query = sql`websearch_to_tsquery('simple', ${text})`;
+  const content = sql<string>`ts_headline('simple', left(${messages.content}, 100000), ${query}, ${HEADLINE})`;
+  const rows = await ownMessages(db, content)
+    .where(
+      and(
+        eq(messages.userId, userId),
+        // The expression of the index messages_search.
+        sql`to_tsvector('simple', left(${messages.content}, 100000)) @@ ${query}`,
+        sql`querytree(${query}) not in ('', 'T')`,
+      ),
+    )
+    .orderBy(desc(messages.createdAt), desc(messages.id))
+    .limit(limit);
+  return rows.map(toMessage);
+}
+
+const HEADLINE = `StartSel="", StopSel="", MaxFragments=2, MinWords=15, MaxWords=60, ShortWord=0, FragmentDelimiter=" … "`;
+
+async function findSessions(db: Db, userId: string): Promise<OwnSession[]> {
+  const { id, title, updatedAt } = chatSessions;
+  const rows = await db
+    .select({ id, title, updatedAt })
+    .from(chatSessions)
+    .where(eq(chatSessions.userId, userId))
+    .orderBy(desc(chatSessions.createdAt), desc(chatSessions.id))
+    .limit(MAX_SESSIONS);
+  return rows.map((row) => ({ id: row.id, title: row.title, updatedAtMs: row.updatedAt.getTime() }));
+}
+
+async function findSession(db: Db, userId: string, id: string): Promise<OwnMessage[] | undefined> {
+  const own = and(eq(chatSessions.id, id), eq(chatSessions.userId, userId));
+  const [sessions, rows] = await db.batch([
+    db.select({ id: chatSessions.id }).from(chatSessions).where(own),
+    ownMessages(db, sql<string>`left(${messages.content}, 20000)`)
+      .where(and(eq(messages.sessionId, id), eq(messages.userId, userId)))
+      .orderBy(desc(messages.seq))
+      .limit(MAX_MESSAGES),
+  ]);
+  return sessions.length === 0 ? undefined : rows.toReversed().map(toMessage);
+}
+
+function ownMessages(db: Db, content: SQL<string>) {
+  const { sessionId, role, createdAt } = messages;
+  return db
+    .select({ sessionId, role, createdAt, content, title: chatSessions.title })
+    .from(messages)
+    .innerJoin(chatSessions, eq(chatSessions.id, messages.sessionId))
+    .$dynamic();
+}
+
+function toMessage({ createdAt, ...row }: Omit<OwnMessage, "createdAtMs"> & { createdAt: Date }): OwnMessage {
+  return { ...row, createdAtMs: createdAt.getTime() };
+}
