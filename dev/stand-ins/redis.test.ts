@@ -201,6 +201,28 @@ describe.each([
       ["local t = cjson.decode(ARGV[2]) return {t.a[2], t['b'].c, #t.none}", ["y", "z", 0]],
       ["local a = 1 if true then local a = 2 a = 3 end -- a comment\n return a", 1],
       ["return redis.call('ZADD', 'z', 1.5, 'm') + redis.call('ZSCORE', 'z', 'm')", 2],
+      ["return {1, false, {ok = 'FINE'}, 'after'}", [1, null, "FINE", "after"]],
+      ["return {redis.call('SET', 'k', 10 / 2).ok, redis.call('GET', 'k'), tostring(10 / 2)}", ["OK", "5", "5"]],
+      ["return {redis.call('TYPE', KEYS[1]).ok, redis.call('SET', KEYS[1], 'OK', 'GET')}", ["none", null]],
+      [
+        "local ok, problem = pcall(redis.call, 'INCR', redis.call('PING').ok, 'x') return {ok, type(problem)}",
+        [null, "string"],
+      ],
+      ["redis.call('SET', 'k', 'v') return redis.pcall('HGET', 'k', 'f').err:match('^%u+')", "WRONGTYPE"],
+      ["local n = 0 while true do n = n + 1 if n > 3 then break end end repeat n = n * 2 until n > 9 return n", 16],
+      [
+        "local t = {3, 1, 2} table.sort(t) return {select('#', unpack(t)), table.concat(t, ','), ('x'):rep(3)}",
+        [3, "1,2,3", "xxx"],
+      ],
+      [
+        "return {cjson.encode({'a/b', {n = 1.5}, cjson.null}), cjson.encode({})}",
+        [String.raw`["a\/b",{"n":1.5},null]`, "{}"],
+      ],
+      [
+        "local t = cjson.decode('[null,{\"1\":2}]') return {t[1] == cjson.null and 'null', t[2]['1'], t[1]}",
+        ["null", 2, null],
+      ],
+      ["return {#'naïve 😀', 'naïve 😀', [[// & | ~ goto]]} -- a // b", [11, "naïve 😀", "// & | ~ goto"]],
     ])("runs a script: %s", async (script, reply) => {
       const args = ["value", '{"a":["x","y"],"b":{"c":"z"},"none":[]}'];
       expect(await redis.eval(script, ["key"], args)).toEqual(reply);
@@ -210,14 +232,43 @@ describe.each([
       ["return undefined_name", /^ERR /],
       ["x = 1", /^ERR /],
       ["local t = {} return t.a.b", /^ERR /],
-      ["return 1 +", /^ERR /],
       ["return nil .. 'x'", /^ERR /],
       ["return redis.call('HGET', KEYS[1], 'f')", /^WRONGTYPE /],
       ["return redis.call('nonsense')", /^ERR /],
+      ["return redis.call()", /^ERR /],
+      ["return redis.call('SET', 'k', {})", /^ERR /],
+      ["return redis.call('EVAL', 'return 1', 0)", /^ERR /],
+      ["return {err = 'CODE text'}", /^CODE text/],
+      ["return redis.error_reply('CODE text')", /^CODE text/],
+      ["error({err = 'CODE text'})", /^CODE text/],
+      ["error('text')", /^ERR .*text/],
+      ["string.upper = nil", /^ERR /],
+      ["table.insert(redis, 1)", /^ERR /],
+      ["return cjson.decode('{')", /^ERR /],
+      ["return cjson.encode({1 / 0})", /^ERR /],
+      ["return cjson.encode({redis.call})", /^ERR /],
+      ...["os", "io", "require", "dofile", "loadfile", "print", "debug", "package", "utf8", "null", "host"].map(
+        (name): [string, RegExp] => [`return ${name}`, /^ERR .*nonexistent global/],
+      ),
     ])("ends a script that fails, with what ran before it done: %s", async (script, error) => {
       await redis.set("key", "text");
       expect(await run("EVAL", `redis.call('INCR', 'n') ${script}`, 1, "key")).toMatch(error);
-      expect(await redis.get("n")).toBe(script.endsWith("+") ? null : "1");
+      expect(await redis.get("n")).toBe("1");
+    });
+
+    it.each(["return 1 +", "return 7 // 2", "return 6 & 2", "return ~1", "goto out ::out::", "local a <const> = 1"])(
+      "runs nothing of a script that is no Lua 5.1: %s",
+      async (script) => {
+        expect(await run("EVAL", `redis.call('INCR', 'n') ${script}`, 0)).toMatch(/^ERR Error compiling script/);
+        expect(await redis.get("n")).toBeNull();
+      },
+    );
+
+    it("carries long texts through a script", async () => {
+      const long = "naïve 😀 ".repeat(100_000);
+      expect(
+        await run("EVAL", "redis.call('SET', KEYS[1], ARGV[1]) return redis.call('GET', KEYS[1])", 1, "key", long),
+      ).toBe(long);
     });
 
     it("counts a script as one command", async () => {
@@ -239,6 +290,32 @@ describe.each([
       await expect(client(standIn, { token: "wrong" }).get("k")).rejects.toThrow("WRONGPASS");
       expect((await post(standIn, "/", ["get", "k"], { authorization: "" })).status).toBe(401);
     });
+  });
+});
+
+describe("scripts of the Redis in memory", () => {
+  const backend = createMemoryBackend({ now: Date.now });
+
+  it.each([
+    [["EVAL", "return ARGV[1]", "0", "a\u0000b"], "NUL"],
+    [["EVAL", "return 'a\\0b'", "0"], "NUL"],
+    [["EVAL", "return redis.call('SET', 'k', 'a\\0b')", "0"], "NUL"],
+    [["EVAL", "return cjson.decode(ARGV[1])", "0", String.raw`"a\u0000b"`], "NUL"],
+    [["EVAL", "return cjson.decode('[1e300]')", "0"], "64 bits"],
+    [["EVAL", "return cjson.encode({1, nil, 3})", "0"], "holes"],
+  ])("refuse what would not come through unharmed: %j", async (command, reason) => {
+    expect(await backend.run([command], { atomic: false })).toEqual([{ error: expect.stringContaining(reason) }]);
+  });
+
+  it("tell a bug of the stand-in from a failure of the script", async () => {
+    const broken = createMemoryBackend({
+      now: () => {
+        throw new Error("no clock");
+      },
+    });
+    const command = ["EVAL", "return redis.call('SET', 'k', 'v', 'EX', 1)", "0"];
+    await expect(broken.run([command], { atomic: false })).rejects.toThrow("no clock");
+    expect(await backend.run([["EVAL", "return 1", "0"]], { atomic: false })).toEqual([{ result: 1 }]);
   });
 });
 

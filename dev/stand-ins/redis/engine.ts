@@ -7,8 +7,7 @@ import { Args, wrongNumber, type Reply } from "./args.ts";
 import { HASH_COMMANDS } from "./hashes.ts";
 import { KEY_COMMANDS } from "./keys.ts";
 import { Keyspace, RedisError } from "./keyspace.ts";
-import { runScript, type ScriptCall } from "./lua/run.ts";
-import { compile, type Script } from "./lua/statements.ts";
+import { runScript, type ScriptCall } from "./script.ts";
 import { SET_COMMANDS } from "./sets.ts";
 import { SORTED_SET_COMMANDS } from "./sorted-sets.ts";
 import { STRING_COMMANDS } from "./strings.ts";
@@ -46,23 +45,17 @@ export function createRedisEngine(options: { now: () => number }): RedisEngine {
     const [name = "", ...args] = command;
     return find(command).run(new Args(name, args), keys);
   };
-  const scripts = new Map<string, Script>();
-  const scriptOf = (source: string): Script => {
-    const script = scripts.get(source) ?? compile(source);
-    scripts.set(source, script);
-    return script;
-  };
-  commands.set("EVAL", { min: 2, run: (args) => runScript(readScript(args, scriptOf), run) });
+  commands.set("EVAL", { min: 2, run: (args) => runScript(readScript(args), run) });
   return { check: find, run };
 }
 
-function readScript(args: Args, scriptOf: (source: string) => Script): ScriptCall {
+function readScript(args: Args): ScriptCall {
   const source = args.text();
   const count = args.number();
   const given = args.rest();
   if (count < 0) throw new RedisError("ERR Number of keys can't be negative");
   if (count > given.length) throw new RedisError("ERR Number of keys can't be greater than number of args");
-  return { script: scriptOf(source), keys: given.slice(0, count), args: given.slice(count) };
+  return { source, keys: given.slice(0, count), args: given.slice(count) };
 }
 
 function unknownCommand(name: string, args: readonly string[]): RedisError {
