@@ -190,7 +190,8 @@ test("[CACHE-10] explain says hit or miss, and which part of the key differs fro
     [{ prompt: `${prompt}!` }, ["question"]],
     [{ prompt, temperature: "0.5" }, ["temperature"]],
     [{ prompt, model: "gpt-4o" }, ["model"]],
-    [{ prompt, tools: "none" }, ["tools"]],
+    // Without tools there is none to ask for first.
+    [{ prompt, tools: "none" }, ["ask_first", "tools"]],
     [{ prompt, scope: "user" }, ["scope"]],
     [{ prompt, max_tokens: "10", model_type: "vllm" }, ["max_tokens", "model_type"]],
   ];
