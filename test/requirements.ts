@@ -992,6 +992,20 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "README: the configuration for clients of the protocol",
     text: "A client that is configured as README.md shows lists the tools.",
   },
+  "MCP-18": {
+    source: "Model Context Protocol 2026-07-28",
+    text: "A client of the newer revision is served beside the older ones: tools, resources, prompts and completions, without a session.",
+  },
+  "MCP-19": {
+    source: "Model Context Protocol 2025-11-25: tools/list_changed",
+    text: "A client that listens is told that the tools have changed.",
+  },
+  B69: {
+    source: "bad input",
+    text: "MCP: a page of another origin, and a host that is not ours, are refused with 403.",
+  },
+  S22: { source: "security", text: "An MCP session's handle is random, its own user's alone, and no credential." },
+  S24: { source: "security", text: "What a tool gives is bounded in size, with a mark where it was cut." },
   "LLM-1": {
     source: "contracts/models.ts",
     text: "One registry says which models there are and who serves them; an unknown model is refused before any call.",
