@@ -1080,4 +1080,12 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "npm run doctor",
     text: "Wrangler files that do not fit together are found, in each environment.",
   },
+  "SMOKE-1": {
+    source: "npm run smoke",
+    text: "A chat, a stream, a resume, a retry, history, a purge and an erasure pass against a deployment, and nothing stays there.",
+  },
+  "SMOKE-2": {
+    source: "npm run smoke",
+    text: "The step that fails is named with the error's code and the request's id; what was made is erased all the same.",
+  },
 };
