@@ -33,11 +33,18 @@ async function run({ dryRun = false, fails, db }: { dryRun?: boolean; fails?: st
   const lines: string[] = [];
   const wrangler = async (args: string[]) => {
     started.push(
-      `${args.join(" ").replace(/ --message schema \d+/, "")}, ${(await isApplied()) ? "migrated" : "not migrated"}`,
+      `${args.join(" ").replace(/ --message release r1, schema \d+/, "")}, ${(await isApplied()) ? "migrated" : "not migrated"}`,
     );
     return args.includes(fails ?? "") ? 7 : 0;
   };
-  const isDone = await deploy({ environment: "staging", sql: db, dryRun, wrangler, print: (line) => lines.push(line) });
+  const isDone = await deploy({
+    environment: "staging",
+    releaseId: "r1",
+    sql: db,
+    dryRun,
+    wrangler,
+    print: (line) => lines.push(line),
+  });
   return { isDone, started, text: lines.join("\n") };
 }
 
@@ -149,7 +156,7 @@ test("[CONF-3] each Worker is given its own lines of a file of secrets, for as l
   });
   const args: string[][] = [];
   const wrangler = (all: string[]) => Promise.resolve(args.push(all) && 0);
-  await deploy({ environment: "", secrets, sql: undefined, dryRun: true, wrangler, print: () => {} });
+  await deploy({ environment: "", releaseId: "r1", secrets, sql: undefined, dryRun: true, wrangler, print: () => {} });
   expect(args.map((all) => all[all.indexOf("--secrets-file") + 1])).toEqual([
     ...[secrets.paths.mcp, secrets.paths["llm-agent"], secrets.paths.main],
   ]);

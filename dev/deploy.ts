@@ -8,12 +8,14 @@ import { parseArgs } from "node:util";
 import { explain, migrate, MIGRATION_TIMEOUT_MS, readAddress, type MigrationAddress } from "../db/migrate.ts";
 import { openSql, type Sql } from "../db/open.ts";
 import { SCHEMA_VERSION } from "../db/schema.ts";
-import { isEnvironment, runWrangler, schemaMessage, WORKERS } from "./deployment.ts";
+import { isEnvironment, runWrangler, WORKERS, writeRelease } from "./deployment.ts";
 import { type SecretFiles, splitSecrets } from "./secret-files.ts";
 
 export interface Deployment {
   /** Of the wrangler files; empty: the top level. */
   environment: string;
+  /** Of this run. */
+  releaseId: string;
   /** What is put with the Workers; left out: nothing, and theirs stay. */
   secrets?: SecretFiles | undefined;
   /** Undefined, in a dry run only: the migrations are not looked at. */
@@ -31,12 +33,13 @@ export async function deploy(deployment: Deployment): Promise<boolean> {
     print("No Worker was deployed: those of before go on. Mend the cause, then run the same command again.");
     return false;
   }
+  const message = writeRelease({ id: deployment.releaseId, schema: SCHEMA_VERSION });
   const done: string[] = [];
   for (const { name, config } of WORKERS) {
     print(`${dryRun ? "Building" : "Deploying"} ${name} (${config}) ...`);
     const secrets = deployment.secrets?.paths[name];
     const code = await deployment.wrangler([
-      ...["deploy", "-c", config, "--env", deployment.environment, "--message", schemaMessage(SCHEMA_VERSION)],
+      ...["deploy", "-c", config, "--env", deployment.environment, "--message", message],
       ...(secrets === undefined ? [] : ["--secrets-file", secrets]),
       ...(dryRun ? ["--dry-run"] : []),
     ]);
@@ -118,7 +121,8 @@ async function main(args: string[]): Promise<boolean> {
   const file = values["secrets-file"];
   const secrets = file === undefined ? undefined : await splitSecrets(file);
   try {
-    return await deploy({ sql, dryRun, environment, secrets, wrangler: runWrangler, print: console.log });
+    const releaseId = new Date().toISOString();
+    return await deploy({ sql, dryRun, environment, releaseId, secrets, wrangler: runWrangler, print: console.log });
   } finally {
     await secrets?.remove();
   }

@@ -19,14 +19,23 @@ export function isEnvironment(name: string): boolean {
   return ENVIRONMENTS.includes(name);
 }
 
-/** A deployed version's message: the schema that its code knows, for whoever goes back to it. */
-export function schemaMessage(version: number): string {
-  return `schema ${version}`;
+/** What the Workers of one `npm run deploy` have in common. */
+export interface Release {
+  /** Newer ones sort after older ones. */
+  id: string;
+  /** The schema that the code knows. */
+  schema: number;
 }
 
-export function readSchemaMessage(message: string | undefined): number | undefined {
-  const [, version] = /\bschema (\d+)\b/.exec(message ?? "") ?? [];
-  return version === undefined ? undefined : Number(version);
+/** Said of each version that is deployed, for whoever goes back to it. */
+export function writeRelease({ id, schema }: Release): string {
+  return `release ${id}, schema ${schema}`;
+}
+
+/** Undefined: the version was deployed by another command. */
+export function readRelease(message: string | undefined): Release | undefined {
+  const [, id, schema] = /^release (\S+), schema (\d+)$/.exec(message ?? "") ?? [];
+  return id === undefined ? undefined : { id, schema: Number(schema) };
 }
 
 /** Its JS file, as in dev/build.ts. Ctrl-C is left to it, so that what was done until then is told. */

@@ -1088,4 +1088,12 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "npm run smoke",
     text: "The step that fails is named with the error's code and the request's id; what was made is erased all the same.",
   },
+  "OPS-1": {
+    source: "npm run rollback",
+    text: "The Workers of the newest release go back to the version before, callers first; a half-done deployment by its half.",
+  },
+  "OPS-2": {
+    source: "npm run rollback",
+    text: "The schema goes down only when asked, after the Workers, and never below what the running code knows.",
+  },
 };
