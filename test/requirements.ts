@@ -1074,4 +1074,44 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "budgets",
     text: "Over 40-turn sessions with trims and tools at least 0.90 of the possible prefix is reused.",
   },
+  "CONF-1": {
+    source: "docs/configuration.md",
+    text: "The settings' document is written from the schemas that check them.",
+  },
+  "CONF-2": {
+    source: ".dev.vars.example",
+    text: "The example names every setting, with values that pass.",
+  },
+  "CONF-3": {
+    source: "docs/deploy.md",
+    text: "Staging and production are whole environments: their Workers are bound to one another, each given its own secrets.",
+  },
+  "CONF-4": {
+    source: "docs/configuration.md",
+    text: "A Worker names its malformed and missing settings at its start, never their values.",
+  },
+  "DOCTOR-1": {
+    source: "npm run doctor",
+    text: "Each misconfiguration of machine, settings and services is found with what to do; no value is told, no model paid.",
+  },
+  "DOCTOR-2": {
+    source: "npm run doctor",
+    text: "Wrangler files that do not fit together are found, in each environment.",
+  },
+  "SMOKE-1": {
+    source: "npm run smoke",
+    text: "A chat, a stream, a resume, a retry, history, a purge and an erasure pass against a deployment, and nothing stays there.",
+  },
+  "SMOKE-2": {
+    source: "npm run smoke",
+    text: "The step that fails is named with the error's code and the request's id; what was made is erased all the same.",
+  },
+  "OPS-1": {
+    source: "npm run rollback",
+    text: "The Workers of the newest release go back to the version before, callers first; a half-done deployment by its half.",
+  },
+  "OPS-2": {
+    source: "npm run rollback",
+    text: "The schema goes down only when asked, after the Workers, and never below what the running code knows.",
+  },
 };

@@ -60,6 +60,8 @@ const logFault: OnFault = ({ kind, reason }) => log({ service: "main", route: "p
 /** What the public routes need. */
 export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => void): AppDeps {
   const config = readConfig({ ...env });
+  const { problems } = config;
+  if (problems.length > 0) log({ service: "main", route: "start", error: "settings", problems });
   const cache = makeCache(config);
   const toolbox = toolboxOf(env);
   const tools = createMcpToolServer({ fetch: (url, init) => env.MCP.fetch(url, init), now, waitUntil });
@@ -85,7 +87,7 @@ export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => voi
     archive: stores.archive(),
     importer: stores.importer(),
     cursors: createCursors(config.SECRET_KEY),
-    problems: config.problems,
+    problems,
     expectedSchema: SCHEMA_VERSION,
     probes: makeProbes(env, config),
     ...makeModels(env, config),
