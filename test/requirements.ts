@@ -1056,4 +1056,16 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "budgets",
     text: "Over 40-turn sessions with trims and tools at least 0.90 of the possible prefix is reused.",
   },
+  "EMBED-1": {
+    source: "README.md, Models",
+    text: "Texts become vectors by a model of the registry, in order, near for near texts, in the form that a client asks for.",
+  },
+  "EMBED-2": {
+    source: "contracts/embeddings.ts",
+    text: "A call for vectors fails, is tried again and goes elsewhere as one for an answer does; a reply that does not fit is none.",
+  },
+  "EMBED-3": {
+    source: "README.md, Models",
+    text: "A stock OpenAI client gets its vectors and its errors from POST /v1/embeddings.",
+  },
 };
