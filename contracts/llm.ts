@@ -4,6 +4,7 @@
  */
 import type { FinishReason, ModelType, Usage } from "./chat.ts";
 import type { Dialect } from "./dialects.ts";
+import type { Embeddings, EmbedRequest } from "./embeddings.ts";
 import type { Result } from "./errors.ts";
 import type { Ability } from "./models.ts";
 import type { ModelPrice } from "./prices.ts";
@@ -106,6 +107,8 @@ export interface LlmAgent {
   /** Resolves once the provider's first frame is here: until then another route may still be taken. */
   stream(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Result<ModelStream>>;
   generate(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Result<Completion>>;
+  /** Refuses a model that is known to be no model for it, and more than one call carries. */
+  embed(request: EmbedRequest, context: CallContext): Promise<Result<Embeddings>>;
   models(context: CallContext): Promise<Result<ModelInfo[]>>;
   health(context: CallContext): Promise<AgentHealth>;
 }

@@ -1113,5 +1113,16 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   "OPS-2": {
     source: "npm run rollback",
     text: "The schema goes down only when asked, after the Workers, and never below what the running code knows.",
+  "EMBED-1": {
+    source: "README.md, Models",
+    text: "Texts become vectors by a model of the registry, in order, near for near texts, in the form that a client asks for.",
+  },
+  "EMBED-2": {
+    source: "contracts/embeddings.ts",
+    text: "A call for vectors fails, is tried again and goes elsewhere as one for an answer does; a reply that does not fit is none.",
+  },
+  "EMBED-3": {
+    source: "README.md, Models",
+    text: "A stock OpenAI client gets its vectors and its errors from POST /v1/embeddings.",
   },
 };

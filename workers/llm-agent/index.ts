@@ -4,6 +4,7 @@
  * never a prompt or a key.
  */
 import { WorkerEntrypoint } from "cloudflare:workers";
+import type { Embeddings, EmbedRequest } from "../../contracts/embeddings.ts";
 import { ok, type Result } from "../../contracts/errors.ts";
 import type {
   AgentHealth,
@@ -18,7 +19,7 @@ import type {
 import type { CallContext } from "../../contracts/tools.ts";
 import { readConfig } from "./env.ts";
 import { Fleet } from "./fleet.ts";
-import { type CallDeps, complete, openStream } from "./generate.ts";
+import { type CallDeps, complete, embed, openStream } from "./generate.ts";
 import { checkHealth, type Discovered, listModels } from "./models.ts";
 import { relay } from "./relay.ts";
 
@@ -51,6 +52,10 @@ export class LlmAgentEntrypoint extends WorkerEntrypoint<object> implements LlmA
   #heard<T>(left: Promise<void> | undefined, work: Promise<T>): Promise<T> {
     if (left !== undefined) this.ctx.waitUntil(Promise.race([left, work]));
     return work;
+  }
+
+  embed(request: EmbedRequest, context: CallContext): Promise<Result<Embeddings>> {
+    return this.#logged("llm.embed", context, request.model, (deps) => embed({ request, context }, deps));
   }
 
   models(context: CallContext): Promise<Result<ModelInfo[]>> {

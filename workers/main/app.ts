@@ -19,6 +19,7 @@ import { authRoutes, type AuthRoutesDeps } from "./routes/auth.ts";
 import { cacheRoutes, type CacheRoutesDeps } from "./routes/cache.ts";
 import { chatRoutes, type ChatRoutesDeps } from "./routes/chat.ts";
 import { docsRoutes, type DocsRoutesDeps } from "./routes/docs.ts";
+import { embeddingsRoutes, type EmbeddingsRoutesDeps } from "./routes/embeddings.ts";
 import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
 import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { llmRoutes, type LlmRoutesDeps } from "./routes/llm.ts";
@@ -37,6 +38,7 @@ export interface RoutesDeps
     CacheRoutesDeps,
     ChatRoutesDeps,
     DocsRoutesDeps,
+    EmbeddingsRoutesDeps,
     TransferRoutesDeps,
     HealthRoutesDeps,
     HistoryRoutesDeps,
@@ -67,6 +69,7 @@ export function allRoutes(deps: RoutesDeps): Route[] {
     transferRoutes,
     cacheRoutes,
     llmRoutes,
+    embeddingsRoutes,
     mcpRoutes,
     toolsRoutes,
     serversRoutes,
