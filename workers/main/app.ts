@@ -22,6 +22,7 @@ import { docsRoutes, type DocsRoutesDeps } from "./routes/docs.ts";
 import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
 import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { llmRoutes, type LlmRoutesDeps } from "./routes/llm.ts";
+import { openAiRoutes, type OpenAiRoutesDeps } from "./routes/openai.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
 import { sessionRoutes, type SessionRoutesDeps } from "./routes/sessions.ts";
 import { resourceMetadataRoutes } from "./routes/resource-metadata.ts";
@@ -41,6 +42,7 @@ export interface RoutesDeps
     HealthRoutesDeps,
     HistoryRoutesDeps,
     LlmRoutesDeps,
+    OpenAiRoutesDeps,
     McpRoutesDeps,
     ToolsRoutesDeps,
     ServersRoutesDeps,
@@ -67,6 +69,7 @@ export function allRoutes(deps: RoutesDeps): Route[] {
     transferRoutes,
     cacheRoutes,
     llmRoutes,
+    openAiRoutes,
     mcpRoutes,
     toolsRoutes,
     serversRoutes,
