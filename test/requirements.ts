@@ -201,6 +201,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "operations",
     text: "One request id crosses all three Workers and comes back as a header.",
   },
+  P15: {
+    source: "budgets",
+    text: "The bundles of main, llm-agent and mcp are at most 600, 150 and 250 kB, compressed, with no tracing client in them.",
+  },
   P1: {
     source: "performance budget",
     text: "Round trips before the first token, by dependency, for a miss, a hit and one tool.",
