@@ -1113,6 +1113,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   "OPS-2": {
     source: "npm run rollback",
     text: "The schema goes down only when asked, after the Workers, and never below what the running code knows.",
+  },
   "EMBED-1": {
     source: "README.md, Models",
     text: "Texts become vectors by a model of the registry, in order, near for near texts, in the form that a client asks for.",
@@ -1124,5 +1125,41 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   "EMBED-3": {
     source: "README.md, Models",
     text: "A stock OpenAI client gets its vectors and its errors from POST /v1/embeddings.",
+  },
+  "V1-1": {
+    source: "API: POST /v1/chat/completions",
+    text: "An answer comes in OpenAI's form, in one piece or as chunks, with usage where it is asked for.",
+  },
+  "V1-2": {
+    source: "API: POST /v1/chat/completions",
+    text: "A client's own tools and its tool_choice reach the model, calls come back, results go on.",
+  },
+  "V1-3": {
+    source: "API: POST /v1/chat/completions",
+    text: "System and developer messages and parameters pass; nothing is added; what does not matter is passed over.",
+  },
+  "V1-4": {
+    source: "docs/decisions/0046",
+    text: "Below /v1 every fault has OpenAI's form; what would change an answer unseen is refused by its name.",
+  },
+  "V1-5": {
+    source: "API: GET /v1/models",
+    text: "Models are listed and found in OpenAI's form.",
+  },
+  "V1-6": {
+    source: "docs/decisions/0046",
+    text: "A stream that is cut ends with an error and without [DONE].",
+  },
+  "V1-7": {
+    source: "API: POST /v1/chat/completions",
+    text: "A call ends with its client, at the provider too.",
+  },
+  "V1-8": {
+    source: "docs/decisions/0046",
+    text: "Completions are cached by all that goes to the model; a conversation that has begun for its user alone.",
+  },
+  "V1-9": {
+    source: "API: POST /v1/chat/completions",
+    text: "The AI SDK works unchanged on /v1.",
   },
 };

@@ -17,6 +17,7 @@ import { pricesOf } from "../../contracts/models.ts";
 import type { AccountDeps } from "./accounts/object.ts";
 import { type Accounts, createAccounts } from "./accounts/client.ts";
 import type { AppDeps } from "./app.ts";
+import { lookUpDirect } from "./chat/direct-reuse.ts";
 import { type ChatDefaults, resolveChat } from "./chat/resolve.ts";
 import { createTurnRunner } from "./chat/turn.ts";
 import { type CacheAdmin, createCacheAdmin } from "./cache/admin.ts";
@@ -53,6 +54,7 @@ export interface Env {
 
 export const now = (): number => Date.now();
 const makeId = (): string => newId(now(), (length) => crypto.getRandomValues(new Uint8Array(length)));
+const newCallId = (): string => `call_${makeId()}`;
 
 const log: Log = (line) => console.log(JSON.stringify(line));
 const logFault: OnFault = ({ kind, reason }) => log({ service: "main", route: "postgres", error: kind, code: reason });
@@ -94,6 +96,9 @@ export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => voi
     whileStanding: createWhileStanding(accounts, config.ACCOUNT_RECHECK_MS),
     resolve: (request, preferences) => resolveChat(request, preferences, defaultsOf(config)),
     defaultModel: config.DEFAULT_MODEL,
+    lookUpAnswer: (call) =>
+      lookUpDirect(call, { cache, sharesAnswers: config.CACHE_SCOPE === "shared", newCallId, now }),
+    keepAnswer: (write) => waitUntil(cache.write(write)),
   };
 }
 
@@ -198,7 +203,7 @@ function toolboxOf(env: Env): Toolbox {
 function makeModels(env: Env, { SECRET_KEY: secret, ...config }: Config) {
   return {
     llm: llmAgent(env),
-    newCallId: () => `call_${makeId()}`,
+    newCallId,
     stallTimeoutMs: config.LLM_STALL_TIMEOUT_MS,
     streamTimeoutMs: config.LLM_STREAM_TIMEOUT_MS,
     cacheSalt: (userId: string) =>
