@@ -2,15 +2,17 @@
  * The llm-agent's RPC face: what main asks of a model provider and what it gets back.
  * Pure types; a six-line fake satisfies `LlmAgent`.
  */
-import type { FinishReason, ModelType, Usage } from "./chat.ts";
+import type { FinishReason, ModelType, ResponseFormat, Usage } from "./chat.ts";
 import type { Dialect } from "./dialects.ts";
 import type { Result } from "./errors.ts";
 import type { Ability } from "./models.ts";
+import type { ModelAttachment } from "./parts.ts";
 import type { ModelPrice } from "./prices.ts";
 import type { CallContext, ToolCall, ToolDefinition } from "./tools.ts";
 
 export type ModelMessage =
-  | { role: "system" | "user"; content: string }
+  | { role: "system"; content: string }
+  | { role: "user"; content: string; /** Left out where there are none. */ attachments?: ModelAttachment[] }
   | { role: "assistant"; content: string; toolCalls?: ToolCall[] }
   | { role: "tool"; toolCallId: string; content: string };
 
@@ -32,7 +34,7 @@ export interface ModelRequest {
   tools?: Pick<ToolDefinition, "name" | "description" | "inputSchema">[];
   temperature?: number;
   maxTokens?: number;
-  responseFormat?: { type: "text" | "json_object" };
+  responseFormat?: ResponseFormat;
 }
 
 /** A provider's stream, byte for byte, with the codec that reads it. Cancelling `body` aborts the provider's request. */

@@ -6,7 +6,7 @@ import * as z from "zod";
 import { PolicyRule } from "../../contracts/approvals.ts";
 import { ModelType } from "../../contracts/chat.ts";
 import { findModel, Models, NO_MODELS, OPEN_MODELS } from "../../contracts/models.ts";
-import { OriginList } from "../../contracts/origins.ts";
+import { HostList, OriginList } from "../../contracts/origins.ts";
 import { isPattern } from "../../contracts/name-patterns.ts";
 import { jsonSetting } from "../../contracts/settings.ts";
 
@@ -44,6 +44,8 @@ const Settings = z.object({
   CACHE_JOIN_TIMEOUT_MS: positiveInt(30_000),
   /** Which tools run at once, ask a person first, or are not offered: a JSON list of rules. */
   TOOL_POLICY: optional(jsonSetting(z.array(PolicyRule).max(256))),
+  /** Whose images a provider may be told to fetch by itself, over https. */
+  ATTACHMENT_HOSTS: withFallback(HostList, []),
   /** Pages that may call the API from a browser, besides our own. */
   CORS_ORIGINS: withFallback(OriginList, []),
   LLM_STALL_TIMEOUT_MS: positiveInt(20_000),
