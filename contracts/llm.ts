@@ -7,11 +7,13 @@ import type { Dialect } from "./dialects.ts";
 import type { Embeddings, EmbedRequest } from "./embeddings.ts";
 import type { Result } from "./errors.ts";
 import type { Ability } from "./models.ts";
+import type { ModelAttachment } from "./parts.ts";
 import type { ModelPrice } from "./prices.ts";
 import type { CallContext, ToolCall, ToolDefinition } from "./tools.ts";
 
 export type ModelMessage =
-  | { role: "system" | "user"; content: string }
+  | { role: "system"; content: string }
+  | { role: "user"; content: string; /** Left out where there are none. */ attachments?: ModelAttachment[] }
   | { role: "assistant"; content: string; toolCalls?: ToolCall[] }
   | { role: "tool"; toolCallId: string; content: string };
 

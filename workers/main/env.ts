@@ -6,7 +6,7 @@ import * as z from "zod";
 import { PolicyRule } from "../../contracts/approvals.ts";
 import { ModelType } from "../../contracts/chat.ts";
 import { findModel, Models, NO_MODELS, OPEN_MODELS } from "../../contracts/models.ts";
-import { OriginList } from "../../contracts/origins.ts";
+import { HostList, OriginList } from "../../contracts/origins.ts";
 import { isPattern } from "../../contracts/name-patterns.ts";
 import { jsonSetting } from "../../contracts/settings.ts";
 
@@ -93,6 +93,11 @@ export const Settings = z.object({
     default: "no rules",
     description:
       "a JSON list of rules for tools that a model calls: run at once, ask a person first, or not offered; malformed, all tools are denied",
+  }),
+  ATTACHMENT_HOSTS: withFallback(HostList, []).meta({
+    default: "none",
+    description:
+      "hosts whose images a provider may be told to fetch by itself, over https: exact names, separated by commas; nothing is fetched from here",
   }),
   CORS_ORIGINS: withFallback(OriginList, []).meta({
     default: "none",

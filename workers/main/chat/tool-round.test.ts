@@ -57,6 +57,7 @@ function runWith(content: string): TurnRun {
         newCallId: () => "id",
       },
       cacheSalt: () => undefined,
+      showAttachments: async (messages) => messages,
       saver: () => {
         throw new Error("nothing asks first");
       },

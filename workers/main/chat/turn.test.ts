@@ -56,6 +56,7 @@ async function run(llm: LlmAgent): Promise<{ result: TurnResult; events: string[
       log: () => {},
     },
     cacheSalt: () => undefined,
+    showAttachments: async (messages) => messages,
     saver: () => {
       throw new Error("nothing asks first");
     },
