@@ -1096,4 +1096,8 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "npm run rollback",
     text: "The schema goes down only when asked, after the Workers, and never below what the running code knows.",
   },
+  "OPS-3": {
+    source: "npm run setup",
+    text: "What a deployment needs is asked for, checked, and written where git does not see it; no secret is shown.",
+  },
 };
