@@ -1161,6 +1161,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   "V1-9": {
     source: "API: POST /v1/chat/completions",
     text: "The AI SDK works unchanged on /v1.",
+  },
   "OPS-3": {
     source: "npm run setup",
     text: "What a deployment needs is asked for, checked, and written where git does not see it; no secret is shown.",
