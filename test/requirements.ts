@@ -1092,4 +1092,12 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   B63: { source: "faults", text: "Too many images, too many bytes." },
   B64: { source: "faults", text: "Addresses in place of images." },
   B65: { source: "faults", text: "Audio and video where they are not supported." },
+  "FORMAT-1": {
+    source: "docs/decisions/0045",
+    text: "An answer in JSON is what was asked for, after one repair at most, or the turn fails by that name.",
+  },
+  "FORMAT-2": {
+    source: "docs/decisions/0045",
+    text: "Schemas are bounded in size, depth and reach; a model without the ability is not called.",
+  },
 };

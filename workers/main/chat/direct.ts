@@ -2,13 +2,21 @@
  * A model asked directly: no session, no tools, no cache, one request of one client. Runs in the Worker, and ends with its client: who
  * leaves ends the provider's request. No storage; what it cost is told to `onEnd`, whoever ended it, once.
  */
-import type { Usage } from "../../../contracts/chat.ts";
+import type { FinishReason, Usage } from "../../../contracts/chat.ts";
 import { createDecoder, type Decoder, type ModelEvent } from "../../../contracts/dialects.ts";
 import type { DirectEvent } from "../../../contracts/direct.ts";
 import { type Failure, isRetryable, ok, type Result } from "../../../contracts/errors.ts";
 import { encodeFrame, KEEP_ALIVE_FRAME } from "../../../contracts/events.ts";
-import type { Completion, LlmAgent, ModelContext, ModelRequest, ModelStream } from "../../../contracts/llm.ts";
-import { estimateUsage } from "../../../contracts/rounds.ts";
+import type {
+  Completion,
+  LlmAgent,
+  ModelContext,
+  ModelRequest,
+  ModelStream,
+  WhenGone,
+} from "../../../contracts/llm.ts";
+import { addUsage, estimateUsage } from "../../../contracts/rounds.ts";
+import { askToMend, findProblem, unusable } from "./answer-format.ts";
 import { type Watchdog, watchReader } from "./watchdog.ts";
 
 export interface DirectDeps {
@@ -40,17 +48,53 @@ export interface DirectCall {
 const BEAT_MS = 1_000;
 const LEFT: Failure = { code: "cancelled", message: "the client left" };
 
-export async function completeDirect({ request, context, signal, onEnd }: DirectCall, { llm }: DirectDeps) {
+export async function completeDirect(call: DirectCall, deps: DirectDeps): Promise<Result<Completion>> {
+  const { request, signal, onEnd } = call;
   const { gone, leave } = untilGone(signal);
   try {
-    const completed = await reach(llm.generate(request, context, gone));
-    const { model } = request;
-    if (completed.ok) onEnd({ model, ...providerAndUsage(completed.value), failure: undefined });
-    else onEnd({ model, provider: undefined, usage: spentBy(request, completed.error), failure: completed.error });
+    const { completed, spent } = await completeInForm(call, deps, gone);
+    const provider = completed.ok ? completed.value.provider : undefined;
+    const failure = completed.ok ? undefined : completed.error;
+    onEnd({ model: request.model, provider, usage: spent, failure });
     return completed;
   } finally {
     leave();
   }
+}
+
+interface Completed {
+  completed: Result<Completion>;
+  /** By all calls together. */
+  spent: Usage;
+}
+
+/** An answer that is not the JSON that was asked for is made once more. */
+async function completeInForm(
+  { request, context }: DirectCall,
+  { llm }: DirectDeps,
+  gone: WhenGone,
+): Promise<Completed> {
+  const first = await reach(llm.generate(request, context, gone));
+  const spent = spentOn(request, first);
+  const problem = first.ok ? findProblem(request.responseFormat, first.value.content) : undefined;
+  if (!first.ok || problem === undefined) return { completed: first, spent };
+  if (first.value.finishReason !== "stop") return { completed: UNUSABLE, spent };
+  const mending = toMend(request, first.value.content, problem);
+  const second = await reach(llm.generate(mending, context, gone));
+  const usage = addUsage(spent, spentOn(mending, second));
+  const isGood = second.ok && findProblem(request.responseFormat, second.value.content) === undefined;
+  if (second.ok && !isGood) return { completed: UNUSABLE, spent: usage };
+  return { completed: second.ok ? ok({ ...second.value, usage }) : second, spent: usage };
+}
+
+const UNUSABLE: Result<never> = { ok: false, error: unusable().failure };
+
+function toMend(request: ModelRequest, answer: string, problem: string): ModelRequest {
+  return { ...request, messages: [...request.messages, ...askToMend(answer, problem)] };
+}
+
+function spentOn(request: ModelRequest, completed: Result<Completion>): Usage {
+  return completed.ok ? completed.value.usage : spentBy(request, completed.error);
 }
 
 /**
@@ -62,7 +106,7 @@ export async function streamDirect(call: DirectCall, deps: DirectDeps): Promise<
   const { gone, leave } = untilGone(signal);
   const opened = reach(deps.llm.stream(request, context, gone));
   const early = await within(opened, BEAT_MS);
-  if (early === undefined || early.ok) return ok(new DirectStream(opened, call, deps, leave).readable);
+  if (early === undefined || early.ok) return ok(new DirectStream(opened, call, deps, { gone, leave }).readable);
   leave();
   const { error: failure } = early;
   onEnd({ model: request.model, provider: undefined, usage: spentBy(request, failure), failure });
@@ -82,23 +126,30 @@ interface Reading {
 /** Pulled by its reader: a slow one slows the provider, and nothing piles up here. */
 class DirectStream {
   readonly readable: ReadableStream<Uint8Array>;
-  readonly #opened: Promise<Result<ModelStream>>;
+  #opened: Promise<Result<ModelStream>>;
   readonly #call: DirectCall;
   readonly #deps: DirectDeps;
   readonly #leave: () => void;
+  readonly #gone: WhenGone;
   readonly #encoder = new TextEncoder();
   #reading: Reading | undefined;
   #beat: ReturnType<typeof setInterval> | undefined;
   #words = "";
   #usage: Usage | undefined;
+  /** Of the first answer, where a second one is made. */
+  #spent: Usage | undefined;
+  /** What is asked now: the request, or its mending. */
+  #asked: ModelRequest;
   #frames = 0;
   #ended = false;
 
-  constructor(opened: Promise<Result<ModelStream>>, call: DirectCall, deps: DirectDeps, leave: () => void) {
+  constructor(opened: Promise<Result<ModelStream>>, call: DirectCall, deps: DirectDeps, { gone, leave }: Leaving) {
     this.#opened = opened;
     this.#call = call;
+    this.#asked = call.request;
     this.#deps = deps;
     this.#leave = leave;
+    this.#gone = gone;
     this.readable = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
@@ -114,9 +165,11 @@ class DirectStream {
   }
 
   async #pull(controller: Controller): Promise<void> {
-    const events: DirectEvent[] = this.#reading === undefined ? await this.#open() : [];
+    const events: DirectEvent[] = [];
     // A piece may hold no event: a pull that brings nothing is not repeated by itself.
-    while (events.length === 0 && this.#reading !== undefined) events.push(...(await this.#next(this.#reading)));
+    while (events.length === 0 && !this.#ended) {
+      events.push(...(await (this.#reading === undefined ? this.#open() : this.#next(this.#reading))));
+    }
     if (events.length > 0) this.#send(controller, events);
     if (events.at(-1)?.event === "done" || events.at(-1)?.event === "error") controller.close();
   }
@@ -130,7 +183,7 @@ class DirectStream {
     const reader = body.getReader();
     const watch = watchReader(reader, { signal: this.#call.signal, stallTimeoutMs, totalTimeoutMs, now });
     this.#reading = { reader, decoder: createDecoder(dialect, { newCallId }), watch, provider };
-    return [{ event: "meta", data: { model, provider } }];
+    return this.#spent ? [] : [{ event: "meta", data: { model, provider } }];
   }
 
   async #next({ reader, decoder, watch }: Reading): Promise<DirectEvent[]> {
@@ -154,14 +207,35 @@ class DirectStream {
         return [];
       case "tool_calls":
         return []; // none were offered
-      case "finish":
+      case "finish": {
+        const again = this.#hold(event.reason);
+        if (again !== undefined) return again;
         return [
           { event: "usage", data: this.#end() },
           { event: "done", data: { finish_reason: event.reason } },
         ];
+      }
       case "failure":
         return this.#fail(event.failure);
     }
+  }
+
+  /** Undefined: the answer stands. Else what takes it back, and the model is asked once more. */
+  #hold(reason: FinishReason): DirectEvent[] | undefined {
+    const { request, context } = this.#call;
+    const problem = findProblem(request.responseFormat, this.#words);
+    if (problem === undefined) return undefined;
+    const rewind: DirectEvent = { event: "rewind", data: { after: 1 } };
+    if (reason !== "stop" || this.#spent) return [rewind, ...this.#fail(unusable().failure)];
+    this.#spent = this.#usage ?? estimateUsage(request, this.#words);
+    this.#asked = toMend(request, this.#words, problem);
+    this.#reading?.watch.end();
+    void this.#reading?.reader.cancel().catch(() => {}); // it is over
+    this.#reading = undefined;
+    this.#words = "";
+    this.#usage = undefined;
+    this.#opened = reach(this.#deps.llm.stream(this.#asked, context, this.#gone));
+    return [rewind];
   }
 
   #fail(failure: Failure): DirectEvent[] {
@@ -183,8 +257,9 @@ class DirectStream {
   #end(failure?: Failure): Usage {
     const { request, onEnd } = this.#call;
     const reading = this.#reading;
-    const usage =
-      this.#usage ?? (reading || !failure ? estimateUsage(request, this.#words) : spentBy(request, failure));
+    const asked = this.#asked;
+    const last = this.#usage ?? (reading || !failure ? estimateUsage(asked, this.#words) : spentBy(asked, failure));
+    const usage = addUsage(this.#spent, last);
     if (this.#ended) return usage;
     this.#ended = true;
     this.#reading = undefined;
@@ -213,6 +288,11 @@ class DirectStream {
   }
 }
 
+interface Leaving {
+  gone: WhenGone;
+  leave(): void;
+}
+
 /** Undefined when it takes longer. */
 async function within<T>(promise: Promise<T>, timeoutMs: number): Promise<T | undefined> {
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -234,10 +314,6 @@ function untilGone(signal: AbortSignal) {
   if (signal.aborted) leave();
   signal.addEventListener("abort", leave, { once: true });
   return { gone: () => promise, leave };
-}
-
-function providerAndUsage({ provider, usage }: Completion): Pick<DirectEnd, "provider" | "usage"> {
-  return { provider, usage };
 }
 
 /** A provider that was left in the middle has read the prompt; one that refused has not. */

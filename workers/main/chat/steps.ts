@@ -8,7 +8,7 @@ import type { CacheValue } from "../../../contracts/cache.ts";
 import { createDecoder } from "../../../contracts/dialects.ts";
 import { AppError, type Result, orThrow } from "../../../contracts/errors.ts";
 import type { ModelMessage, ModelRequest, ModelStream, WhenGone } from "../../../contracts/llm.ts";
-import { estimateUsage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
+import { addUsage, estimateUsage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
 import { askToMend, findProblem, unusable, wantsJson } from "./answer-format.ts";
 import { systemMessage } from "./prompt.ts";
 import { type Reply, readReply } from "./read-reply.ts";
@@ -278,14 +278,4 @@ async function openStream(model: ModelRequest, { request, deps }: TurnRun, gone:
     throw new AppError("upstream_error", "the model service did not answer", { cause });
   });
   return orThrow(opened);
-}
-
-function addUsage(sum: Usage | undefined, next: Usage): Usage {
-  if (sum === undefined) return next;
-  return {
-    prompt_tokens: sum.prompt_tokens + next.prompt_tokens,
-    completion_tokens: sum.completion_tokens + next.completion_tokens,
-    total_tokens: sum.total_tokens + next.total_tokens,
-    ...((sum.estimated || next.estimated) && { estimated: true }),
-  };
 }
