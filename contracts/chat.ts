@@ -3,6 +3,7 @@
  * Pure. Unknown fields are refused; role "system" is not a client's to send.
  */
 import * as z from "zod";
+import { findSchemaProblem } from "./answer-schema.ts";
 import { Id } from "./params.ts";
 import { InputParts, textOfParts, VisibleText } from "./parts.ts";
 
@@ -38,8 +39,11 @@ export const ResponseFormat = z
       json_schema: z.strictObject({
         name: z.string().regex(/^[\w-]{1,64}$/),
         description: z.string().max(1_000).optional(),
-        /** A JSON Schema of an object, at most 64 KiB and 32 levels, without references that lead back to themselves. */
-        schema: z.record(z.string(), z.unknown()),
+        /** A JSON Schema of bounded size, without references that lead back to themselves. */
+        schema: z.record(z.string(), z.unknown()).superRefine((schema, issues) => {
+          const problem = findSchemaProblem(schema);
+          if (problem !== undefined) issues.addIssue({ code: "custom", message: problem });
+        }),
         strict: z.boolean().optional(),
       }),
     }),

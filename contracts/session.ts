@@ -111,6 +111,13 @@ export interface ListMessages extends Asker {
   limit: number;
 }
 
+/** The bytes of something that is attached to a message. */
+export interface ReadAttachment extends Asker {
+  kind: "attachment";
+  sessionId: string;
+  sha256: string;
+}
+
 /** Makes a session without a turn. The one that is there already is shown. */
 export interface CreateSession extends Asker {
   kind: "create";
@@ -187,6 +194,7 @@ export type SessionCommand =
   | InspectTurn
   | AnswerApproval
   | ListMessages
+  | ReadAttachment
   | CreateSession
   | ViewSession
   | ChangeSession

@@ -1166,4 +1166,48 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "npm run setup",
     text: "What a deployment needs is asked for, checked, and written where git does not see it; no secret is shown.",
   },
+  "MEDIA-1": {
+    source: "docs/decisions/0045",
+    text: "Images, audio and files reach the model in their order, in the provider's form.",
+  },
+  "MEDIA-2": {
+    source: "docs/decisions/0045",
+    text: "What is attached is what its bytes say; images are whole, still and of bounded size, told from headers.",
+  },
+  "MEDIA-3": {
+    source: "docs/decisions/0045",
+    text: "A request has so many attachments and bytes at most, besides what its words may have.",
+  },
+  "MEDIA-4": {
+    source: "docs/decisions/0045",
+    text: "Nothing is fetched; a provider is told an address only where its host is allowed.",
+  },
+  "MEDIA-5": {
+    source: "docs/decisions/0045",
+    text: "A model without the ability is not called; of earlier attachments it is told that they are missing.",
+  },
+  "MEDIA-6": {
+    source: "docs/decisions/0045",
+    text: "Bytes are kept apart from messages, shown again in their place, and read by their owner alone.",
+  },
+  "MEDIA-7": {
+    source: "docs/decisions/0045",
+    text: "Postgres gets each file once; it rests, comes back and goes with its session.",
+  },
+  "MEDIA-8": {
+    source: "docs/decisions/0045",
+    text: "The cache's key holds what is attached by its hash; such answers are their user's alone.",
+  },
+  B62: { source: "faults", text: "Images that lie, are cut, too large or move, or are no image." },
+  B63: { source: "faults", text: "Too many images, too many bytes." },
+  B64: { source: "faults", text: "Addresses in place of images." },
+  B65: { source: "faults", text: "Audio and video where they are not supported." },
+  "FORMAT-1": {
+    source: "docs/decisions/0045",
+    text: "An answer in JSON is what was asked for, after one repair at most, or the turn fails by that name.",
+  },
+  "FORMAT-2": {
+    source: "docs/decisions/0045",
+    text: "Schemas are bounded in size, depth and reach; a model without the ability is not called.",
+  },
 };

@@ -8,7 +8,8 @@ import type { CacheValue } from "../../../contracts/cache.ts";
 import { createDecoder } from "../../../contracts/dialects.ts";
 import { AppError, type Result, orThrow } from "../../../contracts/errors.ts";
 import type { ModelMessage, ModelRequest, ModelStream, OfferedTool, WhenGone } from "../../../contracts/llm.ts";
-import { estimateUsage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
+import { addUsage, estimateUsage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
+import { askToMend, findProblem, unusable, wantsJson } from "./answer-format.ts";
 import { systemMessage } from "./prompt.ts";
 import { type Reply, readReply } from "./read-reply.ts";
 import { type Found, hasAttachments, isShareable, type Reusable, tokensOf } from "./reuse.ts";
@@ -121,20 +122,42 @@ export class TurnSteps {
     const left = Promise.withResolvers<void>();
     this.#run.signal.addEventListener("abort", () => left.resolve(), { once: true });
     try {
-      return await this.#ask(() => left.promise);
+      return await this.#answer(() => left.promise);
     } finally {
       left.resolve();
     }
+  }
+
+  /** Where JSON is asked for: words beside calls are taken back, and an answer that is not what was asked for is made once more. */
+  async #answer(gone: WhenGone): Promise<RequestedCall[]> {
+    const { responseFormat } = this.#run.request;
+    const before = this.#mark();
+    const calls = await this.#ask(gone);
+    if (!wantsJson(responseFormat)) return calls;
+    const problem = calls.length > 0 ? undefined : findProblem(responseFormat, this.#words);
+    if (problem !== undefined || calls.length > 0) this.#rewind(before);
+    if (problem === undefined) return calls;
+    // One that was cut off would be so again.
+    if (this.progress.finishReason !== "stop") throw unusable();
+    const again = this.#mark();
+    await this.#ask(gone, askToMend(this.#words, problem));
+    if (findProblem(responseFormat, this.#words) === undefined) return [];
+    this.#rewind(again);
+    throw unusable();
+  }
+
+  #mark(): { event: number; content: string } {
+    return { event: this.#run.emit.last, content: this.progress.content };
   }
 
   /**
    * `gone` tells the model service that nobody reads any more: a cancelled body alone is seen only at its next byte. A reply that breaks off
    * is begun again where another route serves the model; what was shown of it is rewound.
    */
-  async #ask(gone: WhenGone): Promise<RequestedCall[]> {
+  async #ask(gone: WhenGone, more: ModelMessage[] = []): Promise<RequestedCall[]> {
     const { progress } = this;
-    const asked = modelRequest(this.#run.request, progress.rounds);
-    const before = { event: this.#run.emit.last, content: progress.content };
+    const asked = modelRequest(this.#run.request, progress.rounds, more);
+    const before = this.#mark();
     const avoid: string[] = [];
     progress.modelCalls += 1;
     let opened = await openStream(asked, this.#run, gone);
@@ -223,16 +246,17 @@ function decided(call: RequestedCall, decisions: Decision[]): RequestedCall {
   return edited === undefined ? call : { id: call.id, name: call.name, arguments: edited };
 }
 
-function modelRequest(request: TurnRequest, rounds: ToolRound[]): ModelRequest {
+/** `more`: an answer that is to be mended, and that alone. */
+function modelRequest(request: TurnRequest, rounds: ToolRound[], more: ModelMessage[]): ModelRequest {
   const { model, onlyType, temperature, maxTokens, responseFormat, tools } = request;
   return {
     model,
     ...(onlyType && { modelType: onlyType }),
-    messages: promptOf(request, rounds),
+    messages: [...promptOf(request, rounds), ...more],
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { maxTokens }),
     ...(responseFormat !== undefined && { responseFormat }),
-    ...(tools !== undefined && tools.tools.length > 0 && { tools: tools.tools.map(offer) }),
+    ...(tools !== undefined && tools.tools.length > 0 && more.length === 0 && { tools: tools.tools.map(offer) }),
   };
 }
 
@@ -254,14 +278,4 @@ async function openStream(model: ModelRequest, { request, deps }: TurnRun, gone:
     throw new AppError("upstream_error", "the model service did not answer", { cause });
   });
   return orThrow(opened);
-}
-
-function addUsage(sum: Usage | undefined, next: Usage): Usage {
-  if (sum === undefined) return next;
-  return {
-    prompt_tokens: sum.prompt_tokens + next.prompt_tokens,
-    completion_tokens: sum.completion_tokens + next.completion_tokens,
-    total_tokens: sum.total_tokens + next.total_tokens,
-    ...((sum.estimated || next.estimated) && { estimated: true }),
-  };
 }

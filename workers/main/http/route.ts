@@ -16,7 +16,15 @@ export type TextType =
   | "text/html"
   | "text/plain"
   | "text/css"
-  | "text/javascript";
+  | "text/csv"
+  | "text/javascript"
+  | "image/png"
+  | "image/jpeg"
+  | "image/webp"
+  | "image/gif"
+  | "audio/wav"
+  | "audio/mpeg"
+  | "application/pdf";
 
 export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> {
   method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";

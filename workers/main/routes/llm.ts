@@ -10,7 +10,8 @@ import type { ModelRequest } from "../../../contracts/llm.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { ResolvedChat } from "../../../contracts/session.ts";
 import type { Preferences } from "../../../contracts/users.ts";
-import { completeDirect, type DirectCall, type DirectDeps, type DirectEnd, streamDirect } from "../chat/direct.ts";
+import { completeDirect, streamDirect } from "../chat/direct.ts";
+import type { DirectCall, DirectDeps, DirectEnd } from "../chat/direct-call.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 import { type Taken, takeAttachments } from "../media/take.ts";
 import type { WhileStanding } from "../http/standing-signal.ts";
@@ -100,7 +101,9 @@ function callingRoutes(deps: LlmRoutesDeps): Route[] {
 function toDirect(deps: LlmRoutesDeps, call: Call<unknown, unknown, DirectRequest>, name: string): DirectCall {
   const taken = takeAttachments(call.body, deps.attachmentHosts);
   const chat = orThrow(deps.resolve({ ...call.body, tools: "none" }, call.user.preferences, taken?.said));
-  return callOf(deps, call, { request: toModelRequest(call.body, chat, taken), name });
+  const { response_format: heldTo } = call.body;
+  const asked = callOf(deps, call, { request: toModelRequest(call.body, chat, taken), name });
+  return { ...asked, ...(heldTo && { heldTo }) };
 }
 
 /** A call on its client's behalf, logged under a name. It ends when the client leaves, and when its credential no longer holds. */

@@ -30,6 +30,11 @@ export interface SessionRoutesDeps {
   attachmentHosts: readonly string[];
 }
 
+const AttachmentPath = SessionPath.extend({ sha256: z.string().regex(/^[0-9a-f]{64}$/) });
+const ATTACHMENT_TYPES = [
+  ...(["image/png", "image/jpeg", "image/webp", "image/gif", "audio/wav", "audio/mpeg"] as const),
+  ...(["application/pdf", "text/plain", "text/markdown", "text/csv"] as const),
+];
 const PAGE = 50;
 const MAX_PAGE = 200;
 /** Places are 32-bit numbers in Postgres. */
@@ -109,6 +114,16 @@ function messageRoutes(deps: SessionRoutesDeps): Route[] {
       (call) => {
         const { session_id: sessionId } = call.params;
         return deps.send(sessionId, { kind: "messages", sessionId, ...call.query, ...asker(call) });
+      },
+    ),
+    route(
+      {
+        ...{ ...shared, method: "GET", path: `${PATH}/attachments/{sha256}`, params: AttachmentPath },
+        ...{ answers: { 200: ATTACHMENT_TYPES }, summary: "The bytes of what is attached to a message, to be saved" },
+      },
+      (call) => {
+        const { session_id: sessionId, sha256 } = call.params;
+        return deps.send(sessionId, { kind: "attachment", sessionId, sha256, ...asker(call) });
       },
     ),
     route(
