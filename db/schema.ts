@@ -203,4 +203,4 @@ export const documentChunks = pgTable(
 );
 
 /** The migration that this code expects. */
-export const SCHEMA_VERSION = 5;
+export const SCHEMA_VERSION = 8;

@@ -40,6 +40,10 @@ const Settings = z.object({
   CACHE_INTENT_TTL: positiveInt(7_200),
   /** `user`: no entry is for more than one user. */
   CACHE_SCOPE: withFallback(z.enum(["shared", "user"]), "shared"),
+  /** Makes vectors of questions, so that other wordings find their answers; left out: none does. */
+  CACHE_SEMANTIC_MODEL: optional(z.string().min(1)),
+  /** Cosine similarity from which on two questions are compared word by word. */
+  CACHE_SEMANTIC_THRESHOLD: withFallback(z.coerce.number().min(0.5).max(1), 0.9),
   CACHE_READ_TIMEOUT_MS: positiveInt(180),
   CACHE_JOIN_TIMEOUT_MS: positiveInt(30_000),
   /** Which tools run at once, ask a person first, or are not offered: a JSON list of rules. */
@@ -74,6 +78,7 @@ const CLOSED: Record<string, unknown> = {
   CACHE_SCOPE: "user",
   SIGN_UP: "closed",
   MODELS: NO_MODELS,
+  CACHE_SEMANTIC_THRESHOLD: 1,
 };
 
 export function readConfig(env: Record<string, unknown>): Config {
@@ -91,7 +96,9 @@ export function readConfig(env: Record<string, unknown>): Config {
   const model = config.DEFAULT_MODEL ?? firstModel(config.MODELS);
   const isKnown = (name: string) => problems.includes("MODELS is malformed") || findModel(config.MODELS, name).ok;
   if (!isKnown(model)) problems.push("DEFAULT_MODEL is not in MODELS");
-  if (config.TITLE_MODEL !== undefined && !isKnown(config.TITLE_MODEL)) problems.push("TITLE_MODEL is not in MODELS");
+  for (const key of ["TITLE_MODEL", "CACHE_SEMANTIC_MODEL"] as const) {
+    if (config[key] !== undefined && !isKnown(config[key])) problems.push(`${key} is not in MODELS`);
+  }
   return { ...config, DEFAULT_MODEL: model, problems };
 }
 
