@@ -1,9 +1,9 @@
 /** Vectors as Postgres keeps them, and what the index of questions does. Pure. */
 import type { Result } from "./errors.ts";
 
-/** As pgvector reads it. */
+/** As pgvector reads it; nine digits bring a 32-bit float back. */
 export function toVectorText(vector: Float32Array): string {
-  return `[${vector.join(",")}]`;
+  return `[${Array.from(vector, (number) => number.toPrecision(9)).join(",")}]`;
 }
 
 /** A question that was answered, by its meaning. It names the entry that has the answer, and holds neither question nor answer. */

@@ -36,28 +36,28 @@ async function run({ dryRun = false, fails, db }: { dryRun?: boolean; fails?: st
   return { isDone, started, text: lines.join("\n") };
 }
 
-test("[DB-4] migrations are applied before the first Worker; then mcp, llm-agent, main", async () => {
+test("[DB-4] migrations are applied before the first Worker; then llm-agent, mcp, main", async () => {
   const { isDone, started, text } = await run({ db: sql });
   expect(isDone).toBe(true);
   expect(started).toEqual([
-    "deploy -c wrangler.mcp.toml, migrated",
     "deploy -c wrangler.llm-agent.toml, migrated",
+    "deploy -c wrangler.mcp.toml, migrated",
     "deploy -c wrangler.toml, migrated",
   ]);
   expect(text).toContain("Applied: migration 1 (initial)");
-  expect(text).toContain("Deployed: mcp, llm-agent, main.");
+  expect(text).toContain("Deployed: llm-agent, mcp, main.");
   const again = await run({ db: sql });
   expect(again).toMatchObject({ isDone: true, text: expect.stringContaining("No migration is pending.") });
 });
 
 test("[DB-4] the first Worker that fails ends it: what is deployed and what is not is told", async () => {
-  const { isDone, started, text } = await run({ db: sql, fails: "wrangler.llm-agent.toml" });
+  const { isDone, started, text } = await run({ db: sql, fails: "wrangler.mcp.toml" });
   expect(isDone).toBe(false);
   expect(started).toHaveLength(2);
-  expect(text).toContain("llm-agent failed: wrangler ended with code 7");
-  expect(text).toContain("The migrations are applied. Deployed: mcp. Not deployed: llm-agent, main.");
+  expect(text).toContain("mcp failed: wrangler ended with code 7");
+  expect(text).toContain("The migrations are applied. Deployed: llm-agent. Not deployed: mcp, main.");
   expect(text).toContain("run the same command again");
-  expect((await run({ db: sql, fails: "wrangler.mcp.toml" })).text).toContain("Deployed: nothing.");
+  expect((await run({ db: sql, fails: "wrangler.llm-agent.toml" })).text).toContain("Deployed: nothing.");
 });
 
 test("[DB-4] a migration that cannot be applied leaves the Workers alone", async () => {
@@ -77,8 +77,8 @@ test("[DB-4] a dry run lists what is pending, applies nothing and builds the thr
   const { isDone, started, text } = await run({ db: sql, dryRun: true });
   expect(isDone).toBe(true);
   expect(started).toEqual([
-    "deploy -c wrangler.mcp.toml --dry-run, not migrated",
     "deploy -c wrangler.llm-agent.toml --dry-run, not migrated",
+    "deploy -c wrangler.mcp.toml --dry-run, not migrated",
     "deploy -c wrangler.toml --dry-run, not migrated",
   ]);
   expect(text).toContain("Pending: migration 1 (initial)");
@@ -86,7 +86,7 @@ test("[DB-4] a dry run lists what is pending, applies nothing and builds the thr
   const without = await run({ dryRun: true });
   expect(without.text).toContain("Migrations: not looked at");
   expect(without.started).toHaveLength(3);
-  const failed = await run({ dryRun: true, fails: "wrangler.mcp.toml" });
+  const failed = await run({ dryRun: true, fails: "wrangler.llm-agent.toml" });
   expect(failed).toMatchObject({ isDone: false, started: { length: 1 } });
   expect(failed.text).not.toContain("Deployed");
 });

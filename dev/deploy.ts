@@ -1,5 +1,5 @@
 /**
- * `npm run deploy`: applies the pending migrations to DATABASE_URL, then deploys mcp, llm-agent and main, in this order:
+ * `npm run deploy`: applies the pending migrations to DATABASE_URL, then deploys llm-agent, mcp and main, in this order:
  * a binding needs its target. `-- --dry-run` says what would be done. State: none here, the database's and the account's.
  * Refuses without DATABASE_URL, or with an address of this machine; reads no .dev.vars; stops at the first failure.
  */
@@ -11,8 +11,8 @@ import { ROOT, WRANGLER, WRANGLER_ENV } from "./build.ts";
 
 /** By their configuration files, in the order of deployment. */
 const WORKERS = [
-  { name: "mcp", config: "wrangler.mcp.toml" },
   { name: "llm-agent", config: "wrangler.llm-agent.toml" },
+  { name: "mcp", config: "wrangler.mcp.toml" },
   { name: "main", config: "wrangler.toml" },
 ] as const;
 

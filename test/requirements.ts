@@ -1092,4 +1092,8 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/cache.md",
     text: "With it no answer of the workload is wrong, and more calls are saved.",
   },
+  "MCP-18": {
+    source: "README.md, Tools",
+    text: "With embeddings the knowledge base is searched by words and meaning together; without them, or while they fail, by words.",
+  },
 };

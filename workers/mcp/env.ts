@@ -25,10 +25,17 @@ const Env = z.object({
   /** Where messages and documents are. */
   DATABASE_URL: optional(z.string().regex(/^postgres(ql)?:\/\//)),
   DATABASE_HTTP_URL: optional(z.url()),
+  /** Makes vectors of documents and queries; left out: the knowledge base is searched by words alone. */
+  KNOWLEDGE_EMBEDDING_MODEL: optional(z.string().min(1).max(128)),
+  /** Cosine similarity from which on a piece is found by its meaning. */
+  KNOWLEDGE_MIN_SIMILARITY: optional(z.coerce.number().min(0).max(1)),
   /** What remote servers' headers are encrypted with. */
   SECRET_KEY: optional(z.string().min(32)),
   SEARXNG_URL: optional(z.url({ protocol: /^https?$/ })),
 });
+
+/** What today's models give for texts that have to do with each other, and hardly for others. */
+const DEFAULT_MIN_SIMILARITY = 0.35;
 
 export interface Config {
   allowedOrigins: readonly string[];
@@ -39,6 +46,8 @@ export interface Config {
   secretKey: string | undefined;
   /** Undefined: there is neither a knowledge base nor a history to search. */
   database: { databaseUrl: string; httpUrl: string | undefined } | undefined;
+  /** Undefined: documents are found by their words alone. */
+  vectors: { model: string; minSimilarity: number } | undefined;
 }
 
 export type ConfigResult = { ok: true; config: Config } | { ok: false; badKeys: string[] };
@@ -62,6 +71,7 @@ export function readConfig(env: unknown): ConfigResult {
         data.DATABASE_URL === undefined
           ? undefined
           : { databaseUrl: data.DATABASE_URL, httpUrl: data.DATABASE_HTTP_URL },
+      vectors: vectorsOf(data),
     },
   };
 }
@@ -70,4 +80,9 @@ function providerOf({ BRAVE_API_KEY, TAVILY_API_KEY, SEARXNG_URL }: z.output<typ
   if (BRAVE_API_KEY !== undefined) return { kind: "brave", apiKey: BRAVE_API_KEY };
   if (TAVILY_API_KEY !== undefined) return { kind: "tavily", apiKey: TAVILY_API_KEY };
   return SEARXNG_URL === undefined ? undefined : { kind: "searxng", url: SEARXNG_URL };
+}
+
+function vectorsOf({ KNOWLEDGE_EMBEDDING_MODEL: model, ...data }: z.output<typeof Env>): Config["vectors"] {
+  const minSimilarity = data.KNOWLEDGE_MIN_SIMILARITY ?? DEFAULT_MIN_SIMILARITY;
+  return model === undefined ? undefined : { model, minSimilarity };
 }
