@@ -30,11 +30,31 @@ export interface ModelRequest {
   /** Routes that broke off in this very reply: each counts as a fault there, and none is taken again. */
   avoid?: string[];
   messages: ModelMessage[];
-  tools?: Pick<ToolDefinition, "name" | "description" | "inputSchema">[];
+  tools?: OfferedTool[];
+  /** Left out: the model decides. */
+  toolChoice?: "none" | "auto" | "required" | { name: string };
+  /** false: one call at most. */
+  parallelToolCalls?: boolean;
   temperature?: number;
+  topP?: number;
   maxTokens?: number;
-  responseFormat?: { type: "text" | "json_object" };
+  /** Texts before which the answer ends. */
+  stop?: string[];
+  seed?: number;
+  responseFormat?: ResponseFormat;
 }
+
+/** A tool as a model is told of it; a client's own may come without a description. */
+export interface OfferedTool extends Pick<ToolDefinition, "name" | "inputSchema"> {
+  description?: string;
+  /** Arguments must fit the schema exactly. */
+  strict?: boolean;
+}
+
+/** `json_schema`: in the form in which providers take it. */
+export type ResponseFormat =
+  | { type: "text" | "json_object" }
+  | { type: "json_schema"; json_schema: Record<string, unknown> & { name: string } };
 
 /** A provider's stream, byte for byte, with the codec that reads it. Cancelling `body` aborts the provider's request. */
 export interface ModelStream {

@@ -25,7 +25,7 @@ const titlesOf = (content: string) => [...content.matchAll(/^## (\w+)/gm)].map((
 const wide = (text: string) =>
   text.replaceAll(/[a-z]/g, (letter) => String.fromCodePoint(letter.charCodeAt(0) + 0xfee0));
 
-describe("[MCP-18] with embeddings", () => {
+describe("[MCP-20] with embeddings", () => {
   test("finds what has none of the query's words, and nothing that is far from it", async () => {
     const as = await house.newTenant();
     await add(as, "Refunds", "refund takes five days");
@@ -75,7 +75,7 @@ describe("[MCP-18] with embeddings", () => {
   });
 });
 
-describe("[MCP-18] without a vector", () => {
+describe("[MCP-20] without a vector", () => {
   test("a model that fails leaves words, for documents and for queries", async () => {
     const as = await house.newTenant();
     house.llm.control({ mode: "status.500" });

@@ -201,6 +201,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "operations",
     text: "One request id crosses all three Workers and comes back as a header.",
   },
+  P15: {
+    source: "budgets",
+    text: "The bundles of main, llm-agent and mcp are at most 600, 150 and 250 kB, compressed, with no tracing client in them.",
+  },
   P1: {
     source: "performance budget",
     text: "Round trips before the first token, by dependency, for a miss, a hit and one tool.",
@@ -988,6 +992,20 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "README: the configuration for clients of the protocol",
     text: "A client that is configured as README.md shows lists the tools.",
   },
+  "MCP-18": {
+    source: "Model Context Protocol 2026-07-28",
+    text: "A client of the newer revision is served beside the older ones: tools, resources, prompts and completions, without a session.",
+  },
+  "MCP-19": {
+    source: "Model Context Protocol 2025-11-25: tools/list_changed",
+    text: "A client that listens is told that the tools have changed.",
+  },
+  B69: {
+    source: "bad input",
+    text: "MCP: a page of another origin, and a host that is not ours, are refused with 403.",
+  },
+  S22: { source: "security", text: "An MCP session's handle is random, its own user's alone, and no credential." },
+  S24: { source: "security", text: "What a tool gives is bounded in size, with a mark where it was cut." },
   "LLM-1": {
     source: "contracts/models.ts",
     text: "One registry says which models there are and who serves them; an unknown model is refused before any call.",
@@ -1056,6 +1074,46 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "budgets",
     text: "Over 40-turn sessions with trims and tools at least 0.90 of the possible prefix is reused.",
   },
+  "CONF-1": {
+    source: "docs/configuration.md",
+    text: "The settings' document is written from the schemas that check them.",
+  },
+  "CONF-2": {
+    source: ".dev.vars.example",
+    text: "The example names every setting, with values that pass.",
+  },
+  "CONF-3": {
+    source: "docs/deploy.md",
+    text: "Staging and production are whole environments: their Workers are bound to one another, each given its own secrets.",
+  },
+  "CONF-4": {
+    source: "docs/configuration.md",
+    text: "A Worker names its malformed and missing settings at its start, never their values.",
+  },
+  "DOCTOR-1": {
+    source: "npm run doctor",
+    text: "Each misconfiguration of machine, settings and services is found with what to do; no value is told, no model paid.",
+  },
+  "DOCTOR-2": {
+    source: "npm run doctor",
+    text: "Wrangler files that do not fit together are found, in each environment.",
+  },
+  "SMOKE-1": {
+    source: "npm run smoke",
+    text: "A chat, a stream, a resume, a retry, history, a purge and an erasure pass against a deployment, and nothing stays there.",
+  },
+  "SMOKE-2": {
+    source: "npm run smoke",
+    text: "The step that fails is named with the error's code and the request's id; what was made is erased all the same.",
+  },
+  "OPS-1": {
+    source: "npm run rollback",
+    text: "The Workers of the newest release go back to the version before, callers first; a half-done deployment by its half.",
+  },
+  "OPS-2": {
+    source: "npm run rollback",
+    text: "The schema goes down only when asked, after the Workers, and never below what the running code knows.",
+  },
   "EMBED-1": {
     source: "README.md, Models",
     text: "Texts become vectors by a model of the registry, in order, near for near texts, in the form that a client asks for.",
@@ -1092,8 +1150,44 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/cache.md",
     text: "With it no answer of the workload is wrong, and more calls are saved.",
   },
-  "MCP-18": {
+  "MCP-20": {
     source: "README.md, Tools",
     text: "With embeddings the knowledge base is searched by words and meaning together; without them, or while they fail, by words.",
+  },
+  "V1-1": {
+    source: "API: POST /v1/chat/completions",
+    text: "An answer comes in OpenAI's form, in one piece or as chunks, with usage where it is asked for.",
+  },
+  "V1-2": {
+    source: "API: POST /v1/chat/completions",
+    text: "A client's own tools and its tool_choice reach the model, calls come back, results go on.",
+  },
+  "V1-3": {
+    source: "API: POST /v1/chat/completions",
+    text: "System and developer messages and parameters pass; nothing is added; what does not matter is passed over.",
+  },
+  "V1-4": {
+    source: "docs/decisions/0046",
+    text: "Below /v1 every fault has OpenAI's form; what would change an answer unseen is refused by its name.",
+  },
+  "V1-5": {
+    source: "API: GET /v1/models",
+    text: "Models are listed and found in OpenAI's form.",
+  },
+  "V1-6": {
+    source: "docs/decisions/0046",
+    text: "A stream that is cut ends with an error and without [DONE].",
+  },
+  "V1-7": {
+    source: "API: POST /v1/chat/completions",
+    text: "A call ends with its client, at the provider too.",
+  },
+  "V1-8": {
+    source: "docs/decisions/0046",
+    text: "Completions are cached by all that goes to the model; a conversation that has begun for its user alone.",
+  },
+  "V1-9": {
+    source: "API: POST /v1/chat/completions",
+    text: "The AI SDK works unchanged on /v1.",
   },
 };

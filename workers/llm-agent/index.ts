@@ -73,7 +73,7 @@ export class LlmAgentEntrypoint extends WorkerEntrypoint<object> implements LlmA
     model: string | undefined,
     run: (deps: CallDeps) => Promise<Result<T>>,
   ): Promise<Result<T>> {
-    const deps = createDeps(readConfig(this.env));
+    const deps = createDeps(readConfig(this.env, tellMalformed));
     const startedMs = Date.now();
     let status = "thrown";
     try {
@@ -95,6 +95,11 @@ function whenLeft(gone: WhenGone | undefined): Promise<void> | undefined {
 export default {
   fetch: () => new Response("not found", { status: 404 }),
 };
+
+function tellMalformed(keys: string[]): void {
+  const problems = keys.map((key) => `${key} is malformed`);
+  console.log(JSON.stringify({ service: "llm-agent", route: "start", error: "settings", problems }));
+}
 
 function createDeps(config: CallDeps["config"]): CallDeps {
   return {

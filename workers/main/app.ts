@@ -23,6 +23,7 @@ import { embeddingsRoutes, type EmbeddingsRoutesDeps } from "./routes/embeddings
 import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
 import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { llmRoutes, type LlmRoutesDeps } from "./routes/llm.ts";
+import { openAiRoutes, type OpenAiRoutesDeps } from "./routes/openai.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
 import { sessionRoutes, type SessionRoutesDeps } from "./routes/sessions.ts";
 import { resourceMetadataRoutes } from "./routes/resource-metadata.ts";
@@ -43,6 +44,7 @@ export interface RoutesDeps
     HealthRoutesDeps,
     HistoryRoutesDeps,
     LlmRoutesDeps,
+    OpenAiRoutesDeps,
     McpRoutesDeps,
     ToolsRoutesDeps,
     ServersRoutesDeps,
@@ -70,6 +72,7 @@ export function allRoutes(deps: RoutesDeps): Route[] {
     cacheRoutes,
     llmRoutes,
     embeddingsRoutes,
+    openAiRoutes,
     mcpRoutes,
     toolsRoutes,
     serversRoutes,

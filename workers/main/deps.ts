@@ -18,6 +18,7 @@ import type { QuestionIndex } from "../../contracts/vectors.ts";
 import type { AccountDeps } from "./accounts/object.ts";
 import { type Accounts, createAccounts } from "./accounts/client.ts";
 import type { AppDeps } from "./app.ts";
+import { lookUpDirect } from "./chat/direct-reuse.ts";
 import { type ChatDefaults, resolveChat } from "./chat/resolve.ts";
 import { createTurnRunner } from "./chat/turn.ts";
 import { type CacheAdmin, createCacheAdmin } from "./cache/admin.ts";
@@ -55,6 +56,7 @@ export interface Env {
 
 export const now = (): number => Date.now();
 const makeId = (): string => newId(now(), (length) => crypto.getRandomValues(new Uint8Array(length)));
+const newCallId = (): string => `call_${makeId()}`;
 
 const log: Log = (line) => console.log(JSON.stringify(line));
 const logFault: OnFault = ({ kind, reason }) => log({ service: "main", route: "postgres", error: kind, code: reason });
@@ -62,6 +64,8 @@ const logFault: OnFault = ({ kind, reason }) => log({ service: "main", route: "p
 /** What the public routes need. */
 export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => void): AppDeps {
   const config = readConfig({ ...env });
+  const { problems } = config;
+  if (problems.length > 0) log({ service: "main", route: "start", error: "settings", problems });
   const cache = makeCache(config);
   const toolbox = toolboxOf(env);
   const tools = createMcpToolServer({ fetch: (url, init) => env.MCP.fetch(url, init), now, waitUntil });
@@ -87,13 +91,16 @@ export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => voi
     archive: stores.archive(),
     importer: stores.importer(),
     cursors: createCursors(config.SECRET_KEY),
-    problems: config.problems,
+    problems,
     expectedSchema: SCHEMA_VERSION,
     probes: makeProbes(env, config),
     ...makeModels(env, config),
     whileStanding: createWhileStanding(accounts, config.ACCOUNT_RECHECK_MS),
     resolve: (request, preferences) => resolveChat(request, preferences, defaultsOf(config)),
     defaultModel: config.DEFAULT_MODEL,
+    lookUpAnswer: (call) =>
+      lookUpDirect(call, { cache, sharesAnswers: config.CACHE_SCOPE === "shared", newCallId, now }),
+    keepAnswer: (write) => waitUntil(cache.write(write)),
   };
 }
 
@@ -199,7 +206,7 @@ function toolboxOf(env: Env): Toolbox {
 function makeModels(env: Env, { SECRET_KEY: secret, ...config }: Config) {
   return {
     llm: llmAgent(env),
-    newCallId: () => `call_${makeId()}`,
+    newCallId,
     stallTimeoutMs: config.LLM_STALL_TIMEOUT_MS,
     streamTimeoutMs: config.LLM_STREAM_TIMEOUT_MS,
     cacheSalt: (userId: string) =>

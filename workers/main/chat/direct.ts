@@ -1,14 +1,15 @@
 /**
- * A model asked directly: no session, no tools, no cache, one request of one client. Runs in the Worker, and ends with its client: who
- * leaves ends the provider's request. No storage; what it cost is told to `onEnd`, whoever ended it, once.
+ * A model asked directly: no session, no tools but its client's own, one request of one client. Runs in the Worker, and ends with its
+ * client: who leaves ends the provider's request. No storage; what it cost and gave is told to `onEnd`, whoever ended it, once.
  */
-import type { Usage } from "../../../contracts/chat.ts";
-import { createDecoder, type Decoder, type ModelEvent } from "../../../contracts/dialects.ts";
+import type { FinishReason, Usage } from "../../../contracts/chat.ts";
+import { createDecoder, type Decoder, type MalformedToolCall, type ModelEvent } from "../../../contracts/dialects.ts";
 import type { DirectEvent } from "../../../contracts/direct.ts";
 import { type Failure, isRetryable, ok, type Result } from "../../../contracts/errors.ts";
 import { encodeFrame, KEEP_ALIVE_FRAME } from "../../../contracts/events.ts";
-import type { Completion, LlmAgent, ModelContext, ModelRequest, ModelStream } from "../../../contracts/llm.ts";
+import type { LlmAgent, ModelContext, ModelRequest, ModelStream } from "../../../contracts/llm.ts";
 import { estimateUsage } from "../../../contracts/rounds.ts";
+import type { ToolCall } from "../../../contracts/tools.ts";
 import { type Watchdog, watchReader } from "./watchdog.ts";
 
 export interface DirectDeps {
@@ -26,7 +27,21 @@ export interface DirectEnd {
   usage: Usage;
   /** Why there is no whole answer; undefined of one that finished. */
   failure: Failure | undefined;
+  answer: DirectAnswer | undefined;
 }
+
+/** An answer that came to its end. */
+export interface DirectAnswer {
+  content: string;
+  toolCalls: ToolCall[];
+  finishReason: FinishReason;
+}
+
+/** What is told of a reply while it comes; calls only where tools were offered. */
+export type DirectTold = DirectEvent | { event: "tool_calls"; data: ToolCall[] };
+
+/** Writes what is told into a stream, in a client's form. It may keep what it needs for that. */
+export type DirectWriter = (told: DirectTold[]) => string;
 
 export interface DirectCall {
   request: ModelRequest;
@@ -34,10 +49,13 @@ export interface DirectCall {
   /** Aborts when the client has left. */
   signal: AbortSignal;
   onEnd(end: DirectEnd): void;
+  /** Left out: frames of this API. */
+  write?: DirectWriter;
 }
 
 /** How soon it is noticed that nobody listens any more. */
 const BEAT_MS = 1_000;
+const UNREADABLE: Failure = { code: "upstream_error", message: "the model called a tool with unreadable arguments" };
 const LEFT: Failure = { code: "cancelled", message: "the client left" };
 
 export async function completeDirect({ request, context, signal, onEnd }: DirectCall, { llm }: DirectDeps) {
@@ -45,8 +63,10 @@ export async function completeDirect({ request, context, signal, onEnd }: Direct
   try {
     const completed = await reach(llm.generate(request, context, gone));
     const { model } = request;
-    if (completed.ok) onEnd({ model, ...providerAndUsage(completed.value), failure: undefined });
-    else onEnd({ model, provider: undefined, usage: spentBy(request, completed.error), failure: completed.error });
+    if (completed.ok) {
+      const { provider, usage, content, toolCalls, finishReason } = completed.value;
+      onEnd({ model, provider, usage, failure: undefined, answer: { content, toolCalls, finishReason } });
+    } else onEnd(endOf(request, completed.error));
     return completed;
   } finally {
     leave();
@@ -64,8 +84,7 @@ export async function streamDirect(call: DirectCall, deps: DirectDeps): Promise<
   const early = await within(opened, BEAT_MS);
   if (early === undefined || early.ok) return ok(new DirectStream(opened, call, deps, leave).readable);
   leave();
-  const { error: failure } = early;
-  onEnd({ model: request.model, provider: undefined, usage: spentBy(request, failure), failure });
+  onEnd(endOf(request, early.error));
   return early;
 }
 
@@ -87,11 +106,13 @@ class DirectStream {
   readonly #deps: DirectDeps;
   readonly #leave: () => void;
   readonly #encoder = new TextEncoder();
+  readonly #write: DirectWriter;
   #reading: Reading | undefined;
   #beat: ReturnType<typeof setInterval> | undefined;
   #words = "";
+  #calls: ToolCall[] = [];
   #usage: Usage | undefined;
-  #frames = 0;
+  #sent = 0;
   #ended = false;
 
   constructor(opened: Promise<Result<ModelStream>>, call: DirectCall, deps: DirectDeps, leave: () => void) {
@@ -99,6 +120,7 @@ class DirectStream {
     this.#call = call;
     this.#deps = deps;
     this.#leave = leave;
+    this.#write = call.write ?? numberedFrames();
     this.readable = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
@@ -114,14 +136,14 @@ class DirectStream {
   }
 
   async #pull(controller: Controller): Promise<void> {
-    const events: DirectEvent[] = this.#reading === undefined ? await this.#open() : [];
+    const events: DirectTold[] = this.#reading === undefined ? await this.#open() : [];
     // A piece may hold no event: a pull that brings nothing is not repeated by itself.
     while (events.length === 0 && this.#reading !== undefined) events.push(...(await this.#next(this.#reading)));
     if (events.length > 0) this.#send(controller, events);
     if (events.at(-1)?.event === "done" || events.at(-1)?.event === "error") controller.close();
   }
 
-  async #open(): Promise<DirectEvent[]> {
+  async #open(): Promise<DirectTold[]> {
     const opened = await this.#opened;
     if (this.#ended) return [];
     if (!opened.ok) return this.#fail(opened.error);
@@ -133,7 +155,7 @@ class DirectStream {
     return [{ event: "meta", data: { model, provider } }];
   }
 
-  async #next({ reader, decoder, watch }: Reading): Promise<DirectEvent[]> {
+  async #next({ reader, decoder, watch }: Reading): Promise<DirectTold[]> {
     watch.touch();
     const read = await reader.read().catch(() => ({ done: true, value: undefined }) as const);
     watch.rest();
@@ -144,7 +166,8 @@ class DirectStream {
     return told.flatMap((event) => this.#translate(event));
   }
 
-  #translate(event: ModelEvent): DirectEvent[] {
+  #translate(event: ModelEvent): DirectTold[] {
+    if (this.#ended) return [];
     switch (event.type) {
       case "text":
         this.#words += event.text;
@@ -153,10 +176,10 @@ class DirectStream {
         this.#usage = event.usage;
         return [];
       case "tool_calls":
-        return []; // none were offered
+        return this.#takeCalls(event.calls);
       case "finish":
         return [
-          { event: "usage", data: this.#end() },
+          { event: "usage", data: this.#end(undefined, event.reason) },
           { event: "done", data: { finish_reason: event.reason } },
         ];
       case "failure":
@@ -164,7 +187,16 @@ class DirectStream {
     }
   }
 
-  #fail(failure: Failure): DirectEvent[] {
+  /** Whoever offered no tools is not told of calls. */
+  #takeCalls(made: (ToolCall | MalformedToolCall)[]): DirectTold[] {
+    if (this.#call.request.tools === undefined) return [];
+    const calls = made.flatMap((call) => ("malformed" in call ? [] : [call]));
+    if (calls.length < made.length) return this.#fail(UNREADABLE);
+    this.#calls = calls;
+    return [{ event: "tool_calls", data: calls }];
+  }
+
+  #fail(failure: Failure): DirectTold[] {
     const { code, message } = failure;
     const { requestId: request_id } = this.#call.context;
     return [
@@ -180,11 +212,11 @@ class DirectStream {
   }
 
   /** Closes the provider's request and says what the reply cost; once. */
-  #end(failure?: Failure): Usage {
+  #end(failure?: Failure, finishReason?: FinishReason): Usage {
     const { request, onEnd } = this.#call;
     const reading = this.#reading;
-    const usage =
-      this.#usage ?? (reading || !failure ? estimateUsage(request, this.#words) : spentBy(request, failure));
+    const said = this.#words + (this.#calls.length > 0 ? JSON.stringify(this.#calls) : "");
+    const usage = this.#usage ?? (reading || !failure ? estimateUsage(request, said) : spentBy(request, failure));
     if (this.#ended) return usage;
     this.#ended = true;
     this.#reading = undefined;
@@ -192,23 +224,25 @@ class DirectStream {
     this.#leave();
     reading?.watch.end();
     void reading?.reader.cancel().catch(() => {}); // it may be over already
-    onEnd({ model: request.model, provider: reading?.provider, usage, failure });
+    const answer = finishReason && { content: this.#words, toolCalls: this.#calls, finishReason };
+    onEnd({ model: request.model, provider: reading?.provider, usage, failure, answer });
     return usage;
   }
 
-  #send(controller: Controller, events: DirectEvent[]): void {
-    const frames = events.map((event) => encodeFrame((this.#frames += 1), event));
-    controller.enqueue(this.#encoder.encode(frames.join("")));
+  #send(controller: Controller, events: DirectTold[]): void {
+    this.#sent += 1;
+    const text = this.#write(events);
+    if (text !== "") controller.enqueue(this.#encoder.encode(text));
   }
 
   /** A comment after each beat without an event, unless the reader has not even taken the last one. */
   #keepAlive(controller: Controller): void {
     let seen = 0;
     this.#beat = setInterval(() => {
-      if (seen === this.#frames && controller.desiredSize === 0) {
+      if (seen === this.#sent && controller.desiredSize === 0) {
         controller.enqueue(this.#encoder.encode(KEEP_ALIVE_FRAME));
       }
-      seen = this.#frames;
+      seen = this.#sent;
     }, BEAT_MS);
   }
 }
@@ -236,8 +270,16 @@ function untilGone(signal: AbortSignal) {
   return { gone: () => promise, leave };
 }
 
-function providerAndUsage({ provider, usage }: Completion): Pick<DirectEnd, "provider" | "usage"> {
-  return { provider, usage };
+/** Of a call that gave nothing. */
+function endOf(request: ModelRequest, failure: Failure): DirectEnd {
+  const usage = spentBy(request, failure);
+  return { model: request.model, provider: undefined, usage, failure, answer: undefined };
+}
+
+/** The frames of this API, numbered. */
+function numberedFrames(): DirectWriter {
+  let last = 0;
+  return (told) => told.flatMap((one) => (one.event === "tool_calls" ? [] : [encodeFrame((last += 1), one)])).join("");
 }
 
 /** A provider that was left in the middle has read the prompt; one that refused has not. */

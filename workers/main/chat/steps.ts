@@ -7,12 +7,12 @@ import type { Decision } from "../../../contracts/approvals.ts";
 import type { CacheValue } from "../../../contracts/cache.ts";
 import { createDecoder } from "../../../contracts/dialects.ts";
 import { AppError, type Result, orThrow } from "../../../contracts/errors.ts";
-import type { ModelMessage, ModelRequest, ModelStream, WhenGone } from "../../../contracts/llm.ts";
+import type { ModelMessage, ModelRequest, ModelStream, OfferedTool, WhenGone } from "../../../contracts/llm.ts";
 import { estimateUsage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
 import { systemMessage } from "./prompt.ts";
 import { type Reply, readReply } from "./read-reply.ts";
 import { type Found, isShareable, type Reusable, tokensOf } from "./reuse.ts";
-import type { ToolCall } from "../../../contracts/tools.ts";
+import type { ToolCall, ToolDefinition } from "../../../contracts/tools.ts";
 import { jsonBytes, MAX_CALLS_A_ROUND, type RequestedCall, runToolRound } from "./tool-round.ts";
 import type { TurnRequest, TurnRun } from "./turn.ts";
 import { BrokenReply } from "./watchdog.ts";
@@ -236,7 +236,7 @@ function modelRequest(request: TurnRequest, rounds: ToolRound[]): ModelRequest {
   };
 }
 
-function offer({ name, description, inputSchema }: NonNullable<ModelRequest["tools"]>[number]) {
+function offer({ name, description, inputSchema }: ToolDefinition): OfferedTool {
   return { name, description, inputSchema };
 }
 

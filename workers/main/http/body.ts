@@ -109,6 +109,11 @@ export function checkShape<T extends z.ZodType>(value: unknown, schema: T): z.in
   if (parsed.success) return parsed.data;
   const issues = parsed.error.issues
     .slice(0, MAX_ISSUES)
-    .map((issue) => ({ path: issue.path.map(String).join("."), message: issue.message }));
+    .map((issue) => ({ path: placeOf(issue).map(String).join("."), message: issue.message }));
   throw new AppError("invalid_request", "the request does not fit its schema", { details: { issues } });
+}
+
+/** Of a name that no schema has: that name, where it stands. */
+function placeOf(issue: z.core.$ZodIssue): PropertyKey[] {
+  return issue.code === "unrecognized_keys" ? [...issue.path, ...issue.keys.slice(0, 1)] : issue.path;
 }

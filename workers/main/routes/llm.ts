@@ -23,7 +23,8 @@ export interface LlmRoutesDeps extends DirectDeps {
   log: Log;
 }
 
-const CALL_FAILS: ErrorCode[] = [
+/** What can go wrong with a model that is asked directly. */
+export const CALL_FAILS: ErrorCode[] = [
   ...(["model_not_found", "unsupported_modality", "context_length_exceeded", "cancelled", "rate_limited"] as const),
   ...(["upstream_error", "upstream_auth", "upstream_truncated", "upstream_timeout"] as const),
 ];
@@ -88,12 +89,20 @@ function callingRoutes(deps: LlmRoutesDeps): Route[] {
 }
 
 function toDirect(deps: LlmRoutesDeps, call: Call<unknown, unknown, DirectRequest>, name: string): DirectCall {
-  const { body, user, requestId, raw } = call;
-  const chat = orThrow(deps.resolve({ ...body, tools: "none" }, user.preferences));
+  const chat = orThrow(deps.resolve({ ...call.body, tools: "none" }, call.user.preferences));
+  return callOf(deps, call, { request: toModelRequest(call.body, chat), name });
+}
+
+/** A call on its client's behalf, logged under a name. It ends when the client leaves, and when its credential no longer holds. */
+export function callOf(
+  deps: LlmRoutesDeps,
+  { user, requestId, raw }: Call,
+  { request, name }: { request: ModelRequest; name: string },
+): DirectCall {
   const cacheSalt = deps.cacheSalt(user.id);
   const standing = deps.whileStanding(user.credential, raw.signal);
   return {
-    request: toModelRequest(body, chat),
+    request,
     context: { requestId, userId: user.id, ...(cacheSalt !== undefined && { cacheSalt }) },
     signal: standing.signal,
     onEnd(end) {
