@@ -1126,6 +1126,34 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "README.md, Models",
     text: "A stock OpenAI client gets its vectors and its errors from POST /v1/embeddings.",
   },
+  "SEM-1": {
+    source: "docs/decisions/0049",
+    text: "Another wording of a first question finds its answer where a deployment has chosen so, and only there; the path of a hit by key is as before.",
+  },
+  "SEM-2": {
+    source: "docs/decisions/0049",
+    text: "Two questions are the same only word by word: numbers, negations, names, order and letter case count.",
+  },
+  "SEM-3": {
+    source: "docs/decisions/0049",
+    text: "All else that an answer depends on must be the same; what is one user's is for no other wording.",
+  },
+  "SEM-4": {
+    source: "docs/decisions/0049",
+    text: "A purged answer is found under no wording; Postgres holds neither question nor answer.",
+  },
+  "SEM-5": {
+    source: "docs/decisions/0049",
+    text: "Without pgvector, or while the model or Postgres fails, turns go on as without it, and health says so.",
+  },
+  "SEM-6": {
+    source: "docs/cache.md",
+    text: "With it no answer of the workload is wrong, and more calls are saved.",
+  },
+  "MCP-20": {
+    source: "README.md, Tools",
+    text: "With embeddings the knowledge base is searched by words and meaning together; without them, or while they fail, by words.",
+  },
   "V1-1": {
     source: "API: POST /v1/chat/completions",
     text: "An answer comes in OpenAI's form, in one piece or as chunks, with usage where it is asked for.",
