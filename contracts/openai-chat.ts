@@ -23,8 +23,8 @@ const TextParts = z
 /** Text, in one piece or several. */
 const Content = z.union([Text, TextParts], { error: "must be text, or parts of the type text" });
 
-const FunctionName = z.string().regex(/^[\w.-]{1,64}$/);
-const CallId = z.string().min(1).max(256);
+export const FunctionName = z.string().regex(/^[\w.-]{1,64}$/);
+export const CallId = z.string().min(1).max(256);
 
 const Arguments = z
   .string()
@@ -61,7 +61,7 @@ const JsonObject = z
   .record(z.string(), z.unknown())
   .refine((value) => isShallow(value, MAX_DEPTH), `must not be deeper than ${MAX_DEPTH}`);
 
-const FunctionTool = z.strictObject({
+export const FunctionTool = z.strictObject({
   name: FunctionName,
   description: Text.nullish(),
   parameters: JsonObject.nullish(),
@@ -90,7 +90,7 @@ const ResponseFormat = z.discriminatedUnion("type", [
 const Label = z.string().max(512).nullish();
 
 /** Of no matter for an answer from here, in the values that say so. */
-const passedOver = {
+export const passedOver = {
   user: Label,
   safety_identifier: Label,
   prompt_cache_key: Label,

@@ -6,6 +6,7 @@ import type { Credential } from "./accounts.ts";
 import type { Decision } from "./approvals.ts";
 import type { CachedRoute } from "./cache.ts";
 import type { ChatRequest, ModelType } from "./chat.ts";
+import type { ModelRequest } from "./llm.ts";
 import type { Preferences, Scope } from "./users.ts";
 
 /** A chat request with everything decided: preferences and defaults are filled in. */
@@ -21,6 +22,14 @@ export interface ResolvedChat {
   disabledTools?: string[];
   /** Tokens of the session that the model is shown, at most. Left out by an earlier version of this code. */
   contextTokens?: number;
+  client?: ClientOptions;
+}
+
+/** What a client of OpenAI's API brings to a turn, and to this turn alone. */
+export interface ClientOptions extends Pick<ModelRequest, "toolChoice" | "parallelToolCalls"> {
+  instructions?: string;
+  /** Its own tools: calls of them end the turn, and the client goes on with their results. */
+  tools?: NonNullable<ModelRequest["tools"]>;
 }
 
 /** What a turn keeps of it: how to answer. What was said is a message of the session. */
@@ -39,11 +48,21 @@ interface Asker {
   requestId: string;
 }
 
-/** Where a turn goes on: at the end of the session, from an answer to be made again, or from a question to be put anew. */
+/** What a client's own tool gave. */
+export interface CallOutput {
+  callId: string;
+  content: string;
+}
+
+/**
+ * Where a turn goes on: at the end of the session, from an answer to be made again, from a question to be put anew, or after an earlier
+ * turn, which stands for its session too; with the results of the calls that it ended with, in place of a message.
+ */
 export type Branch =
   | { kind: "end" }
   | { kind: "regenerate"; messageId: string | undefined }
-  | { kind: "edit"; messageId: string };
+  | { kind: "edit"; messageId: string }
+  | { kind: "after"; turnId: string; outputs: CallOutput[] };
 
 /** May bring a session into its object that rests: its user's account is asked again before that. */
 interface Keeping extends Asker {
@@ -52,6 +71,7 @@ interface Keeping extends Asker {
 
 export interface StartTurn extends Keeping {
   kind: "start";
+  /** Of a turn that goes on after another one, that turn's. */
   sessionId: string;
   /** Make the session; otherwise it must be there. */
   create: boolean;
@@ -61,6 +81,7 @@ export interface StartTurn extends Keeping {
   route: CachedRoute;
   branch: Branch;
   request: ChatRequest;
+  client?: ClientOptions;
   /** What the credential must be good for. */
   scope: Scope;
   /** What main believes the user's preferences to be; the account's word counts. */
@@ -79,6 +100,8 @@ export interface WatchTurn extends Asker {
   kind: "watch";
   turnId: string;
   after: number;
+  /** What there is now, from the first event on, also of a turn whose events are gone: what its answer tells of them. */
+  atOnce?: boolean;
   /** Asked about again while it watches. */
   credential: Credential;
 }

@@ -1096,4 +1096,36 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "API: POST /v1/chat/completions",
     text: "The AI SDK works unchanged on /v1.",
   },
+  "RESP-1": {
+    source: "API: POST /v1/responses",
+    text: "A response is a turn of a session: told whole, as a stream, and again when it is asked for.",
+  },
+  "RESP-2": {
+    source: "docs/decisions/0046",
+    text: "previous_response_id goes on after that very turn; instructions are not carried over.",
+  },
+  "RESP-3": {
+    source: "docs/decisions/0046",
+    text: "A response's events have numbers that follow from the turn's log: a stream goes on after any of them without a gap.",
+  },
+  "RESP-4": {
+    source: "API: POST /v1/responses/{response_id}/cancel",
+    text: "A response in the background runs on by itself and is cancelled from anywhere.",
+  },
+  "RESP-5": {
+    source: "docs/decisions/0046",
+    text: "An answer that is begun again leaves an empty item; a cut is a failed response, never a clean end.",
+  },
+  "RESP-6": {
+    source: "docs/decisions/0046",
+    text: "Calls of a client's tools end a response; the next one goes on with each one's output.",
+  },
+  "RESP-7": {
+    source: "API: DELETE /v1/responses/{response_id}",
+    text: "Responses are their user's alone; one is deleted with its session unless others go on from it.",
+  },
+  "RESP-8": {
+    source: "docs/decisions/0046",
+    text: "What would change a response unseen is refused by its name.",
+  },
 };

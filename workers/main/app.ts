@@ -24,6 +24,7 @@ import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { llmRoutes, type LlmRoutesDeps } from "./routes/llm.ts";
 import { openAiRoutes, type OpenAiRoutesDeps } from "./routes/openai.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
+import { responsesRoutes, type ResponsesRoutesDeps } from "./routes/responses.ts";
 import { sessionRoutes, type SessionRoutesDeps } from "./routes/sessions.ts";
 import { resourceMetadataRoutes } from "./routes/resource-metadata.ts";
 import { serversRoutes, type ServersRoutesDeps } from "./routes/servers.ts";
@@ -43,6 +44,7 @@ export interface RoutesDeps
     HistoryRoutesDeps,
     LlmRoutesDeps,
     OpenAiRoutesDeps,
+    ResponsesRoutesDeps,
     McpRoutesDeps,
     ToolsRoutesDeps,
     ServersRoutesDeps,
@@ -70,6 +72,7 @@ export function allRoutes(deps: RoutesDeps): Route[] {
     cacheRoutes,
     llmRoutes,
     openAiRoutes,
+    responsesRoutes,
     mcpRoutes,
     toolsRoutes,
     serversRoutes,
