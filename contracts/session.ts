@@ -55,13 +55,14 @@ export interface CallOutput {
 }
 
 /**
- * Where a turn goes on: at the end of the session, from an answer to be made again, from a question to be put anew, or after an earlier
- * turn, which stands for its session too; with the results of the calls that it ended with, in place of a message.
+ * Where a turn goes on: at the end of the session, from an answer to be made again, from a question to be put anew, behind a
+ * message (null: at the start), or after an earlier turn, which stands for its session too; with the results of the calls that it ended with, in place of a message.
  */
 export type Branch =
   | { kind: "end" }
   | { kind: "regenerate"; messageId: string | undefined }
   | { kind: "edit"; messageId: string }
+  | { kind: "follow"; messageId: string | null }
   | { kind: "after"; turnId: string; outputs: CallOutput[] };
 
 /** May bring a session into its object that rests: its user's account is asked again before that. */
@@ -75,6 +76,8 @@ export interface StartTurn extends Keeping {
   sessionId: string;
   /** Make the session; otherwise it must be there. */
   create: boolean;
+  /** Make it if it is not there. */
+  makeIfMissing?: boolean;
   /** How to answer: the events as they come, or one reply at the end. */
   view: "stream" | "json";
   /** What its cache entries are said to come from. */

@@ -1128,4 +1128,28 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/decisions/0046",
     text: "What would change a response unseen is refused by its name.",
   },
+  "UI-1": {
+    source: "docs/decisions/0046",
+    text: "A page's chat is a session under the page's own name for it, of its user alone; its history is ours.",
+  },
+  "UI-2": {
+    source: "API: POST /chat/ui",
+    text: "The AI SDK's reader shows a turn's text and its tools with their input and output, step by step.",
+  },
+  "UI-3": {
+    source: "API: GET /chat/ui/{id}/stream",
+    text: "A page that comes back is shown the running answer from its beginning; 204 when nothing runs.",
+  },
+  "UI-4": {
+    source: "docs/decisions/0046",
+    text: "An answer made again and a question put anew are branches, by the ids that the page has.",
+  },
+  "UI-5": {
+    source: "docs/decisions/0046",
+    text: "A reply that is begun again resets its step; one that is cut ends with an error.",
+  },
+  "UI-6": {
+    source: "API: POST /chat/ui",
+    text: "Files, and messages that are not the user's, are refused.",
+  },
 };

@@ -154,11 +154,11 @@ describe("a response", () => {
   test("[RESP-5] that began on a route which broke off is begun again: the void item is empty, the text whole", async () => {
     const stream = client.responses.stream({ model: "broken", input: fresh("Say it twice") });
     const events: ResponseStreamEvent[] = [];
-    stream.on("event", (event) => void events.push(event as ResponseStreamEvent));
+    stream.on("event", (event) => void events.push(event));
     const final = await stream.finalResponse();
     expect(final.output).toMatchObject([{ status: "incomplete", content: [] }, { status: "completed" }]);
-    const second = events.filter((event) => "output_index" in event && event.output_index === 1);
-    expect(final.output_text).toBe(textOf(second));
+    const anew = events.filter((event) => "output_index" in event && event.output_index === 1);
+    expect(final.output_text).toBe(textOf(anew));
     expect(final.output_text).toContain("Say it twice");
   });
 

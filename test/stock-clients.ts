@@ -15,7 +15,7 @@ export function compatibleOf(house: House, { apiKey }: Tenant) {
   return createOpenAICompatible({ name: "basechat", apiKey, baseURL, includeUsage: true, fetch: checkedFetch });
 }
 
-const checkedFetch: typeof fetch = async (input, init) => {
+export const checkedFetch: typeof fetch = async (input, init) => {
   const request = new Request(input, init);
   const { pathname, search } = new URL(request.url);
   const response = await fetch(request);

@@ -17,6 +17,7 @@ import { refuseLongUris } from "./http/uri.ts";
 import { archiveRoutes, type ArchiveRoutesDeps } from "./routes/archive.ts";
 import { authRoutes, type AuthRoutesDeps } from "./routes/auth.ts";
 import { cacheRoutes, type CacheRoutesDeps } from "./routes/cache.ts";
+import { chatUiRoutes } from "./routes/chat-ui.ts";
 import { chatRoutes, type ChatRoutesDeps } from "./routes/chat.ts";
 import { docsRoutes, type DocsRoutesDeps } from "./routes/docs.ts";
 import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
@@ -65,6 +66,7 @@ export function allRoutes(deps: RoutesDeps): Route[] {
     authRoutes,
     usersRoutes,
     chatRoutes,
+    chatUiRoutes,
     sessionRoutes,
     historyRoutes,
     archiveRoutes,

@@ -191,6 +191,7 @@ export interface Start {
   view: StartTurn["view"];
   route: StartTurn["route"];
   branch: Branch;
+  makeIfMissing?: boolean;
   /** What an idempotency key is bound to. */
   body: unknown;
 }

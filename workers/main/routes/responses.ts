@@ -59,7 +59,7 @@ function createRoute(deps: ResponsesRoutesDeps): Route {
       const body = call.body;
       const begun = await start(deps, call, { ...turn, view: "stream", route: "v1-responses", body });
       const stream = await bodyOf(begun);
-      const headers = told(begun);
+      const headers = headersOf(begun);
       if (body.stream) return eventStream(rewriteTurn(stream, writerOf(createResponseReader())), headers);
       return Response.json(await readResponse(stream, body.background === true), { headers });
     },
@@ -97,7 +97,7 @@ function retrieveRoute({ send }: ResponsesRoutesDeps): Route {
       const { credential } = call.user;
       const watched = await send(turnId, { kind: "watch", turnId, after: 0, credential, ...asker(call) });
       const writer = writerOf(createResponseReader(), startingAfter);
-      return eventStream(rewriteTurn(await bodyOf(watched), writer), told(watched));
+      return eventStream(rewriteTurn(await bodyOf(watched), writer), headersOf(watched));
     },
   );
 }
@@ -190,7 +190,7 @@ async function jsonOf(response: Response): Promise<unknown> {
   });
 }
 
-function told({ headers }: Response): Record<string, string> {
+function headersOf({ headers }: Response): Record<string, string> {
   return Object.fromEntries(
     TOLD_HEADERS.flatMap((name) => (headers.has(name) ? [[name, headers.get(name) ?? ""]] : [])),
   );

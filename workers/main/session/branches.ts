@@ -37,6 +37,11 @@ export function branchOf(sql: SqlStorage, branch: Branch, said: BranchPoint["sai
       if (question?.role !== "user") throw new AppError("invalid_request", "the message answers no question");
       return { leafSeq: parentSeq, said: [] };
     }
+    case "follow": {
+      const { messageId } = branch;
+      const answer = messageId === null ? undefined : requireMessage(findMessage(sql, messageId), "assistant");
+      return { leafSeq: answer?.seq ?? null, said };
+    }
     case "after":
       return afterTurn(sql, branch, said);
   }

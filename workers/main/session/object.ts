@@ -170,7 +170,8 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     return turn;
   }
 
-  async #start(command: StartTurn, admitted: Promise<Standing>): Promise<Response> {
+  async #start(asked: StartTurn, admitted: Promise<Standing>): Promise<Response> {
+    const command = asked.makeIfMissing && !(await this.#hold.find(asked)) ? { ...asked, create: true } : asked;
     if (command.branch.kind === "after") requireSession(this.#sql, command);
     else if (!command.create) await this.#held(command);
     const { turnId, replayed } = await this.#starter.start(command, admitted);
