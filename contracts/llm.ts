@@ -4,13 +4,16 @@
  */
 import type { FinishReason, ModelType, Usage } from "./chat.ts";
 import type { Dialect } from "./dialects.ts";
+import type { Embeddings, EmbedRequest } from "./embeddings.ts";
 import type { Result } from "./errors.ts";
 import type { Ability } from "./models.ts";
+import type { ModelAttachment } from "./parts.ts";
 import type { ModelPrice } from "./prices.ts";
 import type { CallContext, ToolCall, ToolDefinition } from "./tools.ts";
 
 export type ModelMessage =
-  | { role: "system" | "user"; content: string }
+  | { role: "system"; content: string }
+  | { role: "user"; content: string; /** Left out where there are none. */ attachments?: ModelAttachment[] }
   | { role: "assistant"; content: string; toolCalls?: ToolCall[] }
   | { role: "tool"; toolCallId: string; content: string };
 
@@ -126,6 +129,8 @@ export interface LlmAgent {
   /** Resolves once the provider's first frame is here: until then another route may still be taken. */
   stream(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Result<ModelStream>>;
   generate(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Result<Completion>>;
+  /** Refuses a model that is known to be no model for it, and more than one call carries. */
+  embed(request: EmbedRequest, context: CallContext): Promise<Result<Embeddings>>;
   models(context: CallContext): Promise<Result<ModelInfo[]>>;
   health(context: CallContext): Promise<AgentHealth>;
 }

@@ -3,8 +3,9 @@
  * may send and we do not need is passed over; what would change the answer without our knowing it is refused by name.
  */
 import * as z from "zod";
-import { ModelName, VisibleText } from "./chat.ts";
+import { ModelName } from "./chat.ts";
 import { ERROR_STATUS, type ErrorCode } from "./errors.ts";
+import { VisibleText } from "./parts.ts";
 import { CallId, FunctionName, FunctionTool, passedOver } from "./openai-chat.ts";
 
 const MAX_OUTPUT_CHARS = 256 * 1024;

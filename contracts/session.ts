@@ -7,6 +7,7 @@ import type { Decision } from "./approvals.ts";
 import type { CachedRoute } from "./cache.ts";
 import type { ChatRequest, ModelType } from "./chat.ts";
 import type { ModelRequest } from "./llm.ts";
+import type { AttachedFile, SaidMessage } from "./parts.ts";
 import type { Preferences, Scope } from "./users.ts";
 
 /** A chat request with everything decided: preferences and defaults are filled in. */
@@ -85,6 +86,10 @@ export interface StartTurn extends Keeping {
   branch: Branch;
   request: ChatRequest;
   client?: ClientOptions;
+  /** In place of the request's own messages, where something is attached to them. */
+  said?: SaidMessage[];
+  /** The bytes of what is attached, each once. */
+  files?: AttachedFile[];
   /** What the credential must be good for. */
   scope: Scope;
   /** What main believes the user's preferences to be; the account's word counts. */

@@ -2,9 +2,10 @@
  * Sessions and their messages as the API shows and takes them. Pure. Unknown fields are refused.
  */
 import * as z from "zod";
-import { ChatReply, ChatRequest, ModelName, ModelType, VisibleText } from "./chat.ts";
+import { ChatReply, ChatRequest, ModelName, ModelType } from "./chat.ts";
 import { MESSAGE_STATUSES } from "./history.ts";
 import { Id } from "./params.ts";
+import { VisibleText } from "./parts.ts";
 import { hasVisibleText } from "./text.ts";
 
 export const MessageView = z

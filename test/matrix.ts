@@ -122,6 +122,7 @@ export const MATRIX: Readonly<Record<string, Row>> = {
   "GET /llm/health": { gets: everyone() },
   "POST /llm/generate": { gets: everyone(), body: () => ({ prompt: "Hello" }) },
   "POST /llm/generate/stream": { gets: everyone(), body: () => ({ prompt: "Hello" }) },
+  "POST /v1/embeddings": { gets: everyone(), body: () => ({ model: "demo", input: "Hello" }) },
 
   "POST /v1/chat/completions": {
     gets: everyone(),

@@ -992,6 +992,20 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "README: the configuration for clients of the protocol",
     text: "A client that is configured as README.md shows lists the tools.",
   },
+  "MCP-18": {
+    source: "Model Context Protocol 2026-07-28",
+    text: "A client of the newer revision is served beside the older ones: tools, resources, prompts and completions, without a session.",
+  },
+  "MCP-19": {
+    source: "Model Context Protocol 2025-11-25: tools/list_changed",
+    text: "A client that listens is told that the tools have changed.",
+  },
+  B69: {
+    source: "bad input",
+    text: "MCP: a page of another origin, and a host that is not ours, are refused with 403.",
+  },
+  S22: { source: "security", text: "An MCP session's handle is random, its own user's alone, and no credential." },
+  S24: { source: "security", text: "What a tool gives is bounded in size, with a mark where it was cut." },
   "LLM-1": {
     source: "contracts/models.ts",
     text: "One registry says which models there are and who serves them; an unknown model is refused before any call.",
@@ -1059,6 +1073,58 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   P13: {
     source: "budgets",
     text: "Over 40-turn sessions with trims and tools at least 0.90 of the possible prefix is reused.",
+  },
+  "CONF-1": {
+    source: "docs/configuration.md",
+    text: "The settings' document is written from the schemas that check them.",
+  },
+  "CONF-2": {
+    source: ".dev.vars.example",
+    text: "The example names every setting, with values that pass.",
+  },
+  "CONF-3": {
+    source: "docs/deploy.md",
+    text: "Staging and production are whole environments: their Workers are bound to one another, each given its own secrets.",
+  },
+  "CONF-4": {
+    source: "docs/configuration.md",
+    text: "A Worker names its malformed and missing settings at its start, never their values.",
+  },
+  "DOCTOR-1": {
+    source: "npm run doctor",
+    text: "Each misconfiguration of machine, settings and services is found with what to do; no value is told, no model paid.",
+  },
+  "DOCTOR-2": {
+    source: "npm run doctor",
+    text: "Wrangler files that do not fit together are found, in each environment.",
+  },
+  "SMOKE-1": {
+    source: "npm run smoke",
+    text: "A chat, a stream, a resume, a retry, history, a purge and an erasure pass against a deployment, and nothing stays there.",
+  },
+  "SMOKE-2": {
+    source: "npm run smoke",
+    text: "The step that fails is named with the error's code and the request's id; what was made is erased all the same.",
+  },
+  "OPS-1": {
+    source: "npm run rollback",
+    text: "The Workers of the newest release go back to the version before, callers first; a half-done deployment by its half.",
+  },
+  "OPS-2": {
+    source: "npm run rollback",
+    text: "The schema goes down only when asked, after the Workers, and never below what the running code knows.",
+  },
+  "EMBED-1": {
+    source: "README.md, Models",
+    text: "Texts become vectors by a model of the registry, in order, near for near texts, in the form that a client asks for.",
+  },
+  "EMBED-2": {
+    source: "contracts/embeddings.ts",
+    text: "A call for vectors fails, is tried again and goes elsewhere as one for an answer does; a reply that does not fit is none.",
+  },
+  "EMBED-3": {
+    source: "README.md, Models",
+    text: "A stock OpenAI client gets its vectors and its errors from POST /v1/embeddings.",
   },
   "V1-1": {
     source: "API: POST /v1/chat/completions",

@@ -20,6 +20,7 @@ import { cacheRoutes, type CacheRoutesDeps } from "./routes/cache.ts";
 import { chatUiRoutes } from "./routes/chat-ui.ts";
 import { chatRoutes, type ChatRoutesDeps } from "./routes/chat.ts";
 import { docsRoutes, type DocsRoutesDeps } from "./routes/docs.ts";
+import { embeddingsRoutes, type EmbeddingsRoutesDeps } from "./routes/embeddings.ts";
 import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
 import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { llmRoutes, type LlmRoutesDeps } from "./routes/llm.ts";
@@ -40,6 +41,7 @@ export interface RoutesDeps
     CacheRoutesDeps,
     ChatRoutesDeps,
     DocsRoutesDeps,
+    EmbeddingsRoutesDeps,
     TransferRoutesDeps,
     HealthRoutesDeps,
     HistoryRoutesDeps,
@@ -73,6 +75,7 @@ export function allRoutes(deps: RoutesDeps): Route[] {
     transferRoutes,
     cacheRoutes,
     llmRoutes,
+    embeddingsRoutes,
     openAiRoutes,
     responsesRoutes,
     mcpRoutes,

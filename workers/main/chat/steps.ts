@@ -11,7 +11,7 @@ import type { ModelMessage, ModelRequest, ModelStream, OfferedTool, WhenGone } f
 import { estimateUsage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
 import { systemMessage } from "./prompt.ts";
 import { type Reply, readReply } from "./read-reply.ts";
-import { type Found, isShareable, type Reusable, tokensOf } from "./reuse.ts";
+import { type Found, hasAttachments, isShareable, type Reusable, tokensOf } from "./reuse.ts";
 import type { ToolCall, ToolDefinition } from "../../../contracts/tools.ts";
 import { jsonBytes, MAX_CALLS_A_ROUND, type RequestedCall, runToolRound } from "./tool-round.ts";
 import type { TurnRequest, TurnRun } from "./turn.ts";
@@ -272,7 +272,9 @@ async function openStream(model: ModelRequest, { request, deps }: TurnRun, gone:
   const { requestId, userId, sessionId } = request;
   const cacheSalt = deps.cacheSalt(userId);
   const context = { requestId, userId, sessionId, ...(cacheSalt !== undefined && { cacheSalt }) };
-  const opened: Result<ModelStream> = await deps.llm.stream(model, context, gone).catch((cause: unknown) => {
+  const isPlain = !model.messages.some(hasAttachments);
+  const shown = isPlain ? model : { ...model, messages: await deps.showAttachments(model.messages, request) };
+  const opened: Result<ModelStream> = await deps.llm.stream(shown, context, gone).catch((cause: unknown) => {
     throw new AppError("upstream_error", "the model service did not answer", { cause });
   });
   return orThrow(opened);

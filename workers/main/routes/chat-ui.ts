@@ -8,7 +8,7 @@ import { ChatId, ChatUiRequest, type UiMessage } from "../../../contracts/chat-u
 import { AppError, type ErrorCode } from "../../../contracts/errors.ts";
 import { newId } from "../../../contracts/ids.ts";
 import { Id } from "../../../contracts/params.ts";
-import { VisibleText } from "../../../contracts/chat.ts";
+import { VisibleText } from "../../../contracts/parts.ts";
 import type { Branch } from "../../../contracts/session.ts";
 import { SessionView } from "../../../contracts/sessions.ts";
 import { checkShape } from "../http/body.ts";

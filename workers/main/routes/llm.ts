@@ -3,6 +3,7 @@
  * client. Refuses a model that is not known, and one that cannot do what is asked, before anything is called.
  */
 import { type ChatRequest, requestMessages } from "../../../contracts/chat.ts";
+import type { ModelAttachment, SaidMessage } from "../../../contracts/parts.ts";
 import { DirectReply, DirectRequest, LlmHealth, ModelList, viewHealth, viewModel } from "../../../contracts/direct.ts";
 import { type ErrorCode, orThrow, type Result } from "../../../contracts/errors.ts";
 import type { ModelRequest } from "../../../contracts/llm.ts";
@@ -11,13 +12,15 @@ import type { ResolvedChat } from "../../../contracts/session.ts";
 import type { Preferences } from "../../../contracts/users.ts";
 import { completeDirect, type DirectCall, type DirectDeps, type DirectEnd, streamDirect } from "../chat/direct.ts";
 import { type Call, type Route, route } from "../http/route.ts";
+import { type Taken, takeAttachments } from "../media/take.ts";
 import type { WhileStanding } from "../http/standing-signal.ts";
 import { eventStream } from "../session/responses.ts";
 
 export interface LlmRoutesDeps extends DirectDeps {
   whileStanding: WhileStanding;
   /** Fills in what a request leaves out, or refuses it. */
-  resolve(request: ChatRequest, preferences: Preferences): Result<ResolvedChat>;
+  resolve(request: ChatRequest, preferences: Preferences, said?: SaidMessage[]): Result<ResolvedChat>;
+  attachmentHosts: readonly string[];
   cacheSalt(userId: string): string | undefined;
   defaultModel: string;
   log: Log;
@@ -26,7 +29,7 @@ export interface LlmRoutesDeps extends DirectDeps {
 /** What can go wrong with a model that is asked directly. */
 export const CALL_FAILS: ErrorCode[] = [
   ...(["model_not_found", "unsupported_modality", "context_length_exceeded", "cancelled", "rate_limited"] as const),
-  ...(["upstream_error", "upstream_auth", "upstream_truncated", "upstream_timeout"] as const),
+  ...(["upstream_error", "upstream_auth", "upstream_truncated", "upstream_timeout", "invalid_model_output"] as const),
 ];
 
 export function llmRoutes(deps: LlmRoutesDeps): Route[] {
@@ -60,7 +63,13 @@ function tellingRoutes({ llm, defaultModel }: LlmRoutesDeps): Route[] {
 }
 
 function callingRoutes(deps: LlmRoutesDeps): Route[] {
-  const shared = { method: "POST", access: "user", body: DirectRequest, fails: CALL_FAILS } as const;
+  const shared = {
+    method: "POST",
+    access: "user",
+    body: DirectRequest,
+    takesAttachments: true,
+    fails: CALL_FAILS,
+  } as const;
   return [
     route(
       {
@@ -89,8 +98,9 @@ function callingRoutes(deps: LlmRoutesDeps): Route[] {
 }
 
 function toDirect(deps: LlmRoutesDeps, call: Call<unknown, unknown, DirectRequest>, name: string): DirectCall {
-  const chat = orThrow(deps.resolve({ ...call.body, tools: "none" }, call.user.preferences));
-  return callOf(deps, call, { request: toModelRequest(call.body, chat), name });
+  const taken = takeAttachments(call.body, deps.attachmentHosts);
+  const chat = orThrow(deps.resolve({ ...call.body, tools: "none" }, call.user.preferences, taken?.said));
+  return callOf(deps, call, { request: toModelRequest(call.body, chat, taken), name });
 }
 
 /** A call on its client's behalf, logged under a name. It ends when the client leaves, and when its credential no longer holds. */
@@ -112,15 +122,31 @@ export function callOf(
   };
 }
 
-function toModelRequest(body: DirectRequest, { model, onlyType, temperature, maxTokens }: ResolvedChat): ModelRequest {
+function toModelRequest(
+  body: DirectRequest,
+  { model, onlyType, temperature, maxTokens }: ResolvedChat,
+  taken: Taken | undefined,
+): ModelRequest {
   return {
     model,
     ...(onlyType && { modelType: onlyType }),
-    messages: requestMessages(body),
+    messages: taken ? withData(taken) : requestMessages(body),
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { maxTokens }),
     ...(body.response_format && { responseFormat: body.response_format }),
   };
+}
+
+function withData({ said, files }: Taken): ModelRequest["messages"] {
+  const data = new Map(files.map((file) => [file.sha256, file.data]));
+  return said.map(({ role, content, attachments }) => {
+    if (attachments === undefined || role === "assistant") return { role, content };
+    const filled = attachments.map((one): ModelAttachment => {
+      const bytes = "sha256" in one ? data.get(one.sha256) : undefined;
+      return bytes === undefined ? one : { ...one, data: bytes };
+    });
+    return { role, content, attachments: filled };
+  });
 }
 
 function lineOf({ model, provider, usage, failure }: DirectEnd, requestId: string, name: string) {

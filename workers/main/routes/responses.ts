@@ -3,8 +3,7 @@
  * outlives its client; what is told of it is read from the turn's numbered events. Refuses tools that are not the client's own.
  */
 import * as z from "zod";
-import { AppError, type ErrorCode, ErrorBody, orThrow, type Result } from "../../../contracts/errors.ts";
-import type { ChatRequest } from "../../../contracts/chat.ts";
+import { AppError, type ErrorCode, ErrorBody, orThrow } from "../../../contracts/errors.ts";
 import { createEventDecoder } from "../../../contracts/events.ts";
 import {
   DeletedResponse,
@@ -14,19 +13,17 @@ import {
   toResponseId,
 } from "../../../contracts/openai-responses.ts";
 import { count } from "../../../contracts/params.ts";
-import type { ResolvedChat, SessionCommand } from "../../../contracts/session.ts";
+import type { SessionCommand } from "../../../contracts/session.ts";
 import { SessionView } from "../../../contracts/sessions.ts";
-import type { Preferences } from "../../../contracts/users.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 import { createResponseReader, type ResponseEvent, type ResponseReader } from "../openai/response-events.ts";
 import { toResponseTurn } from "../openai/response-request.ts";
 import { rewriteTurn, turnEvents, type TurnWriter } from "../openai/turn-stream.ts";
 import { eventStream } from "../session/responses.ts";
 import { asker, type ChatRoutesDeps, KEY_HEADER, start, TURN_FAILS } from "./chat.ts";
+import type { LlmRoutesDeps } from "./llm.ts";
 
-export interface ResponsesRoutesDeps extends ChatRoutesDeps {
-  resolve(request: ChatRequest, preferences: Preferences): Result<ResolvedChat>;
-}
+export interface ResponsesRoutesDeps extends ChatRoutesDeps, Pick<LlmRoutesDeps, "resolve"> {}
 
 const PATH = "/v1/responses/{response_id}";
 const ResponsePath = z.strictObject({ response_id: ResponseId });
@@ -49,7 +46,7 @@ function createRoute(deps: ResponsesRoutesDeps): Route {
       answers: { 200: [ResponseObject, "text/event-stream"] },
       headers: { ...KEY_HEADER, "Cache-Control": "no-cache, no-store, only-if-cached or max-age" },
       summary: "OpenAI's Responses: a turn of a session, with the client's own tools",
-      fails: [...TURN_FAILS, "unsupported_modality"],
+      fails: TURN_FAILS,
     },
     async (call) => {
       const turn = toResponseTurn(call.body);

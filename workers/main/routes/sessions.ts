@@ -26,6 +26,8 @@ export interface SessionRoutesDeps {
   accounts: Accounts;
   newId: () => string;
   now: () => number;
+  /** As in the chat routes. */
+  attachmentHosts: readonly string[];
 }
 
 const PAGE = 50;
@@ -130,7 +132,12 @@ function chatRoute(deps: SessionRoutesDeps): Route {
   return route(
     {
       ...{ method: "POST", path: "/history/chat/with-history", access: "user", scope: "chat", checkedBy: "session" },
-      ...{ body: HistoryChatRequest, headers: KEY_HEADER, answers: { 200: HistoryChatReply, 202: TurnView } },
+      ...{
+        body: HistoryChatRequest,
+        takesAttachments: true,
+        headers: KEY_HEADER,
+        answers: { 200: HistoryChatReply, 202: TurnView },
+      },
       ...{ fails: TURN_FAILS },
       summary: "One turn, answered as JSON at its end, with the newest messages of its session",
     },

@@ -3,6 +3,7 @@
  * Nothing is destroyed; the newest message is the end of the active branch. No state of its own.
  */
 import { AppError } from "../../../contracts/errors.ts";
+import type { SaidMessage } from "../../../contracts/parts.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
 import type { Branch, CallOutput } from "../../../contracts/session.ts";
 import { readTurn } from "./turns.ts";
@@ -12,7 +13,7 @@ export interface BranchPoint {
   /** The message after which the branch goes on; null at the start. */
   leafSeq: number | null;
   /** What is said there; nothing when an answer is made again. */
-  said: { role: "user" | "assistant"; content: string }[];
+  said: SaidMessage[];
   /** Calls of the turn before, with the results that are given in place of a message. */
   given?: ToolRound;
 }
