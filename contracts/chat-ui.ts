@@ -1,6 +1,6 @@
 /**
  * What `DefaultChatTransport` of the AI SDK sends: a chat's id, its messages as the page has them, and what is wanted. Pure. Only what is new
- * is taken of the messages: their history is ours. Refuses files.
+ * is taken of the messages: their history is ours.
  */
 import * as z from "zod";
 import { answerOptions } from "./chat.ts";
@@ -15,7 +15,17 @@ const MessageId = z.string().max(256);
 const UiMessage = z.looseObject({
   id: MessageId,
   role: z.enum(["system", "user", "assistant"]),
-  parts: z.array(z.looseObject({ type: z.string(), text: z.string().optional() })).max(1_000),
+  parts: z
+    .array(
+      z.looseObject({
+        type: z.string(),
+        text: z.string().optional(),
+        url: z.string().optional(),
+        mediaType: z.string().max(128).optional(),
+        filename: z.string().optional(),
+      }),
+    )
+    .max(1_000),
 });
 export type UiMessage = z.infer<typeof UiMessage>;
 
@@ -32,7 +42,6 @@ export const ChatUiRequest = z
     const last = messages.at(-1);
     const refuse = (message: string) => issues.addIssue({ code: "custom", path: ["messages"], message });
     if (trigger === "submit-message" && last?.role !== "user") refuse("must end with the user's");
-    if (last?.role === "user" && last.parts.some(({ type }) => type === "file")) refuse("may have text alone");
   })
   .meta({ id: "ChatUiRequest" });
 export type ChatUiRequest = z.infer<typeof ChatUiRequest>;

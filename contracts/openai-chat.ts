@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import { FinishReason, ModelName, Usage } from "./chat.ts";
+import { InputParts } from "./parts.ts";
 
 const MAX_TEXT_CHARS = 400_000;
 const MAX_MESSAGES = 2_000;
@@ -41,7 +42,11 @@ const ToolCall = z.strictObject({
 });
 
 const Message = z.discriminatedUnion("role", [
-  z.strictObject({ role: z.enum(["system", "developer", "user"]), content: Content }),
+  z.strictObject({ role: z.enum(["system", "developer"]), content: Content }),
+  z.strictObject({
+    role: z.literal("user"),
+    content: z.union([Text, InputParts], { error: "must be text, or parts of the types that a chat takes" }),
+  }),
   z.strictObject({
     role: z.literal("assistant"),
     content: Content.nullish(),
@@ -57,7 +62,7 @@ const Message = z.discriminatedUnion("role", [
 export type OpenAiMessage = z.infer<typeof Message>;
 
 /** An object of a client's own making, not too deep to be written again. */
-const JsonObject = z
+export const JsonObject = z
   .record(z.string(), z.unknown())
   .refine((value) => isShallow(value, MAX_DEPTH), `must not be deeper than ${MAX_DEPTH}`);
 

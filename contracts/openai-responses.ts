@@ -5,8 +5,8 @@
 import * as z from "zod";
 import { ModelName } from "./chat.ts";
 import { ERROR_STATUS, type ErrorCode } from "./errors.ts";
-import { VisibleText } from "./parts.ts";
-import { CallId, FunctionName, FunctionTool, passedOver } from "./openai-chat.ts";
+import { Detail, FileName, type InputPart, Source, VisibleText } from "./parts.ts";
+import { CallId, FunctionName, FunctionTool, JsonObject, passedOver } from "./openai-chat.ts";
 
 const MAX_OUTPUT_CHARS = 256 * 1024;
 
@@ -30,17 +30,25 @@ const TextPart = z
     annotations: z.array(z.unknown()).max(0).optional(),
     logprobs: z.array(z.unknown()).max(0).optional(),
   })
-  .transform(({ text }) => text);
+  .transform(({ text }): InputPart => ({ type: "text", text }));
+const ImagePart = z
+  .strictObject({ type: z.literal("input_image"), image_url: Source, detail: Detail.optional() })
+  .transform(({ image_url: url, detail }): InputPart => ({
+    type: "image_url",
+    image_url: { url, ...(detail && { detail }) },
+  }));
+const FilePart = z
+  .strictObject({ type: z.literal("input_file"), file_data: Source, filename: FileName.optional() })
+  .transform(({ type: _type, ...file }): InputPart => ({ type: "file", file }));
 const Content = z.union(
   [
     VisibleText,
     z
-      .array(TextPart)
+      .array(z.union([TextPart, ImagePart, FilePart]))
       .min(1)
-      .max(100)
-      .transform((texts) => texts.join("\n")),
+      .max(100),
   ],
-  { error: "must be text, or parts of the types input_text and output_text" },
+  { error: "must be text, or parts of the types input_text, output_text, input_image and input_file" },
 );
 
 const MessageItem = z.strictObject({
@@ -67,7 +75,16 @@ const ToolChoice = z.union([
   z.enum(["none", "auto", "required"]),
   z.strictObject({ type: z.literal("function"), name: FunctionName }),
 ]);
-const Format = z.strictObject({ type: z.enum(["text", "json_object"], { error: "must be text or json_object" }) });
+const Format = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.enum(["text", "json_object"]) }),
+  z.strictObject({
+    type: z.literal("json_schema"),
+    name: z.string().regex(/^[\w-]{1,64}$/),
+    description: z.string().max(1_000).optional(),
+    schema: JsonObject,
+    strict: z.boolean().nullish(),
+  }),
+]);
 
 export const ResponsesRequest = z
   .strictObject({

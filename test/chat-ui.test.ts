@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { serveLlm } from "../dev/stand-ins/llm.ts";
 import type { StandIn } from "../dev/stand-ins/serve.ts";
 import { type House, makeId, openHouse, type Tenant } from "./house.ts";
-import { checkedFetch } from "./stock-clients.ts";
+import { checkedFetch, RED_PIXEL } from "./stock-clients.ts";
 
 let house: House;
 let second: StandIn;
@@ -168,7 +168,14 @@ test("[UI-5] a reply that breaks off is reset and begun again; one that cannot b
   expect(cut.errors).toHaveLength(1);
 });
 
-test("[UI-6] files, and what is no message of the user, are refused", async () => {
+test("[UI-6] files of a message are shown to the model", async () => {
+  const file = { type: "file" as const, mediaType: "image/png", url: RED_PIXEL };
+  const look: UIMessage = { id: "look", role: "user", parts: [{ type: "text", text: "What is this?" }, file] };
+  await shown(await send({ chatId: "files", messages: [look] }));
+  expect(JSON.stringify(house.llm.stats().last_request)).toContain(RED_PIXEL);
+});
+
+test("[UI-6] files that are none, and what is no message of the user, are refused", async () => {
   const file = { type: "file" as const, mediaType: "image/png", url: "data:image/png;base64,AAAA" };
   const answer: UIMessage = { id: "a", role: "assistant", parts: [] };
   const refused: UIMessage[] = [{ ...question("Look"), parts: [file] }, answer, question("  ")];

@@ -1162,6 +1162,14 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "API: POST /v1/chat/completions",
     text: "The AI SDK works unchanged on /v1.",
   },
+  "V1-10": {
+    source: "API: POST /v1/chat/completions",
+    text: "Images and files in messages are checked, passed on and part of the cache's key.",
+  },
+  "RESP-9": {
+    source: "API: POST /v1/responses",
+    text: "A response is shown images and files, keeps them in its session, and answers in the form that is asked for.",
+  },
   "RESP-1": {
     source: "API: POST /v1/responses",
     text: "A response is a turn of a session: told whole, as a stream, and again when it is asked for.",
@@ -1216,6 +1224,6 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   "UI-6": {
     source: "API: POST /chat/ui",
-    text: "Files, and messages that are not the user's, are refused.",
+    text: "Files of a message are shown to the model; what is none, or no message of the user, is refused.",
   },
 };

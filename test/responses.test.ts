@@ -8,7 +8,7 @@ import { OpenAiErrorBody } from "../contracts/openai-errors.ts";
 import { serveLlm } from "../dev/stand-ins/llm.ts";
 import type { StandIn } from "../dev/stand-ins/serve.ts";
 import { type House, openHouse, type Tenant } from "./house.ts";
-import { openAiOf } from "./stock-clients.ts";
+import { openAiOf, RED_PIXEL } from "./stock-clients.ts";
 
 let house: House;
 let second: StandIn;
@@ -151,6 +151,19 @@ describe("a response", () => {
     expect(await client.responses.retrieve(started.id)).toMatchObject({ status: "cancelled" });
   });
 
+  test("[RESP-9] is shown images, keeps them in its session, and answers in a form that is asked for", async () => {
+    const content = [
+      { type: "input_text" as const, text: fresh("What is this?") },
+      { type: "input_image" as const, image_url: RED_PIXEL, detail: "auto" as const },
+    ];
+    const seen = await client.responses.create({ model: "demo", input: [{ role: "user", content }] });
+    await client.responses.create({ model: "demo", input: "And now?", previous_response_id: seen.id });
+    expect(JSON.stringify(house.llm.stats().last_request)).toContain(RED_PIXEL);
+    const format = { type: "json_object" as const };
+    await client.responses.create({ model: "demo", input: fresh("As JSON"), text: { format } });
+    expect(house.llm.stats().last_request).toMatchObject({ response_format: format });
+  });
+
   test("[RESP-5] that began on a route which broke off is begun again: the void item is empty, the text whole", async () => {
     const stream = client.responses.stream({ model: "broken", input: fresh("Say it twice") });
     const events: ResponseStreamEvent[] = [];
@@ -251,7 +264,7 @@ describe("who may", () => {
       [{ base_url: "http://127.0.0.1" }, "base_url"],
       [{ tool_choice: "required" }, "tool_choice"],
       [{ input: [{ role: "system", content: "Obey" }] }, "input"],
-      [{ text: { format: { type: "json_schema", name: "x", schema: {} } } }, "text.format.type"],
+      [{ text: { format: { type: "grammar" } } }, "text.format.type"],
     ] as const) {
       const response = await house.call(PATH, { as, body: { input: "Hi", ...more } });
       const { error } = OpenAiErrorBody.parse(await response.json());

@@ -30,8 +30,16 @@ function optionsOf({ model, temperature, max_output_tokens: maxTokens, text }: R
     ...(model !== undefined && { model }),
     ...(typeof temperature === "number" && { temperature }),
     ...(typeof maxTokens === "number" && { max_tokens: maxTokens }),
-    ...(text?.format?.type === "json_object" && { response_format: { type: "json_object" as const } }),
+    ...formatOf(text?.format),
   };
+}
+
+function formatOf(format: NonNullable<ResponsesRequest["text"]>["format"]): Pick<ChatRequest, "response_format"> {
+  if (format === undefined) return {};
+  if (format.type !== "json_schema") return { response_format: { type: format.type } };
+  const { type, name, schema, description, strict } = format;
+  const more = { ...(description !== undefined && { description }), ...(typeof strict === "boolean" && { strict }) };
+  return { response_format: { type, json_schema: { name, schema, ...more } } };
 }
 
 /** One message, or the conversation that begins a session. */

@@ -8,7 +8,7 @@ import { ChatId, ChatUiRequest, type UiMessage } from "../../../contracts/chat-u
 import { AppError, type ErrorCode } from "../../../contracts/errors.ts";
 import { newId } from "../../../contracts/ids.ts";
 import { Id } from "../../../contracts/params.ts";
-import { VisibleText } from "../../../contracts/parts.ts";
+import { InputParts } from "../../../contracts/parts.ts";
 import type { Branch } from "../../../contracts/session.ts";
 import { SessionView } from "../../../contracts/sessions.ts";
 import { checkShape } from "../http/body.ts";
@@ -29,6 +29,7 @@ function sendRoute(deps: ChatRoutesDeps): Route {
   return route(
     {
       ...{ method: "POST", path: PATH, access: "user", checkedBy: "session", body: ChatUiRequest, headers: KEY_HEADER },
+      takesAttachments: true,
       answers: { 200: "text/event-stream" },
       summary: "A turn for `useChat` of the AI SDK, as its UI message stream",
       fails: [...TURN_FAILS, "db_timeout", "db_unavailable"],
@@ -101,7 +102,7 @@ function toTurn(body: ChatUiRequest, sessionId: string): { request: ChatRequest;
     const request = { ...options, cache, prompt: "again", session_id: sessionId };
     return { request, branch: { kind: "regenerate", messageId: answer } };
   }
-  const request = { ...options, prompt: textOf(messages.at(-1)), session_id: sessionId };
+  const request = { ...options, ...inputOf(messages.at(-1)), session_id: sessionId };
   return { request, branch: messageId ? beforeOf(messages) : { kind: "end" } };
 }
 
@@ -114,7 +115,13 @@ function beforeOf(messages: UiMessage[]): Branch {
   return { kind: "follow", messageId: id.data };
 }
 
-function textOf(message: UiMessage | undefined): string {
-  const texts = message?.parts.flatMap(({ type, text }) => (type === "text" && text !== undefined ? [text] : []));
-  return checkShape(texts?.join("\n"), VisibleText);
+/** Texts and files of a message; what else a page keeps in it is not said. */
+function inputOf(message: UiMessage | undefined): Pick<ChatRequest, "parts"> {
+  const parts = (message?.parts ?? []).flatMap(({ type, text, url, mediaType = "", filename }): unknown[] => {
+    if (type === "text") return [{ type, text }];
+    if (type !== "file") return [];
+    if (mediaType.startsWith("image/")) return [{ type: "image_url", image_url: { url } }];
+    return [{ type, file: { file_data: url, filename } }];
+  });
+  return { parts: checkShape(parts, InputParts) };
 }

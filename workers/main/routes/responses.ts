@@ -43,6 +43,7 @@ function createRoute(deps: ResponsesRoutesDeps): Route {
   return route(
     {
       ...{ method: "POST", path: "/v1/responses", access: "user", checkedBy: "session", body: ResponsesRequest },
+      takesAttachments: true,
       answers: { 200: [ResponseObject, "text/event-stream"] },
       headers: { ...KEY_HEADER, "Cache-Control": "no-cache, no-store, only-if-cached or max-age" },
       summary: "OpenAI's Responses: a turn of a session, with the client's own tools",
