@@ -12,7 +12,7 @@ export type Layer = (typeof LAYERS)[number];
 /** The routes that write to the cache: each names itself here, and can be purged by its name. */
 const CACHED_ROUTES = [
   ...(["chat", "chat-stream", "regenerate", "edit", "with-history", "mcp-tools-call"] as const),
-  "v1-chat-completions",
+  ...(["v1-chat-completions", "v1-responses", "chat-ui"] as const),
 ] as const;
 export const CachedRoute = z.enum(CACHED_ROUTES);
 export type CachedRoute = z.infer<typeof CachedRoute>;

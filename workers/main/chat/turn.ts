@@ -15,6 +15,7 @@ import type { Flights } from "../flights/client.ts";
 import type { Looked } from "../cache/counts.ts";
 import type { CachedRoute, CacheValue } from "../../../contracts/cache.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
+import type { ClientOptions } from "../../../contracts/session.ts";
 import { type GraphThread, runGraph, runWaitingGraph } from "./graph.ts";
 import { applyPolicy } from "./policy.ts";
 import type { TurnFlight } from "./flight.ts";
@@ -43,6 +44,8 @@ export interface TurnRequest {
   context: ModelMessage[];
   /** The tools the model may call; undefined for none. */
   tools: ToolList | undefined;
+  /** What its client brings: instructions, and tools of its own. */
+  client?: ClientOptions;
   /** Names of those that ask a person first. */
   askFirst: string[];
   /** Nothing of an earlier turn is in the context. */

@@ -14,9 +14,10 @@ import type { DirectLookup, ReusableCall } from "../chat/direct-reuse.ts";
 import { withCacheControl } from "../http/cache-control.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 import { completionChunks, type Heading, toCompletion, toldOf } from "../openai/completion.ts";
-import { toModelRequest, toResolve } from "../openai/model-request.ts";
+import { inputOf, toModelRequest, toResolve } from "../openai/model-request.ts";
 import { cacheHeaders, eventStream } from "../session/responses.ts";
-import { CALL_FAILS, callOf, type LlmRoutesDeps } from "./llm.ts";
+import { takeAttachments } from "../media/take.ts";
+import { CALL_FAILS, callOf, fillData, type LlmRoutesDeps } from "./llm.ts";
 
 export interface OpenAiRoutesDeps extends LlmRoutesDeps {
   /** What the cache has for a call. */
@@ -36,14 +37,16 @@ function completionsRoute(deps: OpenAiRoutesDeps): Route {
   return route(
     {
       ...{ method: "POST", path: "/v1/chat/completions", access: "user", body: ChatCompletionRequest },
+      takesAttachments: true,
       answers: { 200: [ChatCompletion, "text/event-stream"] },
       headers: { "Cache-Control": "no-cache, no-store, only-if-cached or max-age" },
       summary: "OpenAI's Chat Completions: stateless, with the client's own tools, as JSON or as a stream",
       fails: [...CALL_FAILS, "cache_miss"],
     },
     async (call) => {
-      const chat = orThrow(deps.resolve(toResolve(call.body), call.user.preferences));
-      const request = toModelRequest(call.body, chat);
+      const taken = takeAttachments(inputOf(call.body), deps.attachmentHosts);
+      const chat = orThrow(deps.resolve(toResolve(call.body), call.user.preferences, taken?.said));
+      const request = toModelRequest(call.body, chat, taken?.said);
       const control = controlOf(call.raw.headers.get("cache-control"));
       const reusable = { request, control, userId: call.user.id, route: "v1-chat-completions" } as const;
       const lookup = await deps.lookUpAnswer(reusable);
@@ -54,7 +57,8 @@ function completionsRoute(deps: OpenAiRoutesDeps): Route {
         return replay(call, heading, lookup.reply, headers);
       }
       if (control.onlyIfCached) throw new AppError("cache_miss", "no cached answer to this request");
-      const direct = callOf(deps, call, { request, name: "chat-completions" });
+      const whole = { ...request, messages: fillData(request.messages, taken?.files ?? []) };
+      const direct = callOf(deps, call, { request: whole, name: "chat-completions" });
       const { onEnd } = direct;
       const kept: DirectCall = {
         ...direct,
@@ -65,7 +69,7 @@ function completionsRoute(deps: OpenAiRoutesDeps): Route {
       };
       return call.body.stream
         ? streamed(deps, call, { direct: kept, heading, headers })
-        : whole(deps, kept, heading, headers);
+        : inOne(deps, kept, heading, headers);
     },
   );
 }
@@ -83,7 +87,7 @@ function replay(
   return eventStream(text, headers);
 }
 
-async function whole(
+async function inOne(
   deps: OpenAiRoutesDeps,
   direct: DirectCall,
   heading: Heading,
