@@ -3,7 +3,7 @@
  * Pure. Unknown fields are refused; role "system" is not a client's to send.
  */
 import * as z from "zod";
-import { Id } from "./params.ts";
+import { GivenSessionOrTurnId, Id, SessionOrTurnId } from "./params.ts";
 import { hasVisibleText } from "./text.ts";
 
 /** Longest text of one message, in UTF-16 code units. */
@@ -70,14 +70,18 @@ export const inputFields = {
   messages: z.array(InputMessage).min(1).max(MAX_MESSAGES).optional(),
 };
 
+/** Where the object of a session that is made must be; left out: as the deployment says. */
+export const Residency = z.literal("eu");
+
 export const ChatRequest = z
   .strictObject({
     ...inputFields,
-    session_id: Id.optional(),
+    session_id: GivenSessionOrTurnId.optional(),
     create_new_session: z.boolean().optional(),
     ...answerOptions,
     /** false: the turn stays out of the history and its object expires after an hour. */
     store: z.boolean().optional(),
+    residency: Residency.optional(),
   })
   .superRefine((request, issues) => {
     checkInput(request, request.session_id, issues);
@@ -86,6 +90,9 @@ export const ChatRequest = z
     }
     if (request.session_id !== undefined && request.store !== undefined) {
       issues.addIssue({ code: "custom", path: ["store"], message: "is decided when a session is made" });
+    }
+    if (request.session_id !== undefined && request.residency !== undefined) {
+      issues.addIssue({ code: "custom", path: ["residency"], message: "is decided when a session is made" });
     }
   })
   .meta({ id: "ChatRequest" });
@@ -153,8 +160,8 @@ export const ChatReply = z
     response: z.string(),
     success: z.literal(true),
     timestamp: z.iso.datetime(),
-    session_id: z.uuidv7(),
-    turn_id: z.uuidv7(),
+    session_id: SessionOrTurnId,
+    turn_id: SessionOrTurnId,
     message_id: z.uuidv7(),
     model: z.string(),
     provider: z.string(),
@@ -169,8 +176,8 @@ export type ChatReply = z.infer<typeof ChatReply>;
 /** A turn as its state route shows it. */
 export const TurnView = z
   .strictObject({
-    turn_id: z.uuidv7(),
-    session_id: z.uuidv7(),
+    turn_id: SessionOrTurnId,
+    session_id: SessionOrTurnId,
     message_id: z.uuidv7(),
     state: z.enum(["running", "waiting", "complete", "interrupted", "cancelled", "failed"]),
     /** The number of its newest event; 0 once the events are gone. */

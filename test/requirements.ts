@@ -1100,4 +1100,16 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "npm run setup",
     text: "What a deployment needs is asked for, checked, and written where git does not see it; no secret is shown.",
   },
+  "REGION-1": {
+    source: "docs/decisions/0048",
+    text: "The id of a session and of its turns says for ever whether its object is in the EU.",
+  },
+  "REGION-2": {
+    source: "docs/decisions/0048",
+    text: "A session for the EU is made there or refused, never elsewhere; an Idempotency-Key stays one request.",
+  },
+  "REGION-3": {
+    source: "docs/decisions/0048",
+    text: "A session's object is made near its user.",
+  },
 };
