@@ -127,6 +127,11 @@ export const Settings = z.object({
     description:
       "how long an account's word on a credential holds; also how often it is asked again while somebody watches a turn",
   }),
+  RESIDENCY: optional(z.enum(["eu"])).meta({
+    default: "none",
+    description:
+      "`eu`: the objects of new sessions, and those of accounts, limits and flights, run and store in the EU alone; malformed, it is `eu`. Decide before the first user: a change ends every login. Postgres and Redis are where you made them",
+  }),
   SIGN_UP: withFallback(z.enum(["open", "closed"]), "open").meta({
     description: "`closed`: nobody signs up; users are made by `npm run user:create`; malformed, it is `closed`",
   }),
@@ -147,6 +152,7 @@ const CLOSED: Record<string, unknown> = {
   CACHE_ENABLED: "false",
   CACHE_SCOPE: "user",
   SIGN_UP: "closed",
+  RESIDENCY: "eu",
   MODELS: NO_MODELS,
   CACHE_SEMANTIC_THRESHOLD: 1,
 };
