@@ -58,14 +58,14 @@ const IMPORTS: [file: string, refused: string[], allowed: string[]][] = [
     ["hono", "cloudflare:workers", "drizzle-orm", "../../../db/open.ts", "../session/client.ts", "../cache/admin.ts"],
     ["zod", "node:crypto", "./storage.ts", "../../../contracts/accounts.ts", "type ../cache/admin.ts"],
   ],
-  ...["accounts", "flights", "limits"].map((room): [string, string[], string[]] => [
+  ...["accounts", "flights", "limits", "metrics"].map((room): [string, string[], string[]] => [
     `workers/main/${room}/object.ts`,
     ["hono", "../deps.ts", "../../../db/open.ts", "../session/client.ts"],
     ["cloudflare:workers", "./storage.ts", "../../../contracts/errors.ts"],
   ]),
   [
     "workers/main/cache/snippet.ts",
-    ["../accounts/client.ts", "../flights/client.ts", "../limits/object.ts", "@upstash/redis"],
+    ["../accounts/client.ts", "../flights/client.ts", "../limits/object.ts", "../metrics/table.ts", "@upstash/redis"],
     ["type ../flights/client.ts", "./key.ts"],
   ],
   [

@@ -1056,4 +1056,40 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "budgets",
     text: "Over 40-turn sessions with trims and tools at least 0.90 of the possible prefix is reused.",
   },
+  "METRICS-1": {
+    source: "API: GET /metrics",
+    text: "After a scripted run the figures of GET /metrics are what the stand-ins and the replies have counted.",
+  },
+  "METRICS-2": {
+    source: "docs/decisions/0047",
+    text: "Labels hold what comes from closed sets, never an id; series are bounded.",
+  },
+  "METRICS-3": {
+    source: "API: GET /metrics",
+    text: "Every metric is shown from the start, and a Prometheus parser reads it.",
+  },
+  "METRICS-4": {
+    source: "API: GET /metrics",
+    text: "GET /metrics is for admins and for the scrape token, which is taken from the Authorization header alone.",
+  },
+  "METRICS-5": {
+    source: "docs/decisions/0047",
+    text: "What sessions owe to Postgres is told while it is away, by /metrics and by /history/health.",
+  },
+  "METRICS-6": {
+    source: "docs/decisions/0047",
+    text: "Open streams are counted down however they end.",
+  },
+  "METRICS-7": {
+    source: "docs/decisions/0047",
+    text: "Figures outlive the objects that add them up, in one row each.",
+  },
+  "METRICS-8": {
+    source: "API: GET /metrics",
+    text: "Dashboard and alert rules ask for metrics and labels that there are; the dashboard for each metric.",
+  },
+  "METRICS-9": {
+    source: "docs/decisions/0047",
+    text: "One batch in five seconds and isolate, however much is counted; a lost one is counted.",
+  },
 };

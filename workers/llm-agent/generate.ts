@@ -4,7 +4,7 @@
  * retry of a fault at the same node, one wait for a rate limit that ends within five seconds. What has begun is not started over here.
  */
 import type { Failure, Result } from "../../contracts/errors.ts";
-import type { Completion, ModelContext, ModelRequest } from "../../contracts/llm.ts";
+import type { Completion, ModelAttempt, ModelContext, ModelRequest } from "../../contracts/llm.ts";
 import { type Attempt, type AttemptDeps, completeOnce, openOnce, type OpenedStream } from "./attempt.ts";
 import type { Fleet, Release } from "./fleet.ts";
 import type { Endpoint } from "./provider.ts";
@@ -26,6 +26,8 @@ export interface CallDeps extends AttemptDeps {
   wait: (ms: number) => Promise<void>;
   /** For the log: the nodes that were called. */
   trace: string[];
+  /** The same, with what became of it. */
+  attempts: ModelAttempt[];
 }
 
 export interface ModelCall {
@@ -76,6 +78,8 @@ async function withFailover<T>(
     void left?.then(release);
     deps.trace.push(endpoint.id);
     const outcome = await send({ request, context, endpoint, model: route.model, left }, release);
+    const code = outcome.ok ? "ok" : outcome.error.code;
+    deps.attempts.push({ provider: endpoint.provider, node: endpoint.id, code });
     if (outcome.ok) {
       deps.fleet.began(endpoint);
       return outcome;

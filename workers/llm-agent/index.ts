@@ -13,6 +13,7 @@ import type {
   ModelInfo,
   ModelRequest,
   ModelStream,
+  Reported,
   WhenGone,
 } from "../../contracts/llm.ts";
 import type { CallContext } from "../../contracts/tools.ts";
@@ -27,7 +28,7 @@ const discovered: Discovered = new Map();
 
 /** Methods that are not RPC are #private: TypeScript's `private` can be called over RPC. */
 export class LlmAgentEntrypoint extends WorkerEntrypoint<object> implements LlmAgent {
-  stream(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Result<ModelStream>> {
+  stream(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Reported<ModelStream>> {
     return this.#logged("llm.stream", context, request.model, async (deps) => {
       const left = whenLeft(gone);
       const opened = await this.#heard(left, openStream({ request, context, left }, deps));
@@ -40,7 +41,7 @@ export class LlmAgentEntrypoint extends WorkerEntrypoint<object> implements LlmA
     });
   }
 
-  generate(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Result<Completion>> {
+  generate(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Reported<Completion>> {
     return this.#logged("llm.generate", context, request.model, (deps) => {
       const left = whenLeft(gone);
       return this.#heard(left, complete({ request, context, left }, deps));
@@ -67,14 +68,14 @@ export class LlmAgentEntrypoint extends WorkerEntrypoint<object> implements LlmA
     { requestId }: CallContext,
     model: string | undefined,
     run: (deps: CallDeps) => Promise<Result<T>>,
-  ): Promise<Result<T>> {
+  ): Promise<Reported<T>> {
     const deps = createDeps(readConfig(this.env));
     const startedMs = Date.now();
     let status = "thrown";
     try {
       const result = await run(deps);
       status = result.ok ? "ok" : result.error.code;
-      return result;
+      return { ...result, attempts: deps.attempts, openNodes: fleet.openNodes(Date.now()) };
     } finally {
       const line = { service: "llm-agent", request_id: requestId, route, model, nodes: deps.trace };
       console.log(JSON.stringify({ ...line, status, ms: Date.now() - startedMs }));
@@ -93,7 +94,7 @@ export default {
 
 function createDeps(config: CallDeps["config"]): CallDeps {
   return {
-    ...{ config, fleet, trace: [], random: Math.random, now: Date.now },
+    ...{ config, fleet, trace: [], attempts: [], random: Math.random, now: Date.now },
     fetch: (input, init) => fetch(input, init),
     wait: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
     newCallId: () => `call_${crypto.randomUUID()}`,

@@ -6,6 +6,7 @@ import { Hono, type MiddlewareHandler } from "hono";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { secureHeaders } from "hono/secure-headers";
 import type { Log } from "../../contracts/log.ts";
+import type { Meter } from "../../contracts/metrics.ts";
 import type { Authenticate } from "./http/auth.ts";
 import type { AppContext } from "./http/context.ts";
 import { respondToErrors, respondToFailure } from "./http/errors.ts";
@@ -22,6 +23,7 @@ import { docsRoutes, type DocsRoutesDeps } from "./routes/docs.ts";
 import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
 import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { llmRoutes, type LlmRoutesDeps } from "./routes/llm.ts";
+import { metricsRoutes, type MetricsRoutesDeps } from "./routes/metrics.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
 import { sessionRoutes, type SessionRoutesDeps } from "./routes/sessions.ts";
 import { resourceMetadataRoutes } from "./routes/resource-metadata.ts";
@@ -42,6 +44,7 @@ export interface RoutesDeps
     HistoryRoutesDeps,
     LlmRoutesDeps,
     McpRoutesDeps,
+    MetricsRoutesDeps,
     ToolsRoutesDeps,
     ServersRoutesDeps,
     SessionRoutesDeps,
@@ -52,12 +55,14 @@ export interface AppDeps extends RoutesDeps {
   /** Pages of these may call from a browser. */
   corsOrigins: readonly string[];
   log: Log;
+  meter: Meter;
 }
 
 /** Every route of the API. */
 export function allRoutes(deps: RoutesDeps): Route[] {
   const routes = [
     healthRoutes,
+    metricsRoutes,
     authRoutes,
     usersRoutes,
     chatRoutes,

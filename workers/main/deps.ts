@@ -6,14 +6,15 @@ import { createHmac } from "node:crypto";
 import { SCHEMA_VERSION } from "../../db/schema.ts";
 import type { Account } from "../../contracts/accounts.ts";
 import { deniedTools } from "../../contracts/approvals.ts";
-import type { Toolbox } from "../../contracts/toolbox.ts";
+import type { Toolbox, ToolCaller } from "../../contracts/toolbox.ts";
 import { overallHealth } from "../../contracts/direct.ts";
 import { fail, ok, orThrow } from "../../contracts/errors.ts";
 import { newId } from "../../contracts/ids.ts";
 import type { LlmAgent } from "../../contracts/llm.ts";
 import type { Limiter } from "../../contracts/limits.ts";
 import type { Log } from "../../contracts/log.ts";
-import { pricesOf } from "../../contracts/models.ts";
+import type { Meter, MetricsShard } from "../../contracts/metrics.ts";
+import { namedModels, pricesOf } from "../../contracts/models.ts";
 import type { AccountDeps } from "./accounts/object.ts";
 import { type Accounts, createAccounts } from "./accounts/client.ts";
 import type { AppDeps } from "./app.ts";
@@ -33,6 +34,17 @@ import { createCursors } from "./http/cursor.ts";
 import { REFRESH_SECONDS } from "./http/credentials.ts";
 import { createRequestLimit } from "./http/limits.ts";
 import { createWhileStanding } from "./http/standing-signal.ts";
+import { outboxOf, readSums } from "./metrics/figures.ts";
+import {
+  measureCache,
+  measureCall,
+  measureDirect,
+  measureModels,
+  measurePurges,
+  measureTools,
+  measureTurn,
+} from "./metrics/measure.ts";
+import { createReporter, type Reporter, SHARDS } from "./metrics/reporter.ts";
 import type { Probe, Status } from "./routes/health.ts";
 import { createSessionClient } from "./session/client.ts";
 import type { SessionDeps } from "./session/keeper.ts";
@@ -49,6 +61,9 @@ export interface Env {
   ACCOUNTS: DurableObjectNamespace;
   LIMITERS: DurableObjectNamespace;
   FLIGHTS: DurableObjectNamespace;
+  METRICS: DurableObjectNamespace;
+  /** Where a deployment binds it. */
+  ANALYTICS?: AnalyticsEngineDataset;
 }
 
 export const now = (): number => Date.now();
@@ -57,17 +72,22 @@ const makeId = (): string => newId(now(), (length) => crypto.getRandomValues(new
 const log: Log = (line) => console.log(JSON.stringify(line));
 const logFault: OnFault = ({ kind, reason }) => log({ service: "main", route: "postgres", error: kind, code: reason });
 
+type WaitUntil = (work: Promise<unknown>) => void;
+
 /** What the public routes need. */
-export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => void): AppDeps {
+export function makeAppDeps(env: Env, waitUntil: WaitUntil): AppDeps {
   const config = readConfig({ ...env });
-  const cache = makeCache(config);
+  const meter = makeReporter(env, config, waitUntil);
+  const readMetrics = () => readFigures(env, meter);
+  const cache = makeCache(config, meter);
   const toolbox = toolboxOf(env);
   const tools = createMcpToolServer({ fetch: (url, init) => env.MCP.fetch(url, init), now, waitUntil });
   const accounts = makeAccounts(env, config);
   const stores = makeStores(config);
   const findLimiter = (name: string) => limiterOf(env, name);
   return {
-    ...{ now, log, newId: makeId, accounts, findLimiter },
+    ...{ now, log, newId: makeId, accounts, findLimiter, meter, readMetrics },
+    metricsToken: config.METRICS_TOKEN,
     authenticate: createAuthenticator(config.SECRET_KEY, accounts),
     secretKey: config.SECRET_KEY,
     users: stores.users(),
@@ -75,20 +95,23 @@ export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => voi
     limitRequest: createRequestLimit(findLimiter),
     corsOrigins: config.CORS_ORIGINS,
     send: createSessionClient(env.SESSIONS),
-    cache: makeCacheAdmin(config),
+    cache: makeCacheAdmin(config, meter),
     toolbox,
-    callTool: (call) => callDirectly(call, { toolbox, cache, list: (caller) => tools.list(caller), now, waitUntil }),
+    callTool(call) {
+      const parts = { toolbox, cache, list: (caller: ToolCaller) => tools.list(caller), now, waitUntil };
+      return measureDirect(call, () => callDirectly(call, parts), { meter, now });
+    },
     deniedTo: (userId) => deniedTools(config.TOOL_POLICY ?? [], userId),
     forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
     readAsset: (path) => env.ASSETS.fetch(new URL(path, "https://assets.internal")),
-    historyHealth: () => readHistoryHealth(stores.history(), SCHEMA_VERSION),
+    historyHealth: () => readHistoryHealth(stores.history(), SCHEMA_VERSION, () => readOutbox(readMetrics)),
     archive: stores.archive(),
     importer: stores.importer(),
     cursors: createCursors(config.SECRET_KEY),
     problems: config.problems,
     expectedSchema: SCHEMA_VERSION,
     probes: makeProbes(env, config),
-    ...makeModels(env, config),
+    ...makeModels(env, config, meter),
     whileStanding: createWhileStanding(accounts, config.ACCOUNT_RECHECK_MS),
     resolve: (request, preferences) => resolveChat(request, preferences, defaultsOf(config)),
     defaultModel: config.DEFAULT_MODEL,
@@ -98,16 +121,22 @@ export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => voi
 /** What a session's object needs. */
 export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDeps {
   const config = readConfig({ ...env });
-  const cache = makeCache(config);
-  const admin = makeCacheAdmin(config);
-  const tools = createMcpToolServer({
+  const waitUntil: WaitUntil = (work) => state.waitUntil(work);
+  const meter = makeReporter(env, config, waitUntil);
+  const cache = makeCache(config, meter);
+  const admin = makeCacheAdmin(config, meter);
+  const server = createMcpToolServer({
     fetch: (url, init) => env.MCP.fetch(url, init),
     now,
-    waitUntil: (work) => state.waitUntil(work),
+    waitUntil,
     noteHits: (names) => toolboxOf(env).noteHits(names),
   });
+  const tools = measureTools(server, meter, now);
+  const prices = pricesOf(config.MODELS);
+  const models = makeModels(env, config, meter);
   const turns = createTurnRunner({
-    ...{ cache, tools, now, log, ...makeModels(env, config) },
+    ...{ cache, tools, now, log, ...models },
+    onModelCall: (call) => measureCall(meter, call),
     flights: config.CACHE_ENABLED === "true" ? makeFlights(env) : undefined,
     placeTimeoutMs: config.CACHE_READ_TIMEOUT_MS,
     joinTimeoutMs: config.CACHE_JOIN_TIMEOUT_MS,
@@ -116,7 +145,8 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
     saver: () => new SqliteSaver(state.storage.sql, Math.random),
   });
   return {
-    ...{ turns, cache, tools, now, log },
+    ...{ turns, cache, tools, now, log, meter, prices },
+    onTurnEnd: (turn) => measureTurn(meter, prices, turn),
     accounts: makeAccounts(env, config),
     resolve: (request, preferences) => orThrow(resolveChat(request, preferences, defaultsOf(config))),
     recheckMs: config.ACCOUNT_RECHECK_MS,
@@ -125,20 +155,20 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
     newId: makeId,
     random: Math.random,
     history: makeStores(config).history(),
-    prices: pricesOf(config.MODELS),
     contextTokens: config.CONTEXT_TOKENS,
     keepAliveMs: config.KEEP_ALIVE_MS,
     turnLogMs: config.TURN_LOG_SECONDS * 1_000,
-    titleModel: config.TITLE_MODEL === undefined ? undefined : { llm: llmAgent(env), model: config.TITLE_MODEL },
+    titleModel: config.TITLE_MODEL === undefined ? undefined : { llm: models.llm, model: config.TITLE_MODEL },
     restMs: config.SESSION_REST_DAYS * 86_400_000,
   };
 }
 
 /** What an account's object needs. */
-export function makeAccountDeps(env: Env): AccountDeps {
+export function makeAccountDeps(env: Env, state: DurableObjectState): AccountDeps {
   const config = readConfig({ ...env });
+  const meter = makeReporter(env, config, (work) => state.waitUntil(work));
   const send = createSessionClient(env.SESSIONS);
-  const { purge } = makeCacheAdmin(config);
+  const { purge } = makeCacheAdmin(config, meter);
   return {
     ...{ now, log, newId: makeId, users: makeStores(config).users(), loginMs: REFRESH_SECONDS * 1_000 },
     async discardSession(sessionId, userId) {
@@ -193,9 +223,9 @@ function toolboxOf(env: Env): Toolbox {
 }
 
 /** What it takes to call a model. */
-function makeModels(env: Env, { SECRET_KEY: secret, ...config }: Config) {
+function makeModels(env: Env, { SECRET_KEY: secret, ...config }: Config, meter: Meter) {
   return {
-    llm: llmAgent(env),
+    llm: measureModels(llmAgent(env), meter, now),
     newCallId: () => `call_${makeId()}`,
     stallTimeoutMs: config.LLM_STALL_TIMEOUT_MS,
     streamTimeoutMs: config.LLM_STREAM_TIMEOUT_MS,
@@ -217,16 +247,44 @@ function makeRedis(config: Config): RedisStore | undefined {
   return url !== undefined && token !== undefined ? createRedisStore({ url, token, readTimeoutMs }) : undefined;
 }
 
-function makeCacheAdmin(config: Config): CacheAdmin {
+function makeCacheAdmin(config: Config, meter: Meter): CacheAdmin {
   const enabled = config.CACHE_ENABLED === "true";
-  return createCacheAdmin({ redis: makeRedis(config), enabled, prices: pricesOf(config.MODELS), now, log });
+  const prices = pricesOf(config.MODELS);
+  return measurePurges(createCacheAdmin({ redis: makeRedis(config), enabled, prices, now, log }), meter);
 }
 
-function makeCache(config: Config): Cache {
+function makeCache(config: Config, meter: Meter): Cache {
   const redis = makeRedis(config);
+  const onState = (isOpen: boolean) => meter.gauge("basechat_breaker_open", { breaker: "redis" }, Number(isOpen));
   const { CACHE_LLM_TTL: llm, CACHE_INTENT_TTL: intent, CACHE_MCP_TTL: mcp } = config;
-  const store = config.CACHE_ENABLED === "true" && redis ? withBreaker(redis, { now }) : undefined;
-  return createCache({ redis: store, ttlSeconds: { llm, intent, mcp }, now, random: Math.random });
+  const store = config.CACHE_ENABLED === "true" && redis ? withBreaker(redis, { now, onState }) : undefined;
+  return measureCache(createCache({ redis: store, ttlSeconds: { llm, intent, mcp }, now, random: Math.random }), meter);
+}
+
+function makeReporter(env: Env, config: Config, waitUntil: WaitUntil): Reporter {
+  const { ANALYTICS: dataset } = env;
+  const models = new Set([
+    config.DEFAULT_MODEL,
+    config.TITLE_MODEL ?? config.DEFAULT_MODEL,
+    ...namedModels(config.MODELS),
+  ]);
+  const wait = (ms: number) => new Promise<void>((resolve) => void setTimeout(resolve, ms));
+  return createReporter({ shard: (at) => shardOf(env, at), dataset, models, now, newId: makeId, wait, waitUntil });
+}
+
+function shardOf({ METRICS: objects }: Env, at: number): MetricsShard {
+  return objects.get(objects.idFromName(`shard-${at}`)) as unknown as MetricsShard; // as of accounts
+}
+
+/** What this isolate has not yet told comes first. */
+async function readFigures(env: Env, reporter: Reporter) {
+  await reporter.flush();
+  return readSums(Array.from({ length: SHARDS }, (_, at) => shardOf(env, at)));
+}
+
+async function readOutbox(readMetrics: () => ReturnType<typeof readFigures>) {
+  const sums = await readMetrics();
+  return sums.ok ? outboxOf(sums.value, now()) : null;
 }
 
 function makeStores({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): Stores {

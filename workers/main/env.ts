@@ -54,6 +54,8 @@ const Settings = z.object({
   SESSION_REST_DAYS: withFallback(z.coerce.number().positive().max(3_650), 30),
   /** How long an account's word on a credential holds. */
   ACCOUNT_RECHECK_MS: positiveInt(4_000),
+  /** Who shows it may read GET /metrics, as admins may. */
+  METRICS_TOKEN: optional(z.string().min(32).max(256)),
   /** Whether anyone may sign up. */
   SIGN_UP: withFallback(z.enum(["open", "closed"]), "open"),
 });

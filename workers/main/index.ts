@@ -4,6 +4,7 @@ import { createApp } from "./app.ts";
 import { AccountObject as AccountHost } from "./accounts/object.ts";
 import { type Env, makeAccountDeps, makeAppDeps, makeSessionDeps, now } from "./deps.ts";
 import { FlightObject as FlightHost } from "./flights/object.ts";
+import { MetricsObject as MetricsHost } from "./metrics/object.ts";
 import { LimiterObject as LimiterHost } from "./limits/object.ts";
 import { SessionObject as SessionHost } from "./session/object.ts";
 
@@ -15,7 +16,7 @@ export class SessionObject extends SessionHost<Env> {
 
 export class AccountObject extends AccountHost<Env> {
   constructor(state: DurableObjectState, env: Env) {
-    super(state, env, makeAccountDeps(env));
+    super(state, env, makeAccountDeps(env, state));
   }
 }
 
@@ -26,6 +27,12 @@ export class LimiterObject extends LimiterHost<Env> {
 }
 
 export class FlightObject extends FlightHost<Env> {
+  constructor(state: DurableObjectState, env: Env) {
+    super(state, env, now);
+  }
+}
+
+export class MetricsObject extends MetricsHost<Env> {
   constructor(state: DurableObjectState, env: Env) {
     super(state, env, now);
   }

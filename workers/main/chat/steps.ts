@@ -42,6 +42,7 @@ export class TurnSteps {
   readonly #cachedCalls: CacheValue<"intent">["calls"] | undefined;
   /** The words of the model's latest reply. */
   #words = "";
+  #askedAtMs = 0;
   #openRound: NonNullable<TurnRequest["resumed"]>["open"];
 
   constructor(run: TurnRun, found: Found) {
@@ -137,12 +138,14 @@ export class TurnSteps {
     const before = { event: this.#run.emit.last, content: progress.content };
     const avoid: string[] = [];
     progress.modelCalls += 1;
-    let opened = await openStream(asked, this.#run, gone);
+    let current: ModelRequest = asked;
+    let opened = await this.#open(current, gone);
     for (;;) {
-      const reply = await this.#read(opened, asked);
+      const reply = await this.#read(opened, current);
       if (!(reply instanceof BrokenReply)) return reply.calls;
       avoid.push(opened.route);
-      const next = await this.#nextRoute({ ...asked, avoid }, gone);
+      current = { ...asked, avoid };
+      const next = await this.#nextRoute(current, gone);
       if (next === undefined) throw reply;
       this.#rewind(before);
       opened = next;
@@ -168,12 +171,16 @@ export class TurnSteps {
     });
     const reply = await reading.catch((error: unknown) => {
       // A reply that was cut or stopped has its price too.
-      progress.usage = addUsage(progress.usage, estimateUsage(asked, this.#words));
+      const spent = estimateUsage(asked, this.#words);
+      progress.usage = addUsage(progress.usage, spent);
+      this.#noteCall(opened.provider, asked, { usage: spent, error });
       if (error instanceof BrokenReply) return error;
       throw error;
     });
     if (reply instanceof BrokenReply) return reply;
-    progress.usage = addUsage(progress.usage, reply.usage ?? estimateUsage(asked, this.#words));
+    const spent = reply.usage ?? estimateUsage(asked, this.#words);
+    progress.usage = addUsage(progress.usage, spent);
+    this.#noteCall(opened.provider, asked, { usage: spent });
     progress.finishReason = reply.finishReason;
     return reply;
   }
@@ -182,7 +189,23 @@ export class TurnSteps {
   async #nextRoute(request: ModelRequest, gone: WhenGone): Promise<ModelStream | undefined> {
     const { signal } = this.#run;
     if (signal.aborted || (request.avoid?.length ?? 0) > MAX_RESTARTS) return undefined;
-    return openStream(request, this.#run, gone).catch(() => undefined);
+    return this.#open(request, gone).catch(() => undefined);
+  }
+
+  async #open(asked: ModelRequest, gone: WhenGone): Promise<ModelStream> {
+    this.#askedAtMs = this.#run.deps.now();
+    return openStream(asked, this.#run, gone).catch((error: unknown) => {
+      this.#noteCall(this.#run.request.modelType, asked, { error });
+      throw error;
+    });
+  }
+
+  #noteCall(provider: string, { model, avoid }: ModelRequest, { usage, error }: { usage?: Usage; error?: unknown }) {
+    const { deps, request, signal } = this.#run;
+    const code = error instanceof AppError ? error.failure.code : "internal";
+    const ended = error === undefined ? undefined : signal.aborted ? "cancelled" : code;
+    const call = { provider, model, ms: deps.now() - this.#askedAtMs, usage, error: ended };
+    deps.onModelCall?.({ ...call, isRestart: avoid !== undefined }, request);
   }
 
   /** Takes back what was shown of a reply that broke off, for whoever watches and for whoever reads the log later. */

@@ -6,7 +6,7 @@ import type { Approval, Decision, PolicyRule } from "../../../contracts/approval
 import type { CacheVerdict, FinishReason, ModelType, Usage } from "../../../contracts/chat.ts";
 import { AppError, type Failure } from "../../../contracts/errors.ts";
 import type { ChatEvent } from "../../../contracts/events.ts";
-import type { LlmAgent, ModelMessage } from "../../../contracts/llm.ts";
+import type { LlmAgent, ModelMessage, SeenCall } from "../../../contracts/llm.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { ToolCall, ToolList, ToolOutcome, ToolServer } from "../../../contracts/tools.ts";
 import type { Cache, TurnWrite } from "../cache/cache.ts";
@@ -99,6 +99,8 @@ export interface TurnDeps {
   /** What parts a user's prompts from others' in a shared cache of prefixes. */
   cacheSalt: (userId: string) => string | undefined;
   log: Log;
+  /** Told of each call of a model when it has ended. */
+  onModelCall?(call: SeenCall, request: TurnRequest): void;
 }
 
 /** What the steps of a turn share. */

@@ -5,15 +5,19 @@
 import { createMiddleware } from "hono/factory";
 import { routePath } from "hono/route";
 import type { Log } from "../../../contracts/log.ts";
+import type { Meter } from "../../../contracts/metrics.ts";
 import type { AppContext } from "./context.ts";
 
 export interface RequestLogOptions {
   newId: () => string;
   now: () => number;
   log: Log;
+  meter: Meter;
 }
 
-export function logRequests({ newId, now, log }: RequestLogOptions) {
+const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+export function logRequests({ newId, now, log, meter }: RequestLogOptions) {
   return createMiddleware<AppContext>(async function logRequest(context, next) {
     const startedAt = now();
     const requestId = newId();
@@ -21,13 +25,18 @@ export function logRequests({ newId, now, log }: RequestLogOptions) {
     await next();
     context.header("x-request-id", requestId);
     const { status, headers } = context.res;
+    const [route, ms] = [routePath(context, -1), now() - startedAt];
+    const method = METHODS.includes(context.req.method) ? context.req.method : "other";
+    meter.count("basechat_requests_total", { method, route, status: `${Math.floor(status / 100)}xx` });
+    meter.observe("basechat_request_duration_seconds", { route }, ms / 1_000);
+    meter.flushSoon();
     log({
       service: "main",
       request_id: requestId,
       method: context.req.method,
-      route: routePath(context, -1),
+      route,
       status,
-      ms: now() - startedAt,
+      ms,
       cache: headers.get("x-cache")?.toLowerCase(),
       turn_id: headers.get("x-turn-id") ?? undefined,
     });

@@ -5,13 +5,15 @@
 import { type ChatRequest, requestMessages } from "../../../contracts/chat.ts";
 import { DirectReply, DirectRequest, LlmHealth, ModelList, viewHealth, viewModel } from "../../../contracts/direct.ts";
 import { type ErrorCode, orThrow, type Result } from "../../../contracts/errors.ts";
-import type { ModelRequest } from "../../../contracts/llm.ts";
+import type { ModelRequest, SeenCall } from "../../../contracts/llm.ts";
+import type { Meter } from "../../../contracts/metrics.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { ResolvedChat } from "../../../contracts/session.ts";
 import type { Preferences } from "../../../contracts/users.ts";
 import { completeDirect, type DirectCall, type DirectDeps, type DirectEnd, streamDirect } from "../chat/direct.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 import type { WhileStanding } from "../http/standing-signal.ts";
+import { measureCall } from "../metrics/measure.ts";
 import { eventStream } from "../session/responses.ts";
 
 export interface LlmRoutesDeps extends DirectDeps {
@@ -21,6 +23,7 @@ export interface LlmRoutesDeps extends DirectDeps {
   cacheSalt(userId: string): string | undefined;
   defaultModel: string;
   log: Log;
+  meter: Meter;
 }
 
 const CALL_FAILS: ErrorCode[] = [
@@ -91,6 +94,7 @@ function toDirect(deps: LlmRoutesDeps, call: Call<unknown, unknown, DirectReques
   const { body, user, requestId, raw } = call;
   const chat = orThrow(deps.resolve({ ...body, tools: "none" }, user.preferences));
   const cacheSalt = deps.cacheSalt(user.id);
+  const startedAtMs = deps.now();
   const standing = deps.whileStanding(user.credential, raw.signal);
   return {
     request: toModelRequest(body, chat),
@@ -99,6 +103,7 @@ function toDirect(deps: LlmRoutesDeps, call: Call<unknown, unknown, DirectReques
     onEnd(end) {
       standing.end();
       deps.log(lineOf(end, requestId, name));
+      if (name === "generate-stream") measureCall(deps.meter, seenCall(end, deps.now() - startedAtMs));
     },
   };
 }
@@ -112,6 +117,11 @@ function toModelRequest(body: DirectRequest, { model, onlyType, temperature, max
     ...(maxTokens !== undefined && { maxTokens }),
     ...(body.response_format && { responseFormat: body.response_format }),
   };
+}
+
+/** A reply in one piece is measured where it is asked for. */
+function seenCall({ model, provider = "none", usage, failure }: DirectEnd, ms: number): SeenCall {
+  return { provider, model, ms, usage, error: failure?.code };
 }
 
 function lineOf({ model, provider, usage, failure }: DirectEnd, requestId: string, name: string) {

@@ -6,6 +6,7 @@ import type { ChatRequest } from "../../../contracts/chat.ts";
 import type { HistoryStore } from "../../../contracts/history.ts";
 import type { ModelPrices } from "../../../contracts/prices.ts";
 import type { Log } from "../../../contracts/log.ts";
+import type { Meter } from "../../../contracts/metrics.ts";
 import type { AnswerOptions, ResolvedChat } from "../../../contracts/session.ts";
 import type { ToolList, ToolServer } from "../../../contracts/tools.ts";
 import type { Preferences } from "../../../contracts/users.ts";
@@ -14,6 +15,7 @@ import type { CacheAdmin } from "../cache/admin.ts";
 import type { TurnSlots } from "../chat/reuse.ts";
 import type { Cache } from "../cache/cache.ts";
 import type { StopReason, TurnRunner } from "../chat/turn.ts";
+import type { SeenTurn } from "../metrics/measure.ts";
 import { deleteCheckpoints, hasTables as hasCheckpoints } from "./checkpoints.ts";
 import { Boarding } from "./boarding.ts";
 import type { Drain } from "./drain.ts";
@@ -28,7 +30,7 @@ import {
 } from "./live-turn.ts";
 import { readFrames, TurnLog } from "./log.ts";
 import { interrupt, resumable } from "./recover.ts";
-import { turnLine } from "./responses.ts";
+import { seenTurn, turnLine } from "./responses.ts";
 import { readSession, type Session } from "./session.ts";
 import { hasTables } from "./storage.ts";
 import { titleByModel, titleByWords, type TitleModel } from "./titling.ts";
@@ -48,6 +50,9 @@ export interface SessionDeps {
   history: HistoryStore;
   prices: ModelPrices;
   log: Log;
+  meter: Meter;
+  /** Told of each turn when it has ended. */
+  onTurnEnd(turn: SeenTurn): void;
   now: () => number;
   newId: () => string;
   /** 0 <= x < 1 */
@@ -178,6 +183,7 @@ export class TurnKeeper {
     this.#live = undefined;
     const { log, now, cache, turnLogMs, titleModel } = this.#deps;
     log(turnLine(live, outcome, now()));
+    this.#deps.onTurnEnd(seenTurn(live, outcome, now()));
     if (session.title === "") this.#titleByWords();
     await Promise.all([
       // Whoever asks from here on finds the answer in the cache.
@@ -185,6 +191,7 @@ export class TurnKeeper {
       session.stored ? this.#drain.run() : this.#state.storage.setAlarm(now() + turnLogMs),
       titleModel && this.#titleByModel(live, titleModel),
     ]);
+    this.#deps.meter.flushSoon();
   }
 
   #titleByWords(): void {

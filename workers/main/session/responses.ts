@@ -4,6 +4,7 @@
 import type { ChatReply, TurnView } from "../../../contracts/chat.ts";
 import { ERROR_STATUS, type Failure, toErrorBody } from "../../../contracts/errors.ts";
 import type { CacheNote } from "../chat/turn.ts";
+import type { SeenTurn } from "../metrics/measure.ts";
 import type { LiveTurn } from "./live-turn.ts";
 import type { StoredOutcome, TurnRow } from "./turns.ts";
 
@@ -84,6 +85,13 @@ export function turnLine(live: LiveTurn, outcome: StoredOutcome, nowMs: number) 
     ...{ cache, model, provider, tokens: usage.total_tokens, tools: toolsUsed },
     ...(failure ? { error: failure.code } : { finish_reason: finishReason }),
   };
+}
+
+/** The same for the meter. A turn that was taken up again counts from its first life. */
+export function seenTurn({ startedAtMs, log }: LiveTurn, outcome: StoredOutcome, nowMs: number): SeenTurn {
+  const { cache, model, usage, failure } = outcome;
+  const firstTokenMs = log.firstTextAtMs === undefined ? undefined : log.firstTextAtMs - startedAtMs;
+  return { cache, model, usage, failure, ms: nowMs - startedAtMs, firstTokenMs };
 }
 
 export function turnHeaders(turnId: string, sessionId: string, note?: CacheNote): Record<string, string> {
