@@ -37,6 +37,8 @@ export interface Idempotency {
 interface Asker {
   userId: string;
   requestId: string;
+  /** The trace that the request belongs to (W3C); left out by an earlier version of this code. */
+  traceparent?: string | undefined;
 }
 
 /** Where a turn goes on: at the end of the session, from an answer to be made again, or from a question to be put anew. */

@@ -1092,4 +1092,32 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/decisions/0047",
     text: "One batch in five seconds and isolate, however much is counted; a lost one is counted.",
   },
+  "LOG-2": {
+    source: "contracts/log.ts",
+    text: "Lines below LOG_LEVEL are left out.",
+  },
+  "LOG-3": {
+    source: "contracts/log.ts",
+    text: "LOG_SAMPLE writes all lines of a request or none; errors, warnings and audits always.",
+  },
+  "LOG-4": {
+    source: "contracts/log.ts",
+    text: "Users stand in log lines as hashes.",
+  },
+  "LOG-5": {
+    source: "contracts/trace.ts",
+    text: "A caller's W3C trace is taken over or one is begun; it crosses all Workers, comes back, and stands in the lines.",
+  },
+  "LOG-6": {
+    source: "architecture",
+    text: "One line a request, tool call, model call, purge and drain, with what it needs to be understood.",
+  },
+  "TIME-1": {
+    source: "contracts/timing.ts",
+    text: "Stages of a request add up to its whole time.",
+  },
+  "TIME-2": {
+    source: "contracts/timing.ts",
+    text: "Every reply says in Server-Timing where its time went.",
+  },
 };

@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import { ModelType } from "../../contracts/chat.ts";
+import { LogLevel } from "../../contracts/log.ts";
 import { Models, NO_MODELS, OPEN_MODELS } from "../../contracts/models.ts";
 import { jsonSetting } from "../../contracts/settings.ts";
 
@@ -30,6 +31,8 @@ const Settings = z.object({
   /** A reply without a stream, whole: below the 120 s after which Cloudflare's proxy gives up on a silent origin. */
   LLM_TOTAL_TIMEOUT_MS: milliseconds(110_000),
   LLM_PROBE_TIMEOUT_MS: milliseconds(3_000),
+  LOG_LEVEL: setting(LogLevel.default("info")),
+  LOG_SAMPLE: setting(z.coerce.number().min(0).max(1).default(1)),
 });
 
 /** What a malformed setting stands for, where its default would open what it was to close. */

@@ -16,6 +16,8 @@ import type {
   Reported,
   WhenGone,
 } from "../../contracts/llm.ts";
+import { createLog, type Log } from "../../contracts/log.ts";
+import { traceIdOf } from "../../contracts/trace.ts";
 import type { CallContext } from "../../contracts/tools.ts";
 import { readConfig } from "./env.ts";
 import { Fleet } from "./fleet.ts";
@@ -65,7 +67,7 @@ export class LlmAgentEntrypoint extends WorkerEntrypoint<object> implements LlmA
 
   async #logged<T>(
     route: string,
-    { requestId }: CallContext,
+    { requestId, traceparent }: CallContext,
     model: string | undefined,
     run: (deps: CallDeps) => Promise<Result<T>>,
   ): Promise<Reported<T>> {
@@ -78,7 +80,8 @@ export class LlmAgentEntrypoint extends WorkerEntrypoint<object> implements LlmA
       return { ...result, attempts: deps.attempts, openNodes: fleet.openNodes(Date.now()) };
     } finally {
       const line = { service: "llm-agent", request_id: requestId, route, model, nodes: deps.trace };
-      console.log(JSON.stringify({ ...line, status, ms: Date.now() - startedMs }));
+      const level = status === "ok" || status === "cancelled" ? "info" : "warn";
+      makeLog(deps.config)({ level, ...line, trace_id: traceIdOf(traceparent), status, ms: Date.now() - startedMs });
     }
   }
 }
@@ -91,6 +94,11 @@ function whenLeft(gone: WhenGone | undefined): Promise<void> | undefined {
 export default {
   fetch: () => new Response("not found", { status: 404 }),
 };
+
+/** No line here names a user. */
+function makeLog({ LOG_LEVEL: level, LOG_SAMPLE: sample }: CallDeps["config"]): Log {
+  return createLog({ level, sample, sha256: () => "", write: (text) => console.log(text) });
+}
 
 function createDeps(config: CallDeps["config"]): CallDeps {
   return {

@@ -56,6 +56,7 @@ export interface AppDeps extends RoutesDeps {
   corsOrigins: readonly string[];
   log: Log;
   meter: Meter;
+  randomBytes: (length: number) => Uint8Array;
 }
 
 /** Every route of the API. */

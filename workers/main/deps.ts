@@ -2,7 +2,7 @@
  * The service factory: the only place where main's parts are put together. Parts are made when they are first needed
  * and live as long as the request or the object that they were made for.
  */
-import { createHmac } from "node:crypto";
+import { createHash, createHmac } from "node:crypto";
 import { SCHEMA_VERSION } from "../../db/schema.ts";
 import type { Account } from "../../contracts/accounts.ts";
 import { deniedTools } from "../../contracts/approvals.ts";
@@ -12,13 +12,15 @@ import { fail, ok, orThrow } from "../../contracts/errors.ts";
 import { newId } from "../../contracts/ids.ts";
 import type { LlmAgent } from "../../contracts/llm.ts";
 import type { Limiter } from "../../contracts/limits.ts";
-import type { Log } from "../../contracts/log.ts";
+import { createLog, type Log } from "../../contracts/log.ts";
 import type { Meter, MetricsShard } from "../../contracts/metrics.ts";
 import { namedModels, pricesOf } from "../../contracts/models.ts";
+import { costUsd } from "../../contracts/prices.ts";
 import type { AccountDeps } from "./accounts/object.ts";
 import { type Accounts, createAccounts } from "./accounts/client.ts";
 import type { AppDeps } from "./app.ts";
 import { type ChatDefaults, resolveChat } from "./chat/resolve.ts";
+import { modelLine } from "./chat/model-line.ts";
 import { createTurnRunner } from "./chat/turn.ts";
 import { type CacheAdmin, createCacheAdmin } from "./cache/admin.ts";
 import { withBreaker } from "./cache/breaker.ts";
@@ -34,7 +36,6 @@ import { createCursors } from "./http/cursor.ts";
 import { REFRESH_SECONDS } from "./http/credentials.ts";
 import { createRequestLimit } from "./http/limits.ts";
 import { createWhileStanding } from "./http/standing-signal.ts";
-import { outboxOf, readSums } from "./metrics/figures.ts";
 import {
   measureCache,
   measureCall,
@@ -44,7 +45,8 @@ import {
   measureTools,
   measureTurn,
 } from "./metrics/measure.ts";
-import { createReporter, type Reporter, SHARDS } from "./metrics/reporter.ts";
+import { readFigures, readOutbox } from "./metrics/figures.ts";
+import { createReporter, pause, type Reporter } from "./metrics/reporter.ts";
 import type { Probe, Status } from "./routes/health.ts";
 import { createSessionClient } from "./session/client.ts";
 import type { SessionDeps } from "./session/keeper.ts";
@@ -67,18 +69,17 @@ export interface Env {
 }
 
 export const now = (): number => Date.now();
-const makeId = (): string => newId(now(), (length) => crypto.getRandomValues(new Uint8Array(length)));
-
-const log: Log = (line) => console.log(JSON.stringify(line));
-const logFault: OnFault = ({ kind, reason }) => log({ service: "main", route: "postgres", error: kind, code: reason });
+const randomBytes = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
+const makeId = (): string => newId(now(), randomBytes);
 
 type WaitUntil = (work: Promise<unknown>) => void;
 
 /** What the public routes need. */
 export function makeAppDeps(env: Env, waitUntil: WaitUntil): AppDeps {
   const config = readConfig({ ...env });
+  const log = makeLog(config);
   const meter = makeReporter(env, config, waitUntil);
-  const readMetrics = () => readFigures(env, meter);
+  const readMetrics = () => readFigures(meter, (at) => shardOf(env, at));
   const cache = makeCache(config, meter);
   const toolbox = toolboxOf(env);
   const tools = createMcpToolServer({ fetch: (url, init) => env.MCP.fetch(url, init), now, waitUntil });
@@ -86,7 +87,7 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil): AppDeps {
   const stores = makeStores(config);
   const findLimiter = (name: string) => limiterOf(env, name);
   return {
-    ...{ now, log, newId: makeId, accounts, findLimiter, meter, readMetrics },
+    ...{ now, log, newId: makeId, accounts, findLimiter, meter, readMetrics, randomBytes },
     metricsToken: config.METRICS_TOKEN,
     authenticate: createAuthenticator(config.SECRET_KEY, accounts),
     secretKey: config.SECRET_KEY,
@@ -104,7 +105,7 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil): AppDeps {
     deniedTo: (userId) => deniedTools(config.TOOL_POLICY ?? [], userId),
     forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
     readAsset: (path) => env.ASSETS.fetch(new URL(path, "https://assets.internal")),
-    historyHealth: () => readHistoryHealth(stores.history(), SCHEMA_VERSION, () => readOutbox(readMetrics)),
+    historyHealth: () => readHistoryHealth(stores.history(), SCHEMA_VERSION, () => readOutbox(readMetrics, now)),
     archive: stores.archive(),
     importer: stores.importer(),
     cursors: createCursors(config.SECRET_KEY),
@@ -121,6 +122,7 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil): AppDeps {
 /** What a session's object needs. */
 export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDeps {
   const config = readConfig({ ...env });
+  const log = makeLog(config);
   const waitUntil: WaitUntil = (work) => state.waitUntil(work);
   const meter = makeReporter(env, config, waitUntil);
   const cache = makeCache(config, meter);
@@ -136,7 +138,10 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
   const models = makeModels(env, config, meter);
   const turns = createTurnRunner({
     ...{ cache, tools, now, log, ...models },
-    onModelCall: (call) => measureCall(meter, call),
+    onModelCall(call, request) {
+      measureCall(meter, call);
+      log(modelLine(call, request, costUsd(prices, call.model, call.usage)));
+    },
     flights: config.CACHE_ENABLED === "true" ? makeFlights(env) : undefined,
     placeTimeoutMs: config.CACHE_READ_TIMEOUT_MS,
     joinTimeoutMs: config.CACHE_JOIN_TIMEOUT_MS,
@@ -166,6 +171,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
 /** What an account's object needs. */
 export function makeAccountDeps(env: Env, state: DurableObjectState): AccountDeps {
   const config = readConfig({ ...env });
+  const log = makeLog(config);
   const meter = makeReporter(env, config, (work) => state.waitUntil(work));
   const send = createSessionClient(env.SESSIONS);
   const { purge } = makeCacheAdmin(config, meter);
@@ -250,7 +256,10 @@ function makeRedis(config: Config): RedisStore | undefined {
 function makeCacheAdmin(config: Config, meter: Meter): CacheAdmin {
   const enabled = config.CACHE_ENABLED === "true";
   const prices = pricesOf(config.MODELS);
-  return measurePurges(createCacheAdmin({ redis: makeRedis(config), enabled, prices, now, log }), meter);
+  return measurePurges(
+    createCacheAdmin({ redis: makeRedis(config), enabled, prices, now, log: makeLog(config) }),
+    meter,
+  );
 }
 
 function makeCache(config: Config, meter: Meter): Cache {
@@ -262,33 +271,26 @@ function makeCache(config: Config, meter: Meter): Cache {
 }
 
 function makeReporter(env: Env, config: Config, waitUntil: WaitUntil): Reporter {
-  const { ANALYTICS: dataset } = env;
-  const models = new Set([
-    config.DEFAULT_MODEL,
-    config.TITLE_MODEL ?? config.DEFAULT_MODEL,
-    ...namedModels(config.MODELS),
-  ]);
-  const wait = (ms: number) => new Promise<void>((resolve) => void setTimeout(resolve, ms));
-  return createReporter({ shard: (at) => shardOf(env, at), dataset, models, now, newId: makeId, wait, waitUntil });
+  const { DEFAULT_MODEL: model, TITLE_MODEL: title = model } = config;
+  const models = new Set([model, title, ...namedModels(config.MODELS)]);
+  const shard = (at: number) => shardOf(env, at);
+  return createReporter({ shard, dataset: env.ANALYTICS, models, now, newId: makeId, wait: pause, waitUntil });
 }
 
 function shardOf({ METRICS: objects }: Env, at: number): MetricsShard {
   return objects.get(objects.idFromName(`shard-${at}`)) as unknown as MetricsShard; // as of accounts
 }
 
-/** What this isolate has not yet told comes first. */
-async function readFigures(env: Env, reporter: Reporter) {
-  await reporter.flush();
-  return readSums(Array.from({ length: SHARDS }, (_, at) => shardOf(env, at)));
+function makeLog({ LOG_LEVEL: level, LOG_SAMPLE: sample }: Config): Log {
+  const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
+  return createLog({ level, sample, sha256, write: (text) => console.log(text) });
 }
 
-async function readOutbox(readMetrics: () => ReturnType<typeof readFigures>) {
-  const sums = await readMetrics();
-  return sums.ok ? outboxOf(sums.value, now()) : null;
-}
-
-function makeStores({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): Stores {
-  return openStores({ databaseUrl, httpUrl, now, onFault: logFault });
+function makeStores(config: Config): Stores {
+  const { DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl } = config;
+  const log = makeLog(config);
+  const onFault: OnFault = ({ kind, reason }) => log({ service: "main", route: "postgres", error: kind, code: reason });
+  return openStores({ databaseUrl, httpUrl, now, onFault });
 }
 
 function makeProbes(env: Env, config: Config): Probe[] {

@@ -5,6 +5,7 @@
 import * as z from "zod";
 import { PolicyRule } from "../../contracts/approvals.ts";
 import { ModelType } from "../../contracts/chat.ts";
+import { LogLevel } from "../../contracts/log.ts";
 import { findModel, Models, NO_MODELS, OPEN_MODELS } from "../../contracts/models.ts";
 import { OriginList } from "../../contracts/origins.ts";
 import { isPattern } from "../../contracts/name-patterns.ts";
@@ -54,6 +55,10 @@ const Settings = z.object({
   SESSION_REST_DAYS: withFallback(z.coerce.number().positive().max(3_650), 30),
   /** How long an account's word on a credential holds. */
   ACCOUNT_RECHECK_MS: positiveInt(4_000),
+  /** Lines below it are left out of the log. */
+  LOG_LEVEL: withFallback(LogLevel, "info"),
+  /** The share of requests whose lines are written; errors always are. */
+  LOG_SAMPLE: withFallback(z.coerce.number().min(0).max(1), 1),
   /** Who shows it may read GET /metrics, as admins may. */
   METRICS_TOKEN: optional(z.string().min(32).max(256)),
   /** Whether anyone may sign up. */

@@ -2,6 +2,7 @@
  * The Worker's settings. Pure. Names a malformed setting, never its value.
  */
 import * as z from "zod";
+import { LogLevel } from "../../contracts/log.ts";
 import { OriginList } from "../../contracts/origins.ts";
 import { HostList } from "./web/address.ts";
 import type { SearchProvider } from "./web/search.ts";
@@ -27,10 +28,15 @@ const Env = z.object({
   DATABASE_HTTP_URL: optional(z.url()),
   /** What remote servers' headers are encrypted with. */
   SECRET_KEY: optional(z.string().min(32)),
+  /** Of the log: a malformed one is no reason to close. */
+  LOG_LEVEL: LogLevel.default("info").catch("info"),
+  LOG_SAMPLE: z.coerce.number().min(0).max(1).default(1).catch(1),
   SEARXNG_URL: optional(z.url({ protocol: /^https?$/ })),
 });
 
 export interface Config {
+  logLevel: LogLevel;
+  logSample: number;
   allowedOrigins: readonly string[];
   sessionIdleMs: number;
   hasFixtures: boolean;
@@ -52,6 +58,8 @@ export function readConfig(env: unknown): ConfigResult {
   return {
     ok: true,
     config: {
+      logLevel: data.LOG_LEVEL,
+      logSample: data.LOG_SAMPLE,
       allowedOrigins: data.MCP_ALLOWED_ORIGINS,
       sessionIdleMs: data.MCP_SESSION_SECONDS * 1_000,
       hasFixtures: data.MCP_CONFORMANCE === "1",

@@ -107,7 +107,7 @@ export class TurnSteps {
     const usedBytes = rounds.reduce((sum, { calls: made, results }) => sum + jsonBytes(made) + jsonBytes(results), 0);
     const said = open?.content ?? this.#words;
     const input = { content: said, calls, decisions: settledBy, fromCache, usedBytes, settled: open?.results };
-    const result = await runToolRound(this.#run, input);
+    const result = await this.#run.stages.during("tools", () => runToolRound(this.#run, input));
     // Also of a turn that is being stopped: a call without a result would make the next turn invalid.
     rounds.push(result.round);
     if (this.#run.signal.aborted) throw new AppError("cancelled", "the turn was stopped");
@@ -122,7 +122,7 @@ export class TurnSteps {
     const left = Promise.withResolvers<void>();
     this.#run.signal.addEventListener("abort", () => left.resolve(), { once: true });
     try {
-      return await this.#ask(() => left.promise);
+      return await this.#run.stages.during("model", () => this.#ask(() => left.promise));
     } finally {
       left.resolve();
     }
@@ -268,9 +268,9 @@ function promptOf(request: TurnRequest, rounds: ToolRound[]): ModelMessage[] {
 }
 
 async function openStream(model: ModelRequest, { request, deps }: TurnRun, gone: WhenGone): Promise<ModelStream> {
-  const { requestId, userId, sessionId } = request;
+  const { requestId, userId, sessionId, traceparent } = request;
   const cacheSalt = deps.cacheSalt(userId);
-  const context = { requestId, userId, sessionId, ...(cacheSalt !== undefined && { cacheSalt }) };
+  const context = { requestId, userId, sessionId, traceparent, ...(cacheSalt !== undefined && { cacheSalt }) };
   const opened: Result<ModelStream> = await deps.llm.stream(model, context, gone).catch((cause: unknown) => {
     throw new AppError("upstream_error", "the model service did not answer", { cause });
   });

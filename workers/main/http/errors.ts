@@ -20,6 +20,7 @@ export function respondToErrors(log: Log) {
 }
 
 export function respondToFailure(failure: Failure, context: Context<AppContext>): Response {
+  context.set("code", failure.code);
   const body = toErrorBody(failure, context.get("requestId"));
   const retryAfter = failure.retryAfterSeconds;
   const challenge = challengeFor(failure, context.req.url);

@@ -58,6 +58,7 @@ export interface OpenCall<P, Q, B> {
   query: Q;
   body: B;
   requestId: string;
+  traceparent: string;
   raw: Request;
 }
 export interface Call<P = unknown, Q = unknown, B = unknown> extends OpenCall<P, Q, B> {

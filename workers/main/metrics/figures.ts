@@ -13,6 +13,9 @@ import {
   type Observed,
 } from "../../../contracts/metrics.ts";
 
+import type { OutboxHealth } from "../../../contracts/history.ts";
+import { type Reporter, SHARDS } from "./reporter.ts";
+
 export const EXPOSITION = "text/plain; version=0.0.4; charset=utf-8";
 
 export interface Sums {
@@ -22,7 +25,7 @@ export interface Sums {
 }
 
 /** One request to each shard, all at once. */
-export async function readSums(shards: MetricsShard[]): Promise<Result<Sums>> {
+async function readSums(shards: MetricsShard[]): Promise<Result<Sums>> {
   try {
     return ok(addUp(await Promise.all(shards.map((shard) => shard.read()))));
   } catch {
@@ -44,8 +47,20 @@ function addUp(all: Figures[]): Sums {
   return sums;
 }
 
+/** Of all shards, after what this isolate has not yet told. */
+export async function readFigures(reporter: Reporter, shard: (at: number) => MetricsShard): Promise<Result<Sums>> {
+  await reporter.flush();
+  return readSums(Array.from({ length: SHARDS }, (_, at) => shard(at)));
+}
+
+/** null: the figures cannot be read. */
+export async function readOutbox(read: () => Promise<Result<Sums>>, now: () => number): Promise<OutboxHealth | null> {
+  const sums = await read();
+  return sums.ok ? outboxOf(sums.value, now()) : null;
+}
+
 /** What sessions owe to Postgres, as far as isolates have told. */
-export function outboxOf({ gauges }: Sums, nowMs: number) {
+function outboxOf({ gauges }: Sums, nowMs: number): OutboxHealth {
   const oldest = gauges.get("basechat_outbox_oldest_age_seconds");
   return {
     sessions: gauges.get("basechat_outbox_sessions") ?? 0,

@@ -74,3 +74,7 @@ function writePoints(dataset: AnalyticsEngineDataset | undefined, { counters, hi
     dataset.writeDataPoint({ indexes: [name], blobs: [name, series], doubles });
   }
 }
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => void setTimeout(resolve, ms));
+}

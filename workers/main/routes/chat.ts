@@ -181,8 +181,8 @@ function watchRoute(send: SendToSession): Route {
 }
 
 /** On whose behalf a session is asked. */
-export function asker({ user, requestId }: Call): { userId: string; requestId: string } {
-  return { userId: user.id, requestId };
+export function asker({ user, requestId, traceparent }: Call) {
+  return { userId: user.id, requestId, traceparent };
 }
 
 interface Start {
@@ -196,7 +196,6 @@ interface Start {
 
 /** Starts a turn; the answer is the object's. */
 export async function start(deps: ChatRoutesDeps, call: Call, { request, body, ...turn }: Start): Promise<Response> {
-  const { userId, requestId } = asker(call);
   const own = request.session_id;
   const idempotency = await claimedKey(deps, call, { body, sessionId: own });
   const sessionId = own ?? newSessionId(deps, idempotency);
@@ -205,7 +204,8 @@ export async function start(deps: ChatRoutesDeps, call: Call, { request, body, .
   return deps.send(sessionId, {
     ...{ kind: "start", sessionId, create: own === undefined, ...turn },
     request: { ...request, ...(cache && { cache }) },
-    ...{ userId, requestId, idempotency, credential, preferences, scope: "chat" },
+    ...asker(call),
+    ...{ idempotency, credential, preferences, scope: "chat" },
   });
 }
 

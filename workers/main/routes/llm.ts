@@ -9,12 +9,14 @@ import type { ModelRequest, SeenCall } from "../../../contracts/llm.ts";
 import type { Meter } from "../../../contracts/metrics.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { ResolvedChat } from "../../../contracts/session.ts";
+import { traceIdOf } from "../../../contracts/trace.ts";
 import type { Preferences } from "../../../contracts/users.ts";
 import { completeDirect, type DirectCall, type DirectDeps, type DirectEnd, streamDirect } from "../chat/direct.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 import type { WhileStanding } from "../http/standing-signal.ts";
 import { measureCall } from "../metrics/measure.ts";
 import { eventStream } from "../session/responses.ts";
+import { asker } from "./chat.ts";
 
 export interface LlmRoutesDeps extends DirectDeps {
   whileStanding: WhileStanding;
@@ -43,8 +45,8 @@ function tellingRoutes({ llm, defaultModel }: LlmRoutesDeps): Route[] {
         ...{ ...shared, path: "/llm/models", summary: "The models that can be asked for", answers: { 200: ModelList } },
         fails: ["upstream_error", "upstream_auth", "rate_limited"],
       },
-      async ({ requestId, user }) => {
-        const models = orThrow(await llm.models({ requestId, userId: user.id }));
+      async (call) => {
+        const models = orThrow(await llm.models(asker(call)));
         return Response.json({ models: models.map(viewModel), default_model: defaultModel });
       },
     ),
@@ -53,8 +55,8 @@ function tellingRoutes({ llm, defaultModel }: LlmRoutesDeps): Route[] {
         ...{ ...shared, path: "/llm/health", summary: "Every model provider and each of its nodes; never a paid call" },
         answers: { 200: LlmHealth, 503: LlmHealth },
       },
-      async ({ requestId, user }) => {
-        const health = viewHealth(await llm.health({ requestId, userId: user.id }));
+      async (call) => {
+        const health = viewHealth(await llm.health(asker(call)));
         return Response.json(health, { status: health.status === "unhealthy" ? 503 : 200 });
       },
     ),
@@ -91,18 +93,18 @@ function callingRoutes(deps: LlmRoutesDeps): Route[] {
 }
 
 function toDirect(deps: LlmRoutesDeps, call: Call<unknown, unknown, DirectRequest>, name: string): DirectCall {
-  const { body, user, requestId, raw } = call;
+  const { body, user, requestId, traceparent, raw } = call;
   const chat = orThrow(deps.resolve({ ...body, tools: "none" }, user.preferences));
   const cacheSalt = deps.cacheSalt(user.id);
   const startedAtMs = deps.now();
   const standing = deps.whileStanding(user.credential, raw.signal);
   return {
     request: toModelRequest(body, chat),
-    context: { requestId, userId: user.id, ...(cacheSalt !== undefined && { cacheSalt }) },
+    context: { ...asker(call), ...(cacheSalt !== undefined && { cacheSalt }) },
     signal: standing.signal,
     onEnd(end) {
       standing.end();
-      deps.log(lineOf(end, requestId, name));
+      deps.log({ ...lineOf(end, requestId, name), user_id: user.id, trace_id: traceIdOf(traceparent) });
       if (name === "generate-stream") measureCall(deps.meter, seenCall(end, deps.now() - startedAtMs));
     },
   };

@@ -19,9 +19,16 @@ export function metricsRoutes({ readMetrics, metricsToken, now }: MetricsRoutesD
   return [
     route(
       {
-        ...{ method: "GET", path: "/metrics", access: "admin", scope: "admin", answers: { 200: "text/plain" } },
+        ...{
+          method: "GET",
+          path: "/metrics",
+          access: "admin",
+          scope: "admin",
+          tag: "health",
+          answers: { 200: "text/plain" },
+        },
         summary: "Figures of the whole deployment, as Prometheus reads them",
-        description: "For an admin, or with the token of the setting `METRICS_TOKEN` as the bearer credential.",
+        description: "For an admin, or with the scrape token of the deployment as the bearer credential.",
         fails: ["overloaded"],
         opens: (authorization) => isToken(authorization, metricsToken),
       },

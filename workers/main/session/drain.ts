@@ -54,23 +54,14 @@ export function createDrain(storage: DurableObjectStorage, deps: DrainDeps): Dra
     return session === undefined || !isOwed(storage.sql, session);
   }
 
-  /** What is still owed counts among what all sessions owe. */
-  function tell(outcome: DrainOutcome): void {
-    const session = readSession(storage.sql);
-    meter.count("basechat_outbox_drains_total", { outcome });
-    if (session === undefined) return;
-    const owed = outcome === "waiting" ? owedBy(storage.sql, session) : undefined;
-    meter.owes(session.id, owed && { ...owed, oldestMs: owed.oldestMs ?? now() });
-    meter.flushSoon();
-  }
-
   async function drainAll(): Promise<void> {
+    const startedAtMs = now();
     let outcome: DrainOutcome;
     do outcome = await drainOutbox({ ...deps, sql: storage.sql }).catch(() => "waiting" as const);
     while (outcome === "drained" && !isPaid());
     // In the same breath as the look at what is owed: whoever comes later starts another drain.
     draining = undefined;
-    tell(outcome);
+    tell(storage.sql, deps, outcome, now() - startedAtMs);
     if (outcome === "waiting") return retryLater();
     failures = 0;
     if (outcome === "orphaned") await deps.onOrphaned();
@@ -106,4 +97,17 @@ export function createDrain(storage: DurableObjectStorage, deps: DrainDeps): Dra
       return removed;
     },
   };
+}
+
+/** What is still owed counts among what all sessions owe. */
+function tell(sql: SqlStorage, { meter, log, now }: DrainDeps, outcome: DrainOutcome, ms: number): void {
+  const session = readSession(sql);
+  meter.count("basechat_outbox_drains_total", { outcome });
+  if (session === undefined) return;
+  const owed = outcome === "waiting" ? owedBy(sql, session) : undefined;
+  const level = outcome === "waiting" ? "warn" : "info";
+  const { id, userId: user_id } = session;
+  log({ service: "session", level, route: "outbox", session_id: id, user_id, outcome, owed: owed?.messages, ms });
+  meter.owes(id, owed && { ...owed, oldestMs: owed.oldestMs ?? now() });
+  meter.flushSoon();
 }

@@ -4,7 +4,7 @@
  */
 import type { ChatRequest } from "../../../contracts/chat.ts";
 import type { HistoryStore } from "../../../contracts/history.ts";
-import type { ModelPrices } from "../../../contracts/prices.ts";
+import { costUsd, type ModelPrices } from "../../../contracts/prices.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { Meter } from "../../../contracts/metrics.ts";
 import type { AnswerOptions, ResolvedChat } from "../../../contracts/session.ts";
@@ -182,7 +182,8 @@ export class TurnKeeper {
     if (!keep.entries.some(({ slot }) => slot.layer === "llm")) live.flight?.shut();
     this.#live = undefined;
     const { log, now, cache, turnLogMs, titleModel } = this.#deps;
-    log(turnLine(live, outcome, now()));
+    const cost = outcome.cache === "hit" ? null : costUsd(this.#deps.prices, outcome.model, outcome.usage);
+    log(turnLine(live, outcome, now(), cost));
     this.#deps.onTurnEnd(seenTurn(live, outcome, now()));
     if (session.title === "") this.#titleByWords();
     await Promise.all([

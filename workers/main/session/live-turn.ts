@@ -4,6 +4,7 @@
  */
 import { type Failure, isRetryable } from "../../../contracts/errors.ts";
 import type { ChatEvent } from "../../../contracts/events.ts";
+import type { StageClock } from "../../../contracts/timing.ts";
 import type { MessageStatus } from "../../../contracts/history.ts";
 import type { ModelMessage } from "../../../contracts/llm.ts";
 import { toolsOf } from "../../../contracts/rounds.ts";
@@ -23,6 +24,9 @@ const APPROVAL_MS = 3_600_000;
 export interface LiveTurn {
   id: string;
   requestId: string;
+  traceparent: string | undefined;
+  userId: string;
+  stages: StageClock;
   startedAtMs: number;
   log: TurnLog;
   /** What the cache had to say; settles before any model is called. */
@@ -113,8 +117,22 @@ function run(host: LiveTurnHost, turn: StartedTurn, log: TurnLog, begun: BegunTu
     keep: result.keep,
   }));
   const { id, startedAtMs } = turn;
-  const { verdict, flight } = begun;
-  return { id, requestId: turn.plan.requestId, startedAtMs, log, verdict, flight, ended, abort, gate };
+  const { requestId, traceparent } = turn.plan;
+  const { verdict, flight, stages } = begun;
+  return {
+    id,
+    requestId,
+    traceparent,
+    userId: host.session.userId,
+    stages,
+    startedAtMs,
+    log,
+    verdict,
+    flight,
+    ended,
+    abort,
+    gate,
+  };
 }
 
 function contextOf(
@@ -130,13 +148,25 @@ function contextOf(
 function toTurnRequest(
   { session, tools }: LiveTurnHost,
   turnId: string,
-  { messageId, requestId, route = "chat", chat, firstTurn }: Omit<TurnPlan, "parentSeq">,
+  { messageId, requestId, traceparent, route = "chat", chat, firstTurn }: Omit<TurnPlan, "parentSeq">,
   context: ModelMessage[],
 ): Omit<TurnRequest, "askFirst"> {
   const { request, model, modelType, onlyType, temperature, maxTokens } = chat;
   const mode = request.cache?.mode ?? "default";
   return {
-    ...{ turnId, messageId, requestId, route, model, modelType, temperature, maxTokens, context, firstTurn },
+    ...{
+      turnId,
+      messageId,
+      requestId,
+      traceparent,
+      route,
+      model,
+      modelType,
+      temperature,
+      maxTokens,
+      context,
+      firstTurn,
+    },
     ...(onlyType && { onlyType }),
     sessionId: session.id,
     userId: session.userId,

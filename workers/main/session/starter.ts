@@ -130,7 +130,7 @@ export class TurnStarter {
   }
 
   #plan(command: PlannedTurn, preferences: Preferences): { session: Session; turn: NewTurn } {
-    const { create, idempotency, requestId, route, userId } = command;
+    const { create, idempotency, requestId, traceparent, route, userId } = command;
     const chat = this.#deps.resolve(command.request, preferences);
     const nowMs = this.#deps.now();
     if (create) this.#requireNoSession();
@@ -142,7 +142,7 @@ export class TurnStarter {
     const id = create ? newTurnId(nowMs, session.id) : nextTurnId(this.#sql, session.id, nowMs);
     const turn: NewTurn = {
       id,
-      plan: toPlan({ chat, branch, messageId: this.#deps.newId(), requestId, route }),
+      plan: toPlan({ chat, branch, messageId: this.#deps.newId(), requestId, traceparent, route }),
       ...branch,
       alsoWrite: () => {
         forgetLogs(this.#sql, this.#deps.now() - this.#deps.turnLogMs);
@@ -189,6 +189,7 @@ export class TurnStarter {
 
 /** What it takes to plan a turn. */
 type PlannedTurn = Pick<StartTurn, "create" | "requestId" | "route" | "userId" | "sessionId" | "request" | "branch"> &
+  Pick<StartTurn, "traceparent"> &
   Pick<Partial<StartTurn>, "idempotency">;
 
 function requireSession(sql: SqlStorage, { userId, sessionId }: Pick<StartTurn, "userId" | "sessionId">): Session {

@@ -16,6 +16,7 @@ export interface TurnPlan {
   /** Of the answer to come. */
   messageId: string;
   requestId: string;
+  traceparent?: string | undefined;
   /** Left out by an earlier version of this code. */
   route?: CachedRoute;
   chat: AnswerOptions;
@@ -64,10 +65,18 @@ export interface NewPlan {
   branch: BranchPoint;
   messageId: string;
   requestId: string;
+  traceparent: string | undefined;
   route: CachedRoute;
 }
 
-export function toPlan({ chat, branch, messageId, requestId, route }: NewPlan): Omit<TurnPlan, "parentSeq"> {
+export function toPlan({
+  chat,
+  branch,
+  messageId,
+  requestId,
+  traceparent,
+  route,
+}: NewPlan): Omit<TurnPlan, "parentSeq"> {
   const { tools, response_format, cache } = chat.request;
   const request = {
     ...(tools !== undefined && { tools }),
@@ -75,7 +84,7 @@ export function toPlan({ chat, branch, messageId, requestId, route }: NewPlan): 
     ...(cache !== undefined && { cache }),
   };
   const firstTurn = branch.leafSeq === null && branch.said.length === 1;
-  return { messageId, requestId, route, chat: { ...chat, request }, firstTurn };
+  return { messageId, requestId, traceparent, route, chat: { ...chat, request }, firstTurn };
 }
 
 /** A turn's id is its time: no two turns of a session share a millisecond. */
