@@ -47,6 +47,8 @@ export interface Idempotency {
 interface Asker {
   userId: string;
   requestId: string;
+  /** The trace that the request belongs to (W3C); left out by an earlier version of this code. */
+  traceparent?: string | undefined;
 }
 
 /** What a client's own tool gave. */

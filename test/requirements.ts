@@ -1314,4 +1314,68 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/decisions/0048",
     text: "A session's object is made near its user.",
   },
+  "METRICS-1": {
+    source: "API: GET /metrics",
+    text: "After a scripted run the figures of GET /metrics are what the stand-ins and the replies have counted.",
+  },
+  "METRICS-2": {
+    source: "docs/decisions/0047",
+    text: "Labels hold what comes from closed sets, never an id; series are bounded.",
+  },
+  "METRICS-3": {
+    source: "API: GET /metrics",
+    text: "Every metric is shown from the start, and a Prometheus parser reads it.",
+  },
+  "METRICS-4": {
+    source: "API: GET /metrics",
+    text: "GET /metrics is for admins and for the scrape token, which is taken from the Authorization header alone.",
+  },
+  "METRICS-5": {
+    source: "docs/decisions/0047",
+    text: "What sessions owe to Postgres is told while it is away, by /metrics and by /history/health.",
+  },
+  "METRICS-6": {
+    source: "docs/decisions/0047",
+    text: "Open streams are counted down however they end.",
+  },
+  "METRICS-7": {
+    source: "docs/decisions/0047",
+    text: "Figures outlive the objects that add them up, in one row each.",
+  },
+  "METRICS-8": {
+    source: "API: GET /metrics",
+    text: "Dashboard and alert rules ask for metrics and labels that there are; the dashboard for each metric.",
+  },
+  "METRICS-9": {
+    source: "docs/decisions/0047",
+    text: "One batch in five seconds and isolate, however much is counted; a lost one is counted.",
+  },
+  "LOG-2": {
+    source: "contracts/log.ts",
+    text: "Lines below LOG_LEVEL are left out.",
+  },
+  "LOG-3": {
+    source: "contracts/log.ts",
+    text: "LOG_SAMPLE writes all lines of a request or none; errors, warnings and audits always.",
+  },
+  "LOG-4": {
+    source: "contracts/log.ts",
+    text: "Users stand in log lines as hashes.",
+  },
+  "LOG-5": {
+    source: "contracts/trace.ts",
+    text: "A caller's W3C trace is taken over or one is begun; it crosses all Workers, comes back, and stands in the lines.",
+  },
+  "LOG-6": {
+    source: "architecture",
+    text: "One line a request, tool call, model call, purge and drain, with what it needs to be understood.",
+  },
+  "TIME-1": {
+    source: "contracts/timing.ts",
+    text: "Stages of a request add up to its whole time.",
+  },
+  "TIME-2": {
+    source: "contracts/timing.ts",
+    text: "Every reply says in Server-Timing where its time went.",
+  },
 };

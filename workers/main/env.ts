@@ -5,6 +5,7 @@
 import * as z from "zod";
 import { PolicyRule } from "../../contracts/approvals.ts";
 import { ModelType } from "../../contracts/chat.ts";
+import { LogLevel } from "../../contracts/log.ts";
 import { findModel, Models, NO_MODELS, OPEN_MODELS } from "../../contracts/models.ts";
 import { HostList, OriginList } from "../../contracts/origins.ts";
 import { isPattern } from "../../contracts/name-patterns.ts";
@@ -131,6 +132,17 @@ export const Settings = z.object({
     default: "none",
     description:
       "`eu`: the objects of new sessions, and those of accounts, limits and flights, run and store in the EU alone; malformed, it is `eu`. Decide before the first user: a change ends every login. Postgres and Redis are where you made them",
+  }),
+  LOG_LEVEL: withFallback(LogLevel, "info").meta({
+    description: "lines below it are left out of the log: `debug`, `info`, `warn` or `error`",
+  }),
+  LOG_SAMPLE: withFallback(z.coerce.number().min(0).max(1), 1).meta({
+    description: "the share of requests whose lines are written, 0 to 1; errors always are",
+  }),
+  METRICS_TOKEN: optional(z.string().min(32).max(256)).meta({
+    secret: true,
+    default: "none",
+    description: "who shows it as a bearer token may read `GET /metrics`, as admins may; 32 characters or more",
   }),
   SIGN_UP: withFallback(z.enum(["open", "closed"]), "open").meta({
     description: "`closed`: nobody signs up; users are made by `npm run user:create`; malformed, it is `closed`",

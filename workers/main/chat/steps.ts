@@ -43,6 +43,7 @@ export class TurnSteps {
   readonly #cachedCalls: CacheValue<"intent">["calls"] | undefined;
   /** The words of the model's latest reply. */
   #words = "";
+  #askedAtMs = 0;
   #openRound: NonNullable<TurnRequest["resumed"]>["open"];
 
   constructor(run: TurnRun, found: Found) {
@@ -108,7 +109,7 @@ export class TurnSteps {
     const usedBytes = rounds.reduce((sum, { calls: made, results }) => sum + jsonBytes(made) + jsonBytes(results), 0);
     const said = open?.content ?? this.#words;
     const input = { content: said, calls, decisions: settledBy, fromCache, usedBytes, settled: open?.results };
-    const result = await runToolRound(this.#run, input);
+    const result = await this.#run.stages.during("tools", () => runToolRound(this.#run, input));
     // Also of a turn that is being stopped: a call without a result would make the next turn invalid.
     rounds.push(result.round);
     if (this.#run.signal.aborted) throw new AppError("cancelled", "the turn was stopped");
@@ -123,7 +124,7 @@ export class TurnSteps {
     const left = Promise.withResolvers<void>();
     this.#run.signal.addEventListener("abort", () => left.resolve(), { once: true });
     try {
-      const calls = await this.#answer(() => left.promise);
+      const calls = await this.#run.stages.during("model", () => this.#answer(() => left.promise));
       return this.#run.request.client?.tools ? this.#handOver(calls) : calls;
     } finally {
       left.resolve();
@@ -162,12 +163,14 @@ export class TurnSteps {
     const before = this.#mark();
     const avoid: string[] = [];
     progress.modelCalls += 1;
-    let opened = await openStream(asked, this.#run, gone);
+    let current: ModelRequest = asked;
+    let opened = await this.#open(current, gone);
     for (;;) {
-      const reply = await this.#read(opened, asked);
+      const reply = await this.#read(opened, current);
       if (!(reply instanceof BrokenReply)) return reply.calls;
       avoid.push(opened.route);
-      const next = await this.#nextRoute({ ...asked, avoid }, gone);
+      current = { ...asked, avoid };
+      const next = await this.#nextRoute(current, gone);
       if (next === undefined) throw reply;
       this.#rewind(before);
       opened = next;
@@ -211,12 +214,16 @@ export class TurnSteps {
     });
     const reply = await reading.catch((error: unknown) => {
       // A reply that was cut or stopped has its price too.
-      progress.usage = addUsage(progress.usage, estimateUsage(asked, this.#words));
+      const spent = estimateUsage(asked, this.#words);
+      progress.usage = addUsage(progress.usage, spent);
+      this.#noteCall(opened.provider, asked, { usage: spent, error });
       if (error instanceof BrokenReply) return error;
       throw error;
     });
     if (reply instanceof BrokenReply) return reply;
-    progress.usage = addUsage(progress.usage, reply.usage ?? estimateUsage(asked, this.#words));
+    const spent = reply.usage ?? estimateUsage(asked, this.#words);
+    progress.usage = addUsage(progress.usage, spent);
+    this.#noteCall(opened.provider, asked, { usage: spent });
     progress.finishReason = reply.finishReason;
     return reply;
   }
@@ -225,7 +232,23 @@ export class TurnSteps {
   async #nextRoute(request: ModelRequest, gone: WhenGone): Promise<ModelStream | undefined> {
     const { signal } = this.#run;
     if (signal.aborted || (request.avoid?.length ?? 0) > MAX_RESTARTS) return undefined;
-    return openStream(request, this.#run, gone).catch(() => undefined);
+    return this.#open(request, gone).catch(() => undefined);
+  }
+
+  async #open(asked: ModelRequest, gone: WhenGone): Promise<ModelStream> {
+    this.#askedAtMs = this.#run.deps.now();
+    return openStream(asked, this.#run, gone).catch((error: unknown) => {
+      this.#noteCall(this.#run.request.modelType, asked, { error });
+      throw error;
+    });
+  }
+
+  #noteCall(provider: string, { model, avoid }: ModelRequest, { usage, error }: { usage?: Usage; error?: unknown }) {
+    const { deps, request, signal } = this.#run;
+    const code = error instanceof AppError ? error.failure.code : "internal";
+    const ended = error === undefined ? undefined : signal.aborted ? "cancelled" : code;
+    const call = { provider, model, ms: deps.now() - this.#askedAtMs, usage, error: ended };
+    deps.onModelCall?.({ ...call, isRestart: avoid !== undefined }, request);
   }
 
   /** Takes back what was shown of a reply that broke off, for whoever watches and for whoever reads the log later. */
@@ -293,9 +316,9 @@ function promptOf(request: TurnRequest, rounds: ToolRound[]): ModelMessage[] {
 }
 
 async function openStream(model: ModelRequest, { request, deps }: TurnRun, gone: WhenGone): Promise<ModelStream> {
-  const { requestId, userId, sessionId } = request;
+  const { requestId, userId, sessionId, traceparent } = request;
   const cacheSalt = deps.cacheSalt(userId);
-  const context = { requestId, userId, sessionId, ...(cacheSalt !== undefined && { cacheSalt }) };
+  const context = { requestId, userId, sessionId, traceparent, ...(cacheSalt !== undefined && { cacheSalt }) };
   const isPlain = !model.messages.some(hasAttachments);
   const shown = isPlain ? model : { ...model, messages: await deps.showAttachments(model.messages, request) };
   const opened: Result<ModelStream> = await deps.llm.stream(shown, context, gone).catch((cause: unknown) => {

@@ -194,8 +194,8 @@ function watchRoute(send: SendToSession): Route {
 }
 
 /** On whose behalf a session is asked. */
-export function asker({ user, requestId }: Call): { userId: string; requestId: string } {
-  return { userId: user.id, requestId };
+export function asker({ user, requestId, traceparent }: Call) {
+  return { userId: user.id, requestId, traceparent };
 }
 
 export interface Start {
@@ -211,7 +211,6 @@ export interface Start {
 
 /** Starts a turn; the answer is the object's. */
 export async function start(deps: ChatRoutesDeps, call: Call, { request, body, ...turn }: Start): Promise<Response> {
-  const { userId, requestId } = asker(call);
   const own = turn.branch.kind === "after" ? turn.branch.turnId : request.session_id;
   const taken = takeAttachments(request, deps.attachmentHosts);
   const residency = request.residency ?? deps.residency;
@@ -224,7 +223,8 @@ export async function start(deps: ChatRoutesDeps, call: Call, { request, body, .
     ...{ kind: "start", sessionId, create: own === undefined, ...turn },
     request: { ...(taken ? withoutInput(request, taken.said) : request), ...(cache && { cache }) },
     ...taken,
-    ...{ userId, requestId, idempotency, credential, preferences, scope: "chat" },
+    ...asker(call),
+    ...{ idempotency, credential, preferences, scope: "chat" },
   };
   return deps.send(sessionId, command, near);
 }

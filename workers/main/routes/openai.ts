@@ -58,7 +58,11 @@ function completionsRoute(deps: OpenAiRoutesDeps): Route {
       }
       if (control.onlyIfCached) throw new AppError("cache_miss", "no cached answer to this request");
       const whole = { ...request, messages: fillData(request.messages, taken?.files ?? []) };
-      const direct = callOf(deps, call, { request: whole, name: "chat-completions" });
+      const direct = callOf(deps, call, {
+        request: whole,
+        name: "chat-completions",
+        isStream: call.body.stream === true,
+      });
       const { onEnd } = direct;
       const kept: DirectCall = {
         ...direct,

@@ -32,6 +32,7 @@ import {
   cacheHeaders,
   errorResponse,
   eventStream,
+  timingHeader,
   turnHeaders,
   turnReply,
   turnState,
@@ -182,26 +183,30 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
   }
 
   async #start(asked: StartTurn, admitted: Promise<Standing>): Promise<Response> {
+    const receivedAtMs = this.#deps.now();
     const command = asked.makeIfMissing && !(await this.#hold.find(asked)) ? { ...asked, create: true } : asked;
     if (command.branch.kind === "after") requireSession(this.#sql, command);
     else if (!command.create) await this.#held(command);
     const { turnId, replayed } = await this.#starter.start(command, admitted);
-    return this.#respond(turnId, command, replayed);
+    return this.#respond(turnId, command, replayed ? undefined : receivedAtMs);
   }
 
   /** The turn as the request wants to see it: live or ended, as a stream or in one reply. */
   async #respond(
     turnId: string,
     { view, requestId, userId, credential }: StartTurn,
-    replayed: boolean,
+    /** Undefined: the request has started no turn, it is shown an earlier one. */
+    receivedAtMs: number | undefined,
   ): Promise<Response> {
     const session = this.#owned({ userId });
     const live = this.#keeper.find(turnId);
-    const mark = replayed ? { "idempotent-replayed": "true" } : {};
+    const isReplay = receivedAtMs === undefined;
+    const mark = isReplay ? { "idempotent-replayed": "true" } : {};
+    const timing = async () => live && !isReplay && timingHeader(live.stages, receivedAtMs, await live.verdict);
     if (view === "stream") {
       const headers = turnHeaders(turnId, session.id, await live?.verdict);
       const log = live?.log ?? this.#openEnded(this.#turn(turnId));
-      return eventStream(this.#viewers.watch(log, 0, credential), { ...headers, ...mark });
+      return eventStream(this.#viewers.watch(log, 0, credential), { ...headers, ...mark, ...(await timing()) });
     }
     // One that waits for a person is answered with what it asks: nobody could decide without knowing.
     await Promise.race([live?.ended, live?.gate.asking]);
@@ -210,7 +215,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
       return Response.json(waiting, { status: 202, headers: { ...turnHeaders(turnId, session.id), ...mark } });
     }
     const note = live && cacheHeaders(await live.verdict);
-    return turnReply(this.#turn(turnId), session.id, requestId, { ...note, ...mark });
+    return turnReply(this.#turn(turnId), session.id, requestId, { ...note, ...mark, ...(await timing()) });
   }
 
   async #explain(command: ExplainTurn): Promise<Response> {
