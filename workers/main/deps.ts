@@ -14,6 +14,7 @@ import type { LlmAgent } from "../../contracts/llm.ts";
 import type { Limiter } from "../../contracts/limits.ts";
 import type { Log } from "../../contracts/log.ts";
 import { pricesOf } from "../../contracts/models.ts";
+import type { LimitSettings } from "./accounts/limits.ts";
 import type { AccountDeps } from "./accounts/object.ts";
 import { type Accounts, createAccounts } from "./accounts/client.ts";
 import type { AppDeps } from "./app.ts";
@@ -67,7 +68,7 @@ export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => voi
   const stores = makeStores(config);
   const findLimiter = (name: string) => limiterOf(env, name);
   return {
-    ...{ now, log, newId: makeId, accounts, findLimiter },
+    ...{ now, log, newId: makeId, accounts, findLimiter, waitUntil },
     authenticate: createAuthenticator(config.SECRET_KEY, accounts),
     secretKey: config.SECRET_KEY,
     users: stores.users(),
@@ -139,8 +140,11 @@ export function makeAccountDeps(env: Env): AccountDeps {
   const config = readConfig({ ...env });
   const send = createSessionClient(env.SESSIONS);
   const { purge } = makeCacheAdmin(config);
+  const stores = makeStores(config);
   return {
-    ...{ now, log, newId: makeId, users: makeStores(config).users(), loginMs: REFRESH_SECONDS * 1_000 },
+    ...{ now, log, newId: makeId, users: stores.users(), ledger: stores.ledger(), loginMs: REFRESH_SECONDS * 1_000 },
+    limits: limitsOf(config),
+    prices: pricesOf(config.MODELS),
     async discardSession(sessionId, userId) {
       const response = await send(sessionId, { kind: "discard", sessionId, userId, requestId: "erasure" });
       if (response.status === 404) return ok(false);
@@ -150,6 +154,16 @@ export function makeAccountDeps(env: Env): AccountDeps {
       const purged = await purge({ user: userId }, { userId });
       return purged.ok ? ok(purged.value.deletedCount) : purged;
     },
+  };
+}
+
+function limitsOf(config: Config): LimitSettings {
+  return {
+    requestsPerMinute: config.LIMIT_REQUESTS_PER_MINUTE,
+    tokensPerMinute: config.LIMIT_TOKENS_PER_MINUTE,
+    streams: config.LIMIT_STREAMS,
+    tokensPerDay: config.LIMIT_TOKENS_PER_DAY,
+    costPerDayUsd: config.LIMIT_COST_PER_DAY_USD,
   };
 }
 

@@ -54,6 +54,14 @@ const Settings = z.object({
   SESSION_REST_DAYS: withFallback(z.coerce.number().positive().max(3_650), 30),
   /** How long an account's word on a credential holds. */
   ACCOUNT_RECHECK_MS: positiveInt(4_000),
+  /** What one user may ask of the models. */
+  LIMIT_REQUESTS_PER_MINUTE: positiveInt(120),
+  LIMIT_TOKENS_PER_MINUTE: positiveInt(400_000),
+  /** Turns and direct calls of a user that have not ended. */
+  LIMIT_STREAMS: positiveInt(5),
+  /** Left out: no budget. */
+  LIMIT_TOKENS_PER_DAY: optional(z.coerce.number().int().min(0)),
+  LIMIT_COST_PER_DAY_USD: optional(z.coerce.number().min(0)),
   /** Whether anyone may sign up. */
   SIGN_UP: withFallback(z.enum(["open", "closed"]), "open"),
 });
@@ -73,6 +81,8 @@ const CLOSED: Record<string, unknown> = {
   CACHE_ENABLED: "false",
   CACHE_SCOPE: "user",
   SIGN_UP: "closed",
+  LIMIT_TOKENS_PER_DAY: 0,
+  LIMIT_COST_PER_DAY_USD: 0,
   MODELS: NO_MODELS,
 };
 

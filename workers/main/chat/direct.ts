@@ -1,14 +1,16 @@
 /**
  * A model asked directly: no session, no tools, no cache, one request of one client. Runs in the Worker, and ends with its client: who
- * leaves ends the provider's request. No storage; what it cost is told to `onEnd`, whoever ended it, once.
+ * leaves ends the provider's request. No storage; what it cost is told to the account and to `onEnd`, whoever ended it, once. Nothing is
+ * called that the account has not let in (admit.ts).
  */
 import type { Usage } from "../../../contracts/chat.ts";
 import { createDecoder, type Decoder, type ModelEvent } from "../../../contracts/dialects.ts";
 import type { DirectEvent } from "../../../contracts/direct.ts";
 import { type Failure, isRetryable, ok, type Result } from "../../../contracts/errors.ts";
 import { encodeFrame, KEEP_ALIVE_FRAME } from "../../../contracts/events.ts";
-import type { Completion, LlmAgent, ModelContext, ModelRequest, ModelStream } from "../../../contracts/llm.ts";
-import { estimateUsage } from "../../../contracts/rounds.ts";
+import type { Completion, LlmAgent, ModelContext, ModelStream } from "../../../contracts/llm.ts";
+import { estimateUsage, spentBy } from "../../../contracts/rounds.ts";
+import type { AdmittedCall } from "./admit.ts";
 import { type Watchdog, watchReader } from "./watchdog.ts";
 
 export interface DirectDeps {
@@ -29,7 +31,7 @@ export interface DirectEnd {
 }
 
 export interface DirectCall {
-  request: ModelRequest;
+  admitted: AdmittedCall;
   context: ModelContext;
   /** Aborts when the client has left. */
   signal: AbortSignal;
@@ -40,14 +42,21 @@ export interface DirectCall {
 const BEAT_MS = 1_000;
 const LEFT: Failure = { code: "cancelled", message: "the client left" };
 
-export async function completeDirect({ request, context, signal, onEnd }: DirectCall, { llm }: DirectDeps) {
+export async function completeDirect(call: DirectCall, { llm }: DirectDeps): Promise<Result<Completion>> {
+  const { admitted, context, signal } = call;
+  const { request } = admitted;
   const { gone, leave } = untilGone(signal);
   try {
     const completed = await reach(llm.generate(request, context, gone));
     const { model } = request;
-    if (completed.ok) onEnd({ model, ...providerAndUsage(completed.value), failure: undefined });
-    else onEnd({ model, provider: undefined, usage: spentBy(request, completed.error), failure: completed.error });
-    return completed;
+    if (completed.ok) {
+      const { provider, usage } = completed.value;
+      tellEnd(call, { model, provider, usage, failure: undefined });
+      return completed;
+    }
+    const { error: failure } = completed;
+    tellEnd(call, { model, provider: undefined, usage: spentBy(request, failure), failure });
+    return refusedWith(failure, admitted);
   } finally {
     leave();
   }
@@ -58,15 +67,16 @@ export async function completeDirect({ request, context, signal, onEnd }: Direct
  * and failures as events: only a write tells that a client has left.
  */
 export async function streamDirect(call: DirectCall, deps: DirectDeps): Promise<Result<ReadableStream<Uint8Array>>> {
-  const { request, context, signal, onEnd } = call;
+  const { admitted, context, signal } = call;
+  const { request } = admitted;
   const { gone, leave } = untilGone(signal);
   const opened = reach(deps.llm.stream(request, context, gone));
   const early = await within(opened, BEAT_MS);
   if (early === undefined || early.ok) return ok(new DirectStream(opened, call, deps, leave).readable);
   leave();
   const { error: failure } = early;
-  onEnd({ model: request.model, provider: undefined, usage: spentBy(request, failure), failure });
-  return early;
+  tellEnd(call, { model: request.model, provider: undefined, usage: spentBy(request, failure), failure });
+  return refusedWith(failure, admitted);
 }
 
 type Controller = ReadableStreamDefaultController<Uint8Array>;
@@ -181,7 +191,7 @@ class DirectStream {
 
   /** Closes the provider's request and says what the reply cost; once. */
   #end(failure?: Failure): Usage {
-    const { request, onEnd } = this.#call;
+    const { request } = this.#call.admitted;
     const reading = this.#reading;
     const usage =
       this.#usage ?? (reading || !failure ? estimateUsage(request, this.#words) : spentBy(request, failure));
@@ -192,7 +202,7 @@ class DirectStream {
     this.#leave();
     reading?.watch.end();
     void reading?.reader.cancel().catch(() => {}); // it may be over already
-    onEnd({ model: request.model, provider: reading?.provider, usage, failure });
+    tellEnd(this.#call, { model: request.model, provider: reading?.provider, usage, failure });
     return usage;
   }
 
@@ -236,12 +246,12 @@ function untilGone(signal: AbortSignal) {
   return { gone: () => promise, leave };
 }
 
-function providerAndUsage({ provider, usage }: Completion): Pick<DirectEnd, "provider" | "usage"> {
-  return { provider, usage };
+function tellEnd({ admitted, onEnd }: DirectCall, end: DirectEnd): void {
+  admitted.settle(end);
+  onEnd(end);
 }
 
-/** A provider that was left in the middle has read the prompt; one that refused has not. */
-function spentBy(request: ModelRequest, { code }: Failure): Usage {
-  if (code === "cancelled" || code === "upstream_timeout") return estimateUsage(request, "");
-  return { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
+/** With how the user's limits stand, as every reply tells. */
+function refusedWith(failure: Failure, { limits }: AdmittedCall): Result<never> {
+  return { ok: false, error: { ...failure, limits } };
 }

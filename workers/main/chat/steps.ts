@@ -8,7 +8,7 @@ import type { CacheValue } from "../../../contracts/cache.ts";
 import { createDecoder } from "../../../contracts/dialects.ts";
 import { AppError, type Result, orThrow } from "../../../contracts/errors.ts";
 import type { ModelMessage, ModelRequest, ModelStream, WhenGone } from "../../../contracts/llm.ts";
-import { estimateUsage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
+import { addUsage, estimateUsage, roundMessages, spentBy, type ToolRound } from "../../../contracts/rounds.ts";
 import { systemMessage } from "./prompt.ts";
 import { type Reply, readReply } from "./read-reply.ts";
 import { type Found, isShareable, type Reusable, tokensOf } from "./reuse.ts";
@@ -51,7 +51,7 @@ export class TurnSteps {
     this.#cachedCalls = found.intent.verdict === "hit" ? found.intent.value.calls : undefined;
     const { content = "", rounds = [] } = run.request.resumed ?? {};
     this.progress = {
-      ...{ content, rounds: [...rounds], usage: undefined, finishReason: undefined, modelCalls: 0 },
+      ...{ content, rounds: [...rounds], usage: spentBefore(run.request), finishReason: undefined, modelCalls: 0 },
       model: run.request.model,
       provider: run.request.modelType,
       // Of a turn that was cut nothing is kept: what it depended on is not all known any more.
@@ -137,7 +137,7 @@ export class TurnSteps {
     const before = { event: this.#run.emit.last, content: progress.content };
     const avoid: string[] = [];
     progress.modelCalls += 1;
-    let opened = await openStream(asked, this.#run, gone);
+    let opened = await this.#open(asked, gone);
     for (;;) {
       const reply = await this.#read(opened, asked);
       if (!(reply instanceof BrokenReply)) return reply.calls;
@@ -147,6 +147,20 @@ export class TurnSteps {
       this.#rewind(before);
       opened = next;
     }
+  }
+
+  async #open(asked: ModelRequest, gone: WhenGone): Promise<ModelStream> {
+    try {
+      return await openStream(asked, this.#run, gone);
+    } catch (error) {
+      // A provider that was left before its first word has its price too.
+      if (error instanceof AppError) this.#add(spentBy(asked, error.failure));
+      throw error;
+    }
+  }
+
+  #add(usage: Usage): void {
+    this.progress.usage = addUsage(this.progress.usage, usage);
   }
 
   /** Reads a reply to its end; gives back what broke it off, where another try may help. */
@@ -168,12 +182,12 @@ export class TurnSteps {
     });
     const reply = await reading.catch((error: unknown) => {
       // A reply that was cut or stopped has its price too.
-      progress.usage = addUsage(progress.usage, estimateUsage(asked, this.#words));
+      this.#add(estimateUsage(asked, this.#words));
       if (error instanceof BrokenReply) return error;
       throw error;
     });
     if (reply instanceof BrokenReply) return reply;
-    progress.usage = addUsage(progress.usage, reply.usage ?? estimateUsage(asked, this.#words));
+    this.#add(reply.usage ?? estimateUsage(asked, this.#words));
     progress.finishReason = reply.finishReason;
     return reply;
   }
@@ -182,7 +196,7 @@ export class TurnSteps {
   async #nextRoute(request: ModelRequest, gone: WhenGone): Promise<ModelStream | undefined> {
     const { signal } = this.#run;
     if (signal.aborted || (request.avoid?.length ?? 0) > MAX_RESTARTS) return undefined;
-    return openStream(request, this.#run, gone).catch(() => undefined);
+    return this.#open(request, gone).catch(() => undefined);
   }
 
   /** Takes back what was shown of a reply that broke off, for whoever watches and for whoever reads the log later. */
@@ -236,6 +250,16 @@ function modelRequest(request: TurnRequest, rounds: ToolRound[]): ModelRequest {
   };
 }
 
+/** What an earlier life of the turn took: its log tells what the model said, not the figures. */
+function spentBefore(request: TurnRequest): Usage | undefined {
+  const { rounds = [], open, approval, words = "" } = request.resumed ?? {};
+  const last = open ?? (approval && { content: words, calls: approval.calls });
+  const replies = [...rounds, ...(last ? [last] : [])];
+  return replies.reduce<Usage | undefined>((sum, { content, calls }, at) => {
+    return addUsage(sum, estimateUsage(modelRequest(request, rounds.slice(0, at)), content + JSON.stringify(calls)));
+  }, undefined);
+}
+
 function offer({ name, description, inputSchema }: NonNullable<ModelRequest["tools"]>[number]) {
   return { name, description, inputSchema };
 }
@@ -252,14 +276,4 @@ async function openStream(model: ModelRequest, { request, deps }: TurnRun, gone:
     throw new AppError("upstream_error", "the model service did not answer", { cause });
   });
   return orThrow(opened);
-}
-
-function addUsage(sum: Usage | undefined, next: Usage): Usage {
-  if (sum === undefined) return next;
-  return {
-    prompt_tokens: sum.prompt_tokens + next.prompt_tokens,
-    completion_tokens: sum.completion_tokens + next.completion_tokens,
-    total_tokens: sum.total_tokens + next.total_tokens,
-    ...((sum.estimated || next.estimated) && { estimated: true }),
-  };
 }

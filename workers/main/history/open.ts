@@ -5,10 +5,12 @@ import type { UserStore } from "../../../contracts/accounts.ts";
 import type { Archive, Importer } from "../../../contracts/archive.ts";
 import { fail } from "../../../contracts/errors.ts";
 import type { HistoryStore } from "../../../contracts/history.ts";
+import type { Ledger } from "../../../contracts/ledger.ts";
 import { openDb } from "../../../db/open.ts";
 import { createArchive } from "./archive.ts";
 import type { OnFault } from "./faults.ts";
 import { createImporter } from "./importer.ts";
+import { createLedger } from "./ledger.ts";
 import { createHistoryStore } from "./store.ts";
 import { createUserStore } from "./users.ts";
 
@@ -30,6 +32,7 @@ export interface Stores {
   history(): HistoryStore;
   archive(): Archive;
   importer(): Importer;
+  ledger(): Ledger;
 }
 
 export function openStores({ databaseUrl, httpUrl, now, onFault }: StoresOptions): Stores {
@@ -39,6 +42,7 @@ export function openStores({ databaseUrl, httpUrl, now, onFault }: StoresOptions
       history: () => unconfigured("the history") as HistoryStore,
       archive: () => unconfigured("the history") as Archive,
       importer: () => unconfigured("the history") as Importer,
+      ledger: () => unconfigured("the history") as Ledger,
     };
   }
   const open = (timeoutMs: number) => openDb({ databaseUrl, httpUrl, timeoutMs });
@@ -47,6 +51,7 @@ export function openStores({ databaseUrl, httpUrl, now, onFault }: StoresOptions
     history: () => createHistoryStore(open(TIMEOUT_MS), { now, onFault }),
     archive: () => createArchive(open(TIMEOUT_MS), { onFault, workTimeoutMs: WORK_MS }),
     importer: () => createImporter(open(IMPORT_TIMEOUT_MS), onFault),
+    ledger: () => createLedger(open(TIMEOUT_MS), onFault),
   };
 }
 

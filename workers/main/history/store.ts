@@ -37,6 +37,7 @@ import type {
 } from "../../../contracts/history.ts";
 import { readDbFault, type Db } from "../../../db/open.ts";
 import { chatSessions, deadLetters, messages, users } from "../../../db/schema.ts";
+import { insertUsage } from "./ledger.ts";
 import { createAttempt, type OnFault, toFailure } from "./faults.ts";
 
 export interface HistoryStoreOptions {
@@ -70,7 +71,9 @@ export function createHistoryStore(
     inspectSession: (query) => attempt(() => inspectSession(db, query)),
     setAside: (letter) =>
       attempt(async () => {
-        await db.insert(deadLetters).values(letter).onConflictDoNothing();
+        const { usage = [], ...noted } = letter;
+        const note = db.insert(deadLetters).values(noted).onConflictDoNothing();
+        await (usage.length === 0 ? note : db.batch([note, insertUsage(db, usage)]));
       }),
     countDeadLetters: () => attempt(() => db.$count(deadLetters)),
     ping: () =>
@@ -95,7 +98,7 @@ async function readSchemaVersion(db: Db): Promise<number> {
   }
 }
 
-async function writeBatch(db: Db, { session, messages: rows }: HistoryBatch): Promise<SaveReport> {
+async function writeBatch(db: Db, { session, messages: rows, usage = [] }: HistoryBatch): Promise<SaveReport> {
   const ids = rows.map(({ id }) => id);
   const saveSession = upsertSession(db, session);
   if (rows.length === 0) {
@@ -113,6 +116,7 @@ async function writeBatch(db: Db, { session, messages: rows }: HistoryBatch): Pr
       .select({ id: messages.id })
       .from(messages)
       .where(sql`${messages.sessionId} = ${session.id} and ${inArray(messages.id, ids)}`),
+    ...(usage.length > 0 ? [insertUsage(db, usage)] : []),
   ]);
   const found = new Set(stored.map(({ id }) => id));
   return { poison: false, inserted: inserted.length, conflicts: ids.filter((id) => !found.has(id)) };

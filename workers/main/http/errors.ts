@@ -1,6 +1,7 @@
 /** Turns any thrown value into the one error envelope. A bug is logged by its name and answered dully. */
 import type { Context } from "hono";
 import { AppError, ERROR_STATUS, type Failure, toErrorBody } from "../../../contracts/errors.ts";
+import { limitHeaders } from "../../../contracts/limits.ts";
 import type { Log } from "../../../contracts/log.ts";
 import { challengeFor } from "./challenge.ts";
 import type { AppContext } from "./context.ts";
@@ -26,6 +27,7 @@ export function respondToFailure(failure: Failure, context: Context<AppContext>)
   return Response.json(body, {
     status: ERROR_STATUS[failure.code],
     headers: {
+      ...limitHeaders(failure.limits),
       ...(retryAfter !== undefined && { "retry-after": String(Math.ceil(retryAfter)) }),
       ...(challenge !== undefined && { "www-authenticate": challenge }),
     },

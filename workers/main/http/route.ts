@@ -31,8 +31,8 @@ export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z
   access: "open" | "user" | "admin";
   /** What an API key must be made for; left out: what the path begins with. */
   scope?: Scope;
-  /** The account is asked by the session's object, which refuses as the others do. */
-  checkedBy?: "session";
+  /** The account is asked later, together with the user's limits: by the session's object, or by the call of a model. Both refuse as the others do. */
+  checkedBy?: "session" | "call";
   /** Of a path with `{user_id}`: who may name another user than oneself. Anyone else's looks like a missing one. */
   others?: "admin" | "nobody";
   params?: P;

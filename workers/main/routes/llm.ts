@@ -4,17 +4,19 @@
  */
 import { type ChatRequest, requestMessages } from "../../../contracts/chat.ts";
 import { DirectReply, DirectRequest, LlmHealth, ModelList, viewHealth, viewModel } from "../../../contracts/direct.ts";
-import { type ErrorCode, orThrow, type Result } from "../../../contracts/errors.ts";
+import { type ErrorCode, ok, orThrow, type Result } from "../../../contracts/errors.ts";
+import { limitHeaders } from "../../../contracts/limits.ts";
 import type { ModelRequest } from "../../../contracts/llm.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { ResolvedChat } from "../../../contracts/session.ts";
 import type { Preferences } from "../../../contracts/users.ts";
+import { admitDirect, type AdmitDeps } from "../chat/admit.ts";
 import { completeDirect, type DirectCall, type DirectDeps, type DirectEnd, streamDirect } from "../chat/direct.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 import type { WhileStanding } from "../http/standing-signal.ts";
 import { eventStream } from "../session/responses.ts";
 
-export interface LlmRoutesDeps extends DirectDeps {
+export interface LlmRoutesDeps extends DirectDeps, AdmitDeps {
   whileStanding: WhileStanding;
   /** Fills in what a request leaves out, or refuses it. */
   resolve(request: ChatRequest, preferences: Preferences): Result<ResolvedChat>;
@@ -25,6 +27,7 @@ export interface LlmRoutesDeps extends DirectDeps {
 
 const CALL_FAILS: ErrorCode[] = [
   ...(["model_not_found", "unsupported_modality", "context_length_exceeded", "cancelled", "rate_limited"] as const),
+  ...(["budget_exceeded", "overloaded"] as const),
   ...(["upstream_error", "upstream_auth", "upstream_truncated", "upstream_timeout"] as const),
 ];
 
@@ -59,7 +62,7 @@ function tellingRoutes({ llm, defaultModel }: LlmRoutesDeps): Route[] {
 }
 
 function callingRoutes(deps: LlmRoutesDeps): Route[] {
-  const shared = { method: "POST", access: "user", body: DirectRequest, fails: CALL_FAILS } as const;
+  const shared = { method: "POST", access: "user", checkedBy: "call", body: DirectRequest, fails: CALL_FAILS } as const;
   return [
     route(
       {
@@ -67,12 +70,12 @@ function callingRoutes(deps: LlmRoutesDeps): Route[] {
         summary: "A model asked directly, without a session, tools or cache",
       },
       async (call) => {
-        const { content, model, provider, usage, finishReason } = orThrow(
-          await completeDirect(toDirect(deps, call, "generate"), deps),
-        );
+        const direct = await toDirect(deps, call, "generate");
+        const { content, model, provider, usage, finishReason } = orThrow(await completeDirect(direct, deps));
         const timestamp = new Date(deps.now()).toISOString();
         const reply = { response: content, success: true, timestamp, model, provider, usage };
-        return Response.json({ ...reply, finish_reason: finishReason });
+        const headers = limitHeaders(direct.admitted.limits);
+        return Response.json({ ...reply, finish_reason: finishReason }, { headers });
       },
     ),
     route(
@@ -81,19 +84,29 @@ function callingRoutes(deps: LlmRoutesDeps): Route[] {
         summary: "The same as server-sent events; it ends with its client",
       },
       async (call) => {
-        return eventStream(orThrow(await streamDirect(toDirect(deps, call, "generate-stream"), deps)), {});
+        const direct = await toDirect(deps, call, "generate-stream");
+        return eventStream(orThrow(await streamDirect(direct, deps)), limitHeaders(direct.admitted.limits));
       },
     ),
   ];
 }
 
-function toDirect(deps: LlmRoutesDeps, call: Call<unknown, unknown, DirectRequest>, name: string): DirectCall {
+async function toDirect(
+  deps: LlmRoutesDeps,
+  call: Call<unknown, unknown, DirectRequest>,
+  name: string,
+): Promise<DirectCall> {
   const { body, user, requestId, raw } = call;
-  const chat = orThrow(deps.resolve({ ...body, tools: "none" }, user.preferences));
+  const { credential, preferences } = user;
+  const plan = (known: Preferences): Result<ModelRequest> => {
+    const chat = deps.resolve({ ...body, tools: "none" }, known);
+    return chat.ok ? ok(toModelRequest(body, chat.value)) : chat;
+  };
+  const admitted = orThrow(await admitDirect({ credential, requestId, preferences, plan }, deps));
   const cacheSalt = deps.cacheSalt(user.id);
-  const standing = deps.whileStanding(user.credential, raw.signal);
+  const standing = deps.whileStanding(credential, raw.signal);
   return {
-    request: toModelRequest(body, chat),
+    admitted,
     context: { requestId, userId: user.id, ...(cacheSalt !== undefined && { cacheSalt }) },
     signal: standing.signal,
     onEnd(end) {

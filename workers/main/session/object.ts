@@ -3,8 +3,9 @@
  * State: SQLite (storage.ts) and the live turn (keeper.ts). It refuses anyone but the session's owner, as if there were no session.
  */
 import { DurableObject } from "cloudflare:workers";
-import type { Standing } from "../../../contracts/accounts.ts";
+import type { Admitted } from "../../../contracts/accounts.ts";
 import { AppError } from "../../../contracts/errors.ts";
+import { limitHeaders } from "../../../contracts/limits.ts";
 import type {
   AnswerApproval,
   AppendMessage,
@@ -29,7 +30,7 @@ import { cacheHeaders, errorResponse, eventStream, turnHeaders, turnReply, turnS
 import { createRest, type Rest } from "./rest.ts";
 import { readSession, requireOwner, type Session } from "./session.ts";
 import { createTables, hasTables, upgradeTables } from "./storage.ts";
-import { TurnStarter } from "./starter.ts";
+import { type Started, TurnStarter } from "./starter.ts";
 import { newestTurn, readTurn, type TurnRow } from "./turns.ts";
 import { Viewers } from "./viewers.ts";
 
@@ -169,21 +170,19 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     return turn;
   }
 
-  async #start(command: StartTurn, admitted: Promise<Standing>): Promise<Response> {
+  async #start(command: StartTurn, admitted: Promise<Admitted>): Promise<Response> {
     if (!command.create) await this.#held(command);
-    const { turnId, replayed } = await this.#starter.start(command, admitted);
-    return this.#respond(turnId, command, replayed);
+    return this.#respond(await this.#starter.start(command, admitted), command);
   }
 
   /** The turn as the request wants to see it: live or ended, as a stream or in one reply. */
   async #respond(
-    turnId: string,
+    { turnId, replayed, limits }: Started,
     { view, requestId, userId, credential }: StartTurn,
-    replayed: boolean,
   ): Promise<Response> {
     const session = this.#owned({ userId });
     const live = this.#keeper.find(turnId);
-    const mark = replayed ? { "idempotent-replayed": "true" } : {};
+    const mark = { ...limitHeaders(limits), ...(replayed && { "idempotent-replayed": "true" }) };
     if (view === "stream") {
       const headers = turnHeaders(turnId, session.id, await live?.verdict);
       const log = live?.log ?? this.#openEnded(this.#turn(turnId));
@@ -248,7 +247,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     const live = this.#keeper.find(turnId);
     if (live === undefined) throw new AppError("conflict", "the turn has ended", { details: { state: turn.state } });
     live.gate.answer(decisions);
-    void this.#keeper.lookAfter(live);
+    void this.#keeper.goOn(live);
     return Response.json(turnState(this.#turn(turnId), session.id, live.log.last), { status: 202 });
   }
 

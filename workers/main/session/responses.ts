@@ -3,6 +3,7 @@
  */
 import type { ChatReply, TurnView } from "../../../contracts/chat.ts";
 import { ERROR_STATUS, type Failure, toErrorBody } from "../../../contracts/errors.ts";
+import { limitHeaders } from "../../../contracts/limits.ts";
 import type { CacheNote } from "../chat/turn.ts";
 import type { LiveTurn } from "./live-turn.ts";
 import type { StoredOutcome, TurnRow } from "./turns.ts";
@@ -114,6 +115,7 @@ export function errorResponse(failure: Failure, requestId: string, headers: Reco
   return Response.json(toErrorBody(failure, requestId), {
     status: ERROR_STATUS[failure.code],
     headers: {
+      ...limitHeaders(failure.limits),
       ...headers,
       ...(retryAfter !== undefined && { "retry-after": String(Math.ceil(retryAfter)) }),
       ...(failure.code === "unauthorized" && { "www-authenticate": "Bearer" }),
