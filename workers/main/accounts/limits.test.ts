@@ -30,7 +30,7 @@ test("[LIMIT-1] whenever requests come, no minute has more than are allowed, and
         if (isLetIn) letIn.push(nowMs);
         expect(letIn.filter((atMs) => nowMs - atMs < 60_000).length).toBeLessThanOrEqual(10);
         // Nobody waits longer than a minute and the second in which it began.
-        expect(isLetIn || letIn.filter((atMs) => nowMs - atMs < 61_000).length === 10).toBe(true);
+        expect(isLetIn || letIn.filter((atMs) => nowMs - atMs < 61_000).length >= 10).toBe(true);
       }
     }),
   );

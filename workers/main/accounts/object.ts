@@ -122,7 +122,7 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
       const read = await this.#readNow(userId);
       if (!read.ok) return read;
       // The password was checked some time ago: one that has been replaced meanwhile opens nothing.
-      const copy = hasTables(this.#sql) ? readCopy(this.#sql) : undefined;
+      const copy = this.#kept();
       if (copy === undefined || !copy.isActive || copy.erasing || read.value?.tokenVersion !== tokenVersion) {
         return refused();
       }
@@ -243,13 +243,20 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
 
   /** The copy of an active user; read from Postgres first where there is none, or where it is stale and Postgres can be reached. */
   async #copy(userId: string): Promise<Result<AccountCopy>> {
-    const kept = hasTables(this.#sql) ? readCopy(this.#sql) : undefined;
+    const kept = this.#kept();
     if (kept === undefined || kept.stale) {
-      const read = await this.#read(userId);
+      // Of many who come at once the first one reads.
+      const read = await this.#inTurn(async () =>
+        this.#kept()?.stale === false ? ok(undefined) : this.#readNow(userId),
+      );
       if (!read.ok && kept === undefined) return read;
     }
-    const copy = hasTables(this.#sql) ? readCopy(this.#sql) : undefined;
+    const copy = this.#kept();
     return copy === undefined || !copy.isActive || copy.erasing ? refused() : ok(copy);
+  }
+
+  #kept(): AccountCopy | undefined {
+    return hasTables(this.#sql) ? readCopy(this.#sql) : undefined;
   }
 
   #read(userId: string): Promise<Result<AccountRecord | undefined>> {
@@ -271,7 +278,7 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
   /** A change of what Postgres says: the copy is stale from before it until it has been read again. */
   async #change<T>(userId: string, change: () => Promise<Result<T>>): Promise<Result<T>> {
     // A user who is inactive may be changed too.
-    const known = hasTables(this.#sql) && readCopy(this.#sql) !== undefined ? ok(undefined) : await this.#read(userId);
+    const known = this.#kept() === undefined ? await this.#read(userId) : ok(undefined);
     if (!known.ok) return known;
     return this.#inTurn(async () => {
       if (hasTables(this.#sql)) markStale(this.#sql);

@@ -40,7 +40,7 @@ export class Spending {
     if (spent === undefined) {
       return fail("overloaded", "the limits cannot be checked now", { retryAfterSeconds: RETRY_AFTER_SECONDS });
     }
-    this.#noteLost(userId, spent);
+    if (this.#noteLost(userId, spent)) await this.#wakeIn(GATHER_MS);
     const { id, model, promptTokens, answerTokens, isOnItsOwn } = reservation;
     const amount = this.#amountOf(model, toUsage(promptTokens, answerTokens));
     const alone = isOnItsOwn ? { model, promptTokens, answerTokens } : undefined;
@@ -77,15 +77,16 @@ export class Spending {
   }
 
   /** Calls whose end was never told, and that nobody else sees to, are written down as they were estimated. */
-  #noteLost(userId: string, spent: limits.Spent): void {
+  #noteLost(userId: string, spent: limits.Spent): boolean {
     const lost = limits.takeLost(spent, this.#deps.now());
     if (lost.length > 0) this.#save(spent);
-    for (const { id, alone } of lost) {
-      if (alone === undefined) continue;
+    const noted = lost.map(({ id, alone }) => {
+      if (alone === undefined) return false;
       const usage = toUsage(alone.promptTokens, alone.answerTokens);
       const record = { id, kind: "direct", sessionId: null, turnId: null, provider: null } as const;
-      this.#note(userId, { model: alone.model, usage, record });
-    }
+      return this.#note(userId, { model: alone.model, usage, record });
+    });
+    return noted.includes(true);
   }
 
   /** False: there is nothing to write down. */

@@ -22,8 +22,9 @@ import { forgetLogs, newestTurn, nextTurnId, toPlan } from "./turns.ts";
 
 /** Messages that may wait for a busy session. */
 const MAX_WAITING = 8;
-/** What a prompt holds besides messages: instructions and tools. A guess: the truth comes at the turn's end. */
-const PROMPT_TOKENS = 500;
+/** What a prompt holds besides messages. A guess: the truth comes at the turn's end. */
+const INSTRUCTION_TOKENS = 100;
+const TOOL_TOKENS = 400;
 /** Of an answer whose length nobody limits. */
 const ANSWER_TOKENS = 1_024;
 
@@ -183,13 +184,10 @@ export class TurnStarter {
   #estimate({ requestId, create, request, preferences }: StartTurn): Reservation {
     const { model, maxTokens, contextTokens = this.#deps.contextTokens } = this.#resolve(request, preferences);
     const said = requestMessages(request).reduce((sum, { content }) => sum + estimateTokens(content), 0);
+    const tools = request.tools === "none" ? 0 : TOOL_TOKENS;
     const before = create ? 0 : Math.min(contextTokens, this.#lastTokens() ?? contextTokens);
-    return {
-      id: requestId,
-      model,
-      promptTokens: PROMPT_TOKENS + before + said,
-      answerTokens: maxTokens ?? ANSWER_TOKENS,
-    };
+    const promptTokens = INSTRUCTION_TOKENS + tools + before + said;
+    return { id: requestId, model, promptTokens, answerTokens: maxTokens ?? ANSWER_TOKENS };
   }
 
   /** What is refused here is refused once more, when it is known who asks. */
