@@ -10,7 +10,10 @@ export const LAYERS = ["llm", "intent", "mcp"] as const;
 export type Layer = (typeof LAYERS)[number];
 
 /** The routes that write to the cache: each names itself here, and can be purged by its name. */
-const CACHED_ROUTES = ["chat", "chat-stream", "regenerate", "edit", "with-history", "mcp-tools-call"] as const;
+const CACHED_ROUTES = [
+  ...(["chat", "chat-stream", "regenerate", "edit", "with-history", "mcp-tools-call"] as const),
+  "v1-chat-completions",
+] as const;
 export const CachedRoute = z.enum(CACHED_ROUTES);
 export type CachedRoute = z.infer<typeof CachedRoute>;
 

@@ -6,6 +6,7 @@ import type { Credential } from "./accounts.ts";
 import type { Decision } from "./approvals.ts";
 import type { CachedRoute } from "./cache.ts";
 import type { ChatRequest, ModelType } from "./chat.ts";
+import type { AttachedFile, SaidMessage } from "./parts.ts";
 import type { Preferences, Scope } from "./users.ts";
 
 /** A chat request with everything decided: preferences and defaults are filled in. */
@@ -61,6 +62,10 @@ export interface StartTurn extends Keeping {
   route: CachedRoute;
   branch: Branch;
   request: ChatRequest;
+  /** In place of the request's own messages, where something is attached to them. */
+  said?: SaidMessage[];
+  /** The bytes of what is attached, each once. */
+  files?: AttachedFile[];
   /** What the credential must be good for. */
   scope: Scope;
   /** What main believes the user's preferences to be; the account's word counts. */
@@ -104,6 +109,13 @@ export interface ListMessages extends Asker {
   before?: number | undefined;
   after?: number | undefined;
   limit: number;
+}
+
+/** The bytes of something that is attached to a message. */
+export interface ReadAttachment extends Asker {
+  kind: "attachment";
+  sessionId: string;
+  sha256: string;
 }
 
 /** Makes a session without a turn. The one that is there already is shown. */
@@ -182,6 +194,7 @@ export type SessionCommand =
   | InspectTurn
   | AnswerApproval
   | ListMessages
+  | ReadAttachment
   | CreateSession
   | ViewSession
   | ChangeSession

@@ -57,6 +57,14 @@ const ownerAndAdmins = (status = 200): Gets => ({ owner: status, other: 404, adm
 /** A turn that costs one small answer, and is never told from the cache. */
 const turn = { prompt: "Hello", tools: "none", cache: { mode: "no-store" } } as const;
 const answer = { tools: "none" } as const;
+const toolTalk = [
+  { role: "user", content: "Hello" },
+  {
+    role: "assistant",
+    tool_calls: [{ id: "call_1", type: "function", function: { name: "echo", arguments: "{}" } }],
+  },
+  { role: "tool", tool_call_id: "call_1", content: "Hello" },
+];
 const hello = {
   ...{ jsonrpc: "2.0", id: 1, method: "initialize" },
   params: { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "matrix", version: "1" } },
@@ -113,6 +121,14 @@ export const MATRIX: Readonly<Record<string, Row>> = {
   "GET /llm/health": { gets: everyone() },
   "POST /llm/generate": { gets: everyone(), body: () => ({ prompt: "Hello" }) },
   "POST /llm/generate/stream": { gets: everyone(), body: () => ({ prompt: "Hello" }) },
+  "POST /v1/embeddings": { gets: everyone(), body: () => ({ model: "demo", input: "Hello" }) },
+
+  "POST /v1/chat/completions": {
+    gets: everyone(),
+    body: () => ({ model: "demo", messages: toolTalk }),
+  },
+  "GET /v1/models": { gets: everyone() },
+  "GET /v1/models/{model}": { gets: everyone(), path: () => "/v1/models/demo" },
 
   "GET /history/health": { gets: everyone() },
   "GET /history/users/{user_id}/sessions": { gets: ownerAlone() },

@@ -19,9 +19,11 @@ import { authRoutes, type AuthRoutesDeps } from "./routes/auth.ts";
 import { cacheRoutes, type CacheRoutesDeps } from "./routes/cache.ts";
 import { chatRoutes, type ChatRoutesDeps } from "./routes/chat.ts";
 import { docsRoutes, type DocsRoutesDeps } from "./routes/docs.ts";
+import { embeddingsRoutes, type EmbeddingsRoutesDeps } from "./routes/embeddings.ts";
 import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
 import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { llmRoutes, type LlmRoutesDeps } from "./routes/llm.ts";
+import { openAiRoutes, type OpenAiRoutesDeps } from "./routes/openai.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
 import { sessionRoutes, type SessionRoutesDeps } from "./routes/sessions.ts";
 import { resourceMetadataRoutes } from "./routes/resource-metadata.ts";
@@ -37,10 +39,12 @@ export interface RoutesDeps
     CacheRoutesDeps,
     ChatRoutesDeps,
     DocsRoutesDeps,
+    EmbeddingsRoutesDeps,
     TransferRoutesDeps,
     HealthRoutesDeps,
     HistoryRoutesDeps,
     LlmRoutesDeps,
+    OpenAiRoutesDeps,
     McpRoutesDeps,
     ToolsRoutesDeps,
     ServersRoutesDeps,
@@ -67,6 +71,8 @@ export function allRoutes(deps: RoutesDeps): Route[] {
     transferRoutes,
     cacheRoutes,
     llmRoutes,
+    embeddingsRoutes,
+    openAiRoutes,
     mcpRoutes,
     toolsRoutes,
     serversRoutes,

@@ -13,11 +13,12 @@ import { newId } from "../../contracts/ids.ts";
 import type { LlmAgent } from "../../contracts/llm.ts";
 import type { Limiter } from "../../contracts/limits.ts";
 import type { Log } from "../../contracts/log.ts";
-import { pricesOf } from "../../contracts/models.ts";
+import { lackedBy, pricesOf } from "../../contracts/models.ts";
 import type { LimitSettings } from "./accounts/limits.ts";
 import type { AccountDeps } from "./accounts/object.ts";
 import { type Accounts, createAccounts } from "./accounts/client.ts";
 import type { AppDeps } from "./app.ts";
+import { lookUpDirect } from "./chat/direct-reuse.ts";
 import { type ChatDefaults, resolveChat } from "./chat/resolve.ts";
 import { createTurnRunner } from "./chat/turn.ts";
 import { type CacheAdmin, createCacheAdmin } from "./cache/admin.ts";
@@ -35,6 +36,7 @@ import { REFRESH_SECONDS } from "./http/credentials.ts";
 import { createRequestLimit } from "./http/limits.ts";
 import { createWhileStanding } from "./http/standing-signal.ts";
 import type { Probe, Status } from "./routes/health.ts";
+import { createAttachments } from "./session/attachments.ts";
 import { createSessionClient } from "./session/client.ts";
 import type { SessionDeps } from "./session/keeper.ts";
 import { SqliteSaver } from "./session/saver.ts";
@@ -54,6 +56,7 @@ export interface Env {
 
 export const now = (): number => Date.now();
 const makeId = (): string => newId(now(), (length) => crypto.getRandomValues(new Uint8Array(length)));
+const newCallId = (): string => `call_${makeId()}`;
 
 const log: Log = (line) => console.log(JSON.stringify(line));
 const logFault: OnFault = ({ kind, reason }) => log({ service: "main", route: "postgres", error: kind, code: reason });
@@ -61,6 +64,8 @@ const logFault: OnFault = ({ kind, reason }) => log({ service: "main", route: "p
 /** What the public routes need. */
 export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => void): AppDeps {
   const config = readConfig({ ...env });
+  const { problems } = config;
+  if (problems.length > 0) log({ service: "main", route: "start", error: "settings", problems });
   const cache = makeCache(config);
   const toolbox = toolboxOf(env);
   const tools = createMcpToolServer({ fetch: (url, init) => env.MCP.fetch(url, init), now, waitUntil });
@@ -75,6 +80,7 @@ export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => voi
     isSignUpOpen: config.SIGN_UP === "open",
     limitRequest: createRequestLimit(findLimiter),
     corsOrigins: config.CORS_ORIGINS,
+    attachmentHosts: config.ATTACHMENT_HOSTS,
     send: createSessionClient(env.SESSIONS),
     cache: makeCacheAdmin(config),
     toolbox,
@@ -86,13 +92,16 @@ export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => voi
     archive: stores.archive(),
     importer: stores.importer(),
     cursors: createCursors(config.SECRET_KEY),
-    problems: config.problems,
+    problems,
     expectedSchema: SCHEMA_VERSION,
     probes: makeProbes(env, config),
     ...makeModels(env, config),
     whileStanding: createWhileStanding(accounts, config.ACCOUNT_RECHECK_MS),
-    resolve: (request, preferences) => resolveChat(request, preferences, defaultsOf(config)),
+    resolve: (request, preferences, said) => resolveChat(request, preferences, defaultsOf(config), said),
     defaultModel: config.DEFAULT_MODEL,
+    lookUpAnswer: (call) =>
+      lookUpDirect(call, { cache, sharesAnswers: config.CACHE_SCOPE === "shared", newCallId, now }),
+    keepAnswer: (write) => waitUntil(cache.write(write)),
   };
 }
 
@@ -107,6 +116,8 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
     waitUntil: (work) => state.waitUntil(work),
     noteHits: (names) => toolboxOf(env).noteHits(names),
   });
+  const history = makeStores(config).history();
+  const attachments = createAttachments(state.storage.sql, history);
   const turns = createTurnRunner({
     ...{ cache, tools, now, log, ...makeModels(env, config) },
     flights: config.CACHE_ENABLED === "true" ? makeFlights(env) : undefined,
@@ -115,17 +126,19 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
     sharesAnswers: config.CACHE_SCOPE === "shared",
     policy: config.TOOL_POLICY ?? [],
     saver: () => new SqliteSaver(state.storage.sql, Math.random),
+    showAttachments: (messages, turn) => attachments.fill(messages, turn, lackedBy(config.MODELS, turn.model)),
   });
   return {
     ...{ turns, cache, tools, now, log },
     accounts: makeAccounts(env, config),
-    resolve: (request, preferences) => orThrow(resolveChat(request, preferences, defaultsOf(config))),
+    resolve: (request, preferences, said) => orThrow(resolveChat(request, preferences, defaultsOf(config), said)),
     recheckMs: config.ACCOUNT_RECHECK_MS,
     purge: admin.purge,
     explain: admin.explain,
     newId: makeId,
     random: Math.random,
-    history: makeStores(config).history(),
+    history,
+    attachments,
     prices: pricesOf(config.MODELS),
     contextTokens: config.CONTEXT_TOKENS,
     keepAliveMs: config.KEEP_ALIVE_MS,
@@ -210,7 +223,7 @@ function toolboxOf(env: Env): Toolbox {
 function makeModels(env: Env, { SECRET_KEY: secret, ...config }: Config) {
   return {
     llm: llmAgent(env),
-    newCallId: () => `call_${makeId()}`,
+    newCallId,
     stallTimeoutMs: config.LLM_STALL_TIMEOUT_MS,
     streamTimeoutMs: config.LLM_STREAM_TIMEOUT_MS,
     cacheSalt: (userId: string) =>

@@ -44,11 +44,17 @@ let whole: Whole | undefined;
 function read(env: Env): Whole {
   if (whole === undefined) {
     const config = readConfig(env);
+    if (!config.ok) tellMalformed(config.badKeys);
     const outside = makeOutside(env, config.ok ? config.config : undefined);
     const setup = config.ok ? { ...config, parts: makeParts(config.config, outside) } : config;
     whole = { setup, outside };
   }
   return whole;
+}
+
+function tellMalformed(keys: string[]): void {
+  const problems = keys.map((key) => `${key} is malformed`);
+  console.log(JSON.stringify({ service: "mcp", route: "start", error: "settings", problems }));
 }
 
 function makeOutside(env: Env, config: Config | undefined): Whole["outside"] {

@@ -9,7 +9,7 @@ import type { ModelRequest } from "../../../contracts/llm.ts";
 import { estimateUsage, NO_USAGE } from "../../../contracts/rounds.ts";
 import type { Preferences, Scope } from "../../../contracts/users.ts";
 import type { Accounts } from "../accounts/client.ts";
-import type { DirectEnd } from "./direct.ts";
+import type { DirectEnd } from "./direct-call.ts";
 
 /** Of an answer whose length nobody limits. */
 const ANSWER_TOKENS = 1_024;
@@ -36,6 +36,8 @@ export interface AdmittedCall {
   limits: LimitState;
   /** Once, however it ends. */
   settle(end: Pick<DirectEnd, "model" | "provider" | "usage">): void;
+  /** In its place: no model is asked after all. */
+  release(): void;
 }
 
 export async function admitDirect(asked: Asked, deps: AdmitDeps): Promise<Result<AdmittedCall>> {
@@ -50,8 +52,9 @@ export async function admitDirect(asked: Asked, deps: AdmitDeps): Promise<Result
   };
   const { limits } = admitted.value;
   const request = judge(admitted.value, asked, guessed);
-  if (request.ok) return ok({ request: request.value, limits, settle });
-  settle({ model: "", provider: undefined, usage: NO_USAGE });
+  const release = (): void => settle({ model: "", provider: undefined, usage: NO_USAGE });
+  if (request.ok) return ok({ request: request.value, limits, settle, release });
+  release();
   return { ok: false, error: { ...request.error, limits } };
 }
 

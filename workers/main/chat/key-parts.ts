@@ -40,6 +40,8 @@ function normalize(messages: ModelMessage[]): ModelMessage[] {
     return number;
   };
   return messages.map((message) => {
+    // Attachments, which are known by their hashes, have places in the text as it is.
+    if (message.role === "user" && message.attachments) return message;
     if (message.role === "user") return { ...message, content: message.content.normalize("NFC").trim() };
     if (message.role === "tool") return { ...message, toolCallId: numberOf(message.toolCallId) };
     if (message.role !== "assistant" || message.toolCalls === undefined) return message;

@@ -7,12 +7,13 @@ import type { Decision } from "../../../contracts/approvals.ts";
 import type { CacheValue } from "../../../contracts/cache.ts";
 import { createDecoder } from "../../../contracts/dialects.ts";
 import { AppError, type Result, orThrow } from "../../../contracts/errors.ts";
-import type { ModelMessage, ModelRequest, ModelStream, WhenGone } from "../../../contracts/llm.ts";
+import type { ModelMessage, ModelRequest, ModelStream, OfferedTool, WhenGone } from "../../../contracts/llm.ts";
 import { addUsage, estimateUsage, roundMessages, spentBy, type ToolRound } from "../../../contracts/rounds.ts";
+import { askToMend, findProblem, unusable, wantsJson } from "./answer-format.ts";
 import { systemMessage } from "./prompt.ts";
 import { type Reply, readReply } from "./read-reply.ts";
-import { type Found, isShareable, type Reusable, tokensOf } from "./reuse.ts";
-import type { ToolCall } from "../../../contracts/tools.ts";
+import { type Found, hasAttachments, isShareable, type Reusable, tokensOf } from "./reuse.ts";
+import type { ToolCall, ToolDefinition } from "../../../contracts/tools.ts";
 import { jsonBytes, MAX_CALLS_A_ROUND, type RequestedCall, runToolRound } from "./tool-round.ts";
 import type { TurnRequest, TurnRun } from "./turn.ts";
 import { BrokenReply } from "./watchdog.ts";
@@ -121,20 +122,42 @@ export class TurnSteps {
     const left = Promise.withResolvers<void>();
     this.#run.signal.addEventListener("abort", () => left.resolve(), { once: true });
     try {
-      return await this.#ask(() => left.promise);
+      return await this.#answer(() => left.promise);
     } finally {
       left.resolve();
     }
+  }
+
+  /** Where JSON is asked for: words beside calls are taken back, and an answer that is not what was asked for is made once more. */
+  async #answer(gone: WhenGone): Promise<RequestedCall[]> {
+    const { responseFormat } = this.#run.request;
+    const before = this.#mark();
+    const calls = await this.#ask(gone);
+    if (!wantsJson(responseFormat)) return calls;
+    const problem = calls.length > 0 ? undefined : findProblem(responseFormat, this.#words);
+    if (problem !== undefined || calls.length > 0) this.#rewind(before);
+    if (problem === undefined) return calls;
+    // One that was cut off would be so again.
+    if (this.progress.finishReason !== "stop") throw unusable();
+    const again = this.#mark();
+    await this.#ask(gone, askToMend(this.#words, problem));
+    if (findProblem(responseFormat, this.#words) === undefined) return [];
+    this.#rewind(again);
+    throw unusable();
+  }
+
+  #mark(): { event: number; content: string } {
+    return { event: this.#run.emit.last, content: this.progress.content };
   }
 
   /**
    * `gone` tells the model service that nobody reads any more: a cancelled body alone is seen only at its next byte. A reply that breaks off
    * is begun again where another route serves the model; what was shown of it is rewound.
    */
-  async #ask(gone: WhenGone): Promise<RequestedCall[]> {
+  async #ask(gone: WhenGone, more: ModelMessage[] = []): Promise<RequestedCall[]> {
     const { progress } = this;
-    const asked = modelRequest(this.#run.request, progress.rounds);
-    const before = { event: this.#run.emit.last, content: progress.content };
+    const asked = modelRequest(this.#run.request, progress.rounds, more);
+    const before = this.#mark();
     const avoid: string[] = [];
     progress.modelCalls += 1;
     let opened = await this.#open(asked, gone);
@@ -237,16 +260,17 @@ function decided(call: RequestedCall, decisions: Decision[]): RequestedCall {
   return edited === undefined ? call : { id: call.id, name: call.name, arguments: edited };
 }
 
-function modelRequest(request: TurnRequest, rounds: ToolRound[]): ModelRequest {
+/** `more`: an answer that is to be mended, and that alone. */
+function modelRequest(request: TurnRequest, rounds: ToolRound[], more: ModelMessage[]): ModelRequest {
   const { model, onlyType, temperature, maxTokens, responseFormat, tools } = request;
   return {
     model,
     ...(onlyType && { modelType: onlyType }),
-    messages: promptOf(request, rounds),
+    messages: [...promptOf(request, rounds), ...more],
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { maxTokens }),
     ...(responseFormat !== undefined && { responseFormat }),
-    ...(tools !== undefined && tools.tools.length > 0 && { tools: tools.tools.map(offer) }),
+    ...(tools !== undefined && tools.tools.length > 0 && more.length === 0 && { tools: tools.tools.map(offer) }),
   };
 }
 
@@ -256,11 +280,11 @@ function spentBefore(request: TurnRequest): Usage | undefined {
   const last = open ?? (approval && { content: words, calls: approval.calls });
   const replies = [...rounds, ...(last ? [last] : [])];
   return replies.reduce<Usage | undefined>((sum, { content, calls }, at) => {
-    return addUsage(sum, estimateUsage(modelRequest(request, rounds.slice(0, at)), content + JSON.stringify(calls)));
+    return addUsage(sum, estimateUsage(modelRequest(request, rounds.slice(0, at), []), content + JSON.stringify(calls)));
   }, undefined);
 }
 
-function offer({ name, description, inputSchema }: NonNullable<ModelRequest["tools"]>[number]) {
+function offer({ name, description, inputSchema }: ToolDefinition): OfferedTool {
   return { name, description, inputSchema };
 }
 
@@ -272,7 +296,9 @@ async function openStream(model: ModelRequest, { request, deps }: TurnRun, gone:
   const { requestId, userId, sessionId } = request;
   const cacheSalt = deps.cacheSalt(userId);
   const context = { requestId, userId, sessionId, ...(cacheSalt !== undefined && { cacheSalt }) };
-  const opened: Result<ModelStream> = await deps.llm.stream(model, context, gone).catch((cause: unknown) => {
+  const isPlain = !model.messages.some(hasAttachments);
+  const shown = isPlain ? model : { ...model, messages: await deps.showAttachments(model.messages, request) };
+  const opened: Result<ModelStream> = await deps.llm.stream(shown, context, gone).catch((cause: unknown) => {
     throw new AppError("upstream_error", "the model service did not answer", { cause });
   });
   return orThrow(opened);

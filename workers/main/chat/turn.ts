@@ -3,7 +3,7 @@
  * No storage and no HTTP: it gets a request, writes events, and returns an outcome. Failures are outcomes; only bugs throw.
  */
 import type { Approval, Decision, PolicyRule } from "../../../contracts/approvals.ts";
-import type { CacheVerdict, FinishReason, ModelType, Usage } from "../../../contracts/chat.ts";
+import type { CacheVerdict, FinishReason, ModelType, ResponseFormat, Usage } from "../../../contracts/chat.ts";
 import { AppError, type Failure } from "../../../contracts/errors.ts";
 import type { ChatEvent } from "../../../contracts/events.ts";
 import type { LlmAgent, ModelMessage } from "../../../contracts/llm.ts";
@@ -37,7 +37,7 @@ export interface TurnRequest {
   onlyType?: ModelType;
   temperature: number | undefined;
   maxTokens: number | undefined;
-  responseFormat: { type: "text" | "json_object" } | undefined;
+  responseFormat: ResponseFormat | undefined;
   /** The window of the session and the new message; the system prompt is added here. */
   context: ModelMessage[];
   /** The tools the model may call; undefined for none. */
@@ -81,6 +81,11 @@ export interface TurnDeps {
   /** Where turns that wait are checkpointed. */
   saver: () => GraphThread["saver"];
   llm: LlmAgent;
+  /** Fills in the bytes of what is attached, right before a model is called. */
+  showAttachments(
+    messages: ModelMessage[],
+    turn: Pick<TurnRequest, "sessionId" | "userId" | "model">,
+  ): Promise<ModelMessage[]>;
   tools: ToolServer;
   cache: Cache;
   /** Left out: every turn makes its own answer. */

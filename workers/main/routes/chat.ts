@@ -8,9 +8,11 @@ import { ChatReply, ChatRequest, EditRequest, RegenerateRequest, TurnView } from
 import { AppError, type ErrorCode, orThrow } from "../../../contracts/errors.ts";
 import { newId } from "../../../contracts/ids.ts";
 import { SessionPath, TurnPath } from "../../../contracts/params.ts";
+import type { SaidMessage } from "../../../contracts/parts.ts";
 import type { Branch, Idempotency, SessionCommand, StartTurn } from "../../../contracts/session.ts";
 import type { Accounts } from "../accounts/client.ts";
 import { withCacheControl } from "../http/cache-control.ts";
+import { takeAttachments } from "../media/take.ts";
 import { bytesOfKey, readIdempotency } from "../http/idempotency.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 
@@ -22,6 +24,8 @@ export interface ChatRoutesDeps {
   accounts: Accounts;
   newId: () => string;
   now: () => number;
+  /** Whose images a provider may be told to fetch. */
+  attachmentHosts: readonly string[];
 }
 
 const EventNumber = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
@@ -37,7 +41,8 @@ const TURN_HEADERS = {
 /** What can go wrong with a turn, from its request to the provider. */
 export const TURN_FAILS: ErrorCode[] = [
   ...(["not_found", "conflict", "turn_in_progress", "idempotency_mismatch", "model_not_found"] as const),
-  ...(["context_length_exceeded", "turn_expired", "session_deleted", "cancelled", "rate_limited"] as const),
+  ...(["unsupported_modality", "context_length_exceeded", "invalid_model_output"] as const),
+  ...(["turn_expired", "session_deleted", "cancelled", "rate_limited"] as const),
   ...(["upstream_error", "upstream_auth", "upstream_truncated", "tool_loop_limit", "overloaded"] as const),
   "budget_exceeded",
   ...(["interrupted", "upstream_timeout", "cache_miss"] as const),
@@ -56,6 +61,7 @@ function startRoutes(deps: ChatRoutesDeps): Route[] {
     access: "user",
     checkedBy: "session",
     body: ChatRequest,
+    takesAttachments: true,
     headers: TURN_HEADERS,
     fails: TURN_FAILS,
   } as const;
@@ -199,15 +205,23 @@ interface Start {
 export async function start(deps: ChatRoutesDeps, call: Call, { request, body, ...turn }: Start): Promise<Response> {
   const { userId, requestId } = asker(call);
   const own = request.session_id;
+  const taken = takeAttachments(request, deps.attachmentHosts);
   const idempotency = await claimedKey(deps, call, { body, sessionId: own });
   const sessionId = own ?? newSessionId(deps, idempotency);
   const cache = withCacheControl(request.cache, call.raw.headers.get("cache-control"));
   const { credential, preferences } = call.user;
   return deps.send(sessionId, {
     ...{ kind: "start", sessionId, create: own === undefined, ...turn },
-    request: { ...request, ...(cache && { cache }) },
+    request: { ...(taken ? withoutInput(request, taken.said) : request), ...(cache && { cache }) },
+    ...taken,
     ...{ userId, requestId, idempotency, credential, preferences, scope: "chat" },
   });
+}
+
+/** What is said goes apart from it: it may be more than a request holds. */
+function withoutInput(request: ChatRequest, [first]: SaidMessage[]): ChatRequest {
+  const { prompt: _prompt, parts: _parts, messages: _messages, ...options } = request;
+  return { ...options, prompt: first?.content ?? "" };
 }
 
 interface Keyed {

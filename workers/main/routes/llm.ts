@@ -3,6 +3,7 @@
  * client. Refuses a model that is not known, and one that cannot do what is asked, before anything is called.
  */
 import { type ChatRequest, requestMessages } from "../../../contracts/chat.ts";
+import type { ModelAttachment, SaidMessage } from "../../../contracts/parts.ts";
 import { DirectReply, DirectRequest, LlmHealth, ModelList, viewHealth, viewModel } from "../../../contracts/direct.ts";
 import { type ErrorCode, ok, orThrow, type Result } from "../../../contracts/errors.ts";
 import { limitHeaders } from "../../../contracts/limits.ts";
@@ -10,25 +11,29 @@ import type { ModelRequest } from "../../../contracts/llm.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { ResolvedChat } from "../../../contracts/session.ts";
 import type { Preferences } from "../../../contracts/users.ts";
-import { admitDirect, type AdmitDeps } from "../chat/admit.ts";
-import { completeDirect, type DirectCall, type DirectDeps, type DirectEnd, streamDirect } from "../chat/direct.ts";
+import { admitDirect, type AdmitDeps, type AdmittedCall } from "../chat/admit.ts";
+import { completeDirect, streamDirect } from "../chat/direct.ts";
+import type { DirectCall, DirectDeps, DirectEnd } from "../chat/direct-call.ts";
 import { type Call, type Route, route } from "../http/route.ts";
+import { type Taken, takeAttachments } from "../media/take.ts";
 import type { WhileStanding } from "../http/standing-signal.ts";
 import { eventStream } from "../session/responses.ts";
 
 export interface LlmRoutesDeps extends DirectDeps, AdmitDeps {
   whileStanding: WhileStanding;
   /** Fills in what a request leaves out, or refuses it. */
-  resolve(request: ChatRequest, preferences: Preferences): Result<ResolvedChat>;
+  resolve(request: ChatRequest, preferences: Preferences, said?: SaidMessage[]): Result<ResolvedChat>;
+  attachmentHosts: readonly string[];
   cacheSalt(userId: string): string | undefined;
   defaultModel: string;
   log: Log;
 }
 
-const CALL_FAILS: ErrorCode[] = [
+/** What can go wrong with a model that is asked directly. */
+export const CALL_FAILS: ErrorCode[] = [
   ...(["model_not_found", "unsupported_modality", "context_length_exceeded", "cancelled", "rate_limited"] as const),
   ...(["budget_exceeded", "overloaded"] as const),
-  ...(["upstream_error", "upstream_auth", "upstream_truncated", "upstream_timeout"] as const),
+  ...(["upstream_error", "upstream_auth", "upstream_truncated", "upstream_timeout", "invalid_model_output"] as const),
 ];
 
 export function llmRoutes(deps: LlmRoutesDeps): Route[] {
@@ -62,7 +67,14 @@ function tellingRoutes({ llm, defaultModel }: LlmRoutesDeps): Route[] {
 }
 
 function callingRoutes(deps: LlmRoutesDeps): Route[] {
-  const shared = { method: "POST", access: "user", checkedBy: "call", body: DirectRequest, fails: CALL_FAILS } as const;
+  const shared = {
+    method: "POST",
+    access: "user",
+    checkedBy: "call",
+    body: DirectRequest,
+    takesAttachments: true,
+    fails: CALL_FAILS,
+  } as const;
   return [
     route(
       {
@@ -96,17 +108,36 @@ async function toDirect(
   call: Call<unknown, unknown, DirectRequest>,
   name: string,
 ): Promise<DirectCall> {
-  const { body, user, requestId, raw } = call;
-  const { credential, preferences } = user;
-  const plan = (known: Preferences): Result<ModelRequest> => {
-    const chat = deps.resolve({ ...body, tools: "none" }, known);
-    return chat.ok ? ok(toModelRequest(body, chat.value)) : chat;
+  const { body } = call;
+  const taken = takeAttachments(body, deps.attachmentHosts);
+  const plan = (preferences: Preferences): Result<ModelRequest> => {
+    const chat = deps.resolve({ ...body, tools: "none" }, preferences, taken?.said);
+    return chat.ok ? ok(toModelRequest(body, chat.value, taken)) : chat;
   };
-  const admitted = orThrow(await admitDirect({ credential, requestId, preferences, plan }, deps));
+  const { response_format: heldTo } = body;
+  const asked = callOf(deps, call, { admitted: orThrow(await admit(deps, call, plan)), name });
+  return { ...asked, ...(heldTo && { heldTo }) };
+}
+
+/** Asks the account for the call: `plan` says what is asked of the model, with the user's preferences. */
+export function admit(
+  deps: AdmitDeps,
+  { user: { credential, preferences }, requestId }: Call,
+  plan: (preferences: Preferences) => Result<ModelRequest>,
+): Promise<Result<AdmittedCall>> {
+  return admitDirect({ credential, requestId, preferences, plan }, deps);
+}
+
+/** A call on its client's behalf, logged under a name. It ends when the client leaves, and when its credential no longer holds. */
+export function callOf(
+  deps: LlmRoutesDeps,
+  { user, requestId, raw }: Call,
+  { admitted, name }: { admitted: AdmittedCall; name: string },
+): DirectCall {
   const cacheSalt = deps.cacheSalt(user.id);
-  const standing = deps.whileStanding(credential, raw.signal);
+  const standing = deps.whileStanding(user.credential, raw.signal);
   return {
-    admitted,
+    ...{ admitted, request: admitted.request },
     context: { requestId, userId: user.id, ...(cacheSalt !== undefined && { cacheSalt }) },
     signal: standing.signal,
     onEnd(end) {
@@ -116,15 +147,31 @@ async function toDirect(
   };
 }
 
-function toModelRequest(body: DirectRequest, { model, onlyType, temperature, maxTokens }: ResolvedChat): ModelRequest {
+function toModelRequest(
+  body: DirectRequest,
+  { model, onlyType, temperature, maxTokens }: ResolvedChat,
+  taken: Taken | undefined,
+): ModelRequest {
   return {
     model,
     ...(onlyType && { modelType: onlyType }),
-    messages: requestMessages(body),
+    messages: taken ? withData(taken) : requestMessages(body),
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { maxTokens }),
     ...(body.response_format && { responseFormat: body.response_format }),
   };
+}
+
+function withData({ said, files }: Taken): ModelRequest["messages"] {
+  const data = new Map(files.map((file) => [file.sha256, file.data]));
+  return said.map(({ role, content, attachments }) => {
+    if (attachments === undefined || role === "assistant") return { role, content };
+    const filled = attachments.map((one): ModelAttachment => {
+      const bytes = "sha256" in one ? data.get(one.sha256) : undefined;
+      return bytes === undefined ? one : { ...one, data: bytes };
+    });
+    return { role, content, attachments: filled };
+  });
 }
 
 function lineOf({ model, provider, usage, failure }: DirectEnd, requestId: string, name: string) {

@@ -3,6 +3,7 @@
  * Nothing is destroyed; the newest message is the end of the active branch. No state of its own.
  */
 import { AppError } from "../../../contracts/errors.ts";
+import type { SaidMessage } from "../../../contracts/parts.ts";
 import type { Branch } from "../../../contracts/session.ts";
 import { findMessage, type Message, newestSeq, readMessage } from "./messages.ts";
 
@@ -10,7 +11,7 @@ export interface BranchPoint {
   /** The message after which the branch goes on; null at the start. */
   leafSeq: number | null;
   /** What is said there; nothing when an answer is made again. */
-  said: { role: "user" | "assistant"; content: string }[];
+  said: SaidMessage[];
 }
 
 export function branchOf(sql: SqlStorage, branch: Branch, said: BranchPoint["said"]): BranchPoint {

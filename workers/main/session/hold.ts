@@ -6,7 +6,8 @@
 import * as z from "zod";
 import { CacheVerdict, Usage } from "../../../contracts/chat.ts";
 import { AppError, type Failure, orThrow } from "../../../contracts/errors.ts";
-import type { HistoryStore, SessionWindow } from "../../../contracts/history.ts";
+import type { HistoryStore, MessageRow, SessionWindow } from "../../../contracts/history.ts";
+import { Attachment } from "../../../contracts/parts.ts";
 import type { StartTurn } from "../../../contracts/session.ts";
 import type { Accounts } from "../accounts/client.ts";
 import { insertMessage, type Message, type MessageDetails } from "./messages.ts";
@@ -104,9 +105,10 @@ const Meta = z.object({
   cache: CacheVerdict.optional(),
   finish_reason: z.string().optional(),
   rounds: z.array(Round).optional(),
+  attachments: z.array(Attachment).min(1).optional(),
 });
 
-function toDetails({ metaInfo, modelUsed, provider }: SessionWindow["messages"][number]): MessageDetails {
+export function toDetails({ metaInfo, modelUsed, provider }: MessageRow): MessageDetails {
   const meta = Meta.safeParse(metaInfo).data ?? {};
   return {
     ...meta,

@@ -4,6 +4,7 @@
  */
 import type { ChatRequest } from "../../../contracts/chat.ts";
 import type { HistoryStore } from "../../../contracts/history.ts";
+import type { SaidMessage } from "../../../contracts/parts.ts";
 import type { ModelPrices } from "../../../contracts/prices.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { AnswerOptions, ResolvedChat } from "../../../contracts/session.ts";
@@ -16,6 +17,7 @@ import type { TurnSlots } from "../chat/reuse.ts";
 import type { Cache } from "../cache/cache.ts";
 import type { StopReason, TurnRunner } from "../chat/turn.ts";
 import { deleteCheckpoints, hasTables as hasCheckpoints } from "./checkpoints.ts";
+import type { Attachments } from "./attachments.ts";
 import { Boarding } from "./boarding.ts";
 import type { Drain } from "./drain.ts";
 import {
@@ -41,13 +43,14 @@ const WATCH_MS = 30_000;
 export interface SessionDeps {
   accounts: Pick<Accounts, "check" | "admit" | "settle" | "wait">;
   /** Fills in what a request leaves out. */
-  resolve(request: ChatRequest, preferences: Preferences): ResolvedChat;
+  resolve(request: ChatRequest, preferences: Preferences, said?: SaidMessage[]): ResolvedChat;
   turns: TurnRunner;
   tools: ToolServer;
   cache: Pick<Cache, "write">;
   purge: CacheAdmin["purge"];
   explain: CacheAdmin["explain"];
   history: HistoryStore;
+  attachments: Attachments;
   prices: ModelPrices;
   log: Log;
   now: () => number;

@@ -6,12 +6,14 @@ import { type Failure, isRetryable } from "../../../contracts/errors.ts";
 import type { ChatEvent } from "../../../contracts/events.ts";
 import type { MessageStatus } from "../../../contracts/history.ts";
 import type { ModelMessage } from "../../../contracts/llm.ts";
+import type { AttachedFile, SaidMessage } from "../../../contracts/parts.ts";
 import { toolsOf } from "../../../contracts/rounds.ts";
 import type { Approval } from "../../../contracts/approvals.ts";
 import type { ToolCall, ToolList } from "../../../contracts/tools.ts";
 import type { BegunTurn, ResumedTurn, TurnOutcome, TurnRequest, TurnResult, TurnRunner } from "../chat/turn.ts";
 import type { TurnSlots } from "../chat/reuse.ts";
 import { ApprovalGate } from "./approvals.ts";
+import { keepFiles } from "./attachments.ts";
 import { TurnLog } from "./log.ts";
 import { appendMessage, contextWindow } from "./messages.ts";
 import type { Session } from "./session.ts";
@@ -56,7 +58,9 @@ export interface NewTurn {
   /** The message after which the branch goes on; null at the start of a session. */
   leafSeq: number | null;
   /** What the user says; nothing when an answer is made again. */
-  said: { role: "user" | "assistant"; content: string }[];
+  said: SaidMessage[];
+  /** The bytes of what is attached to it, each once. */
+  files: AttachedFile[];
   /** Other rows of the same transaction. */
   alsoWrite(): void;
 }
@@ -164,11 +168,13 @@ function offeredTools(
 }
 
 /** Writes what the user says and gives the place of the message that is to be answered. */
-function writeSaid({ storage, now, newId }: LiveTurnHost, { id: turnId, leafSeq, said }: NewTurn): number {
+function writeSaid({ storage, now, newId }: LiveTurnHost, { id: turnId, leafSeq, said, files }: NewTurn): number {
   let parentSeq = leafSeq;
-  for (const { role, content } of said) {
+  if (files.length > 0) keepFiles(storage.sql, files);
+  for (const { role, content, attachments } of said) {
     const message = { id: newId(), parentSeq, turnId, role, content, createdAtMs: now() };
-    parentSeq = appendMessage(storage.sql, { ...message, status: "complete", tokens: 0, details: {} });
+    const details = attachments ? { attachments } : {};
+    parentSeq = appendMessage(storage.sql, { ...message, status: "complete", tokens: 0, details });
   }
   if (parentSeq === null) throw new Error("a turn answers a message");
   return parentSeq;

@@ -14,6 +14,7 @@ import type {
   EraseSession,
   ExplainTurn,
   InspectTurn,
+  ReadAttachment,
   SessionCommand,
   StartTurn,
   WatchTurn,
@@ -26,7 +27,15 @@ import { type SessionDeps, TurnKeeper } from "./keeper.ts";
 import { openSavedLog, readFrames, type Viewable } from "./log.ts";
 import { createPages, type Pages } from "./pages.ts";
 import { SessionRecords } from "./records.ts";
-import { cacheHeaders, errorResponse, eventStream, turnHeaders, turnReply, turnState } from "./responses.ts";
+import {
+  attachmentReply,
+  cacheHeaders,
+  errorResponse,
+  eventStream,
+  turnHeaders,
+  turnReply,
+  turnState,
+} from "./responses.ts";
 import { createRest, type Rest } from "./rest.ts";
 import { readSession, requireOwner, type Session } from "./session.ts";
 import { createTables, hasTables, upgradeTables } from "./storage.ts";
@@ -129,6 +138,8 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
         return this.#approve(command);
       case "messages":
         return Response.json(await this.#pages.list(command, this.#ownedIfHeld(command) !== undefined));
+      case "attachment":
+        return this.#attachment(command);
       case "create":
         return this.#records.create(command);
       case "view":
@@ -256,6 +267,11 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     // A turn that is about to be written has its place already.
     await this.#starter.settled();
     return this.#records.append(command, this.#owned(command));
+  }
+
+  async #attachment(command: ReadAttachment): Promise<Response> {
+    const held = this.#ownedIfHeld(command) !== undefined;
+    return attachmentReply(await this.#deps.attachments.read(command, command.sha256, held));
   }
 
   #erase(command: EraseSession): Promise<Response> {

@@ -2,8 +2,10 @@
  * What a session's object answers with: a reply, a turn's state, a stream of events, an error. Pure.
  */
 import type { ChatReply, TurnView } from "../../../contracts/chat.ts";
-import { ERROR_STATUS, type Failure, toErrorBody } from "../../../contracts/errors.ts";
 import { limitHeaders } from "../../../contracts/limits.ts";
+import { fromBase64 } from "../../../contracts/base64.ts";
+import { AppError, ERROR_STATUS, type Failure, toErrorBody } from "../../../contracts/errors.ts";
+import type { AttachedFile } from "../../../contracts/parts.ts";
 import type { CacheNote } from "../chat/turn.ts";
 import type { LiveTurn } from "./live-turn.ts";
 import type { StoredOutcome, TurnRow } from "./turns.ts";
@@ -23,6 +25,21 @@ export function turnReply(
   }
   const details = { ...outcome.failure.details, ...ids, ...(outcome.response && { message_id: plan.messageId }) };
   return errorResponse({ ...outcome.failure, details }, requestId, headers);
+}
+
+/** Never shown by a browser as a part of our pages, whatever it is: to be saved, and of exactly the type that it has. */
+export function attachmentReply(file: AttachedFile | undefined): Response {
+  const bytes = file && fromBase64(file.data);
+  if (file === undefined || bytes === undefined) {
+    throw new AppError("not_found", "the session has no such attachment");
+  }
+  return new Response(bytes, {
+    headers: {
+      "content-type": file.mimeType,
+      "content-disposition": "attachment",
+      "content-security-policy": "default-src 'none'; sandbox",
+    },
+  });
 }
 
 interface Ended {
@@ -99,7 +116,7 @@ export function cacheHeaders({ verdict, why, ageSeconds }: CacheNote): Record<st
   };
 }
 
-export function eventStream(body: ReadableStream<Uint8Array>, headers: Record<string, string>): Response {
+export function eventStream(body: ReadableStream<Uint8Array> | string, headers: Record<string, string>): Response {
   return new Response(body, {
     headers: {
       ...headers,

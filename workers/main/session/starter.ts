@@ -16,6 +16,7 @@ import { branchOf } from "./branches.ts";
 import { claim, findClaim } from "./idempotency.ts";
 import type { SessionDeps, TurnKeeper } from "./keeper.ts";
 import type { LiveTurn, NewTurn } from "./live-turn.ts";
+import { readMessage } from "./messages.ts";
 import { insertSession, newSession, readSession, requireOwner, type Session } from "./session.ts";
 import { createTables, hasTables } from "./storage.ts";
 import { forgetLogs, newestTurn, nextTurnId, toPlan } from "./turns.ts";
@@ -147,26 +148,36 @@ export class TurnStarter {
   }
 
   #plan(command: PlannedTurn, preferences: Preferences): { session: Session; turn: NewTurn } {
-    const { create, idempotency, requestId, route, userId } = command;
-    const chat = this.#deps.resolve(command.request, preferences);
+    const { create, idempotency, requestId, route, userId, files = [] } = command;
     const nowMs = this.#deps.now();
+    const said = command.said ?? requestMessages(command.request);
+    const chat = this.#deps.resolve(command.request, preferences, said);
     if (create) this.#requireNoSession();
     const session = create
       ? newSession({ id: command.sessionId, userId, chat, createdAtMs: nowMs })
       : requireSession(this.#sql, command);
-    const said = requestMessages(command.request);
     const branch = create ? { leafSeq: null, said } : branchOf(this.#sql, command.branch, said);
+    if (branch.said.length === 0) this.#requireShowable(command.request, preferences, branch.leafSeq);
     const id = create ? newTurnId(nowMs, session.id) : nextTurnId(this.#sql, session.id, nowMs);
     const turn: NewTurn = {
       id,
       plan: toPlan({ chat, branch, messageId: this.#deps.newId(), requestId, route }),
       ...branch,
+      files,
       alsoWrite: () => {
         forgetLogs(this.#sql, this.#deps.now() - this.#deps.turnLogMs);
         if (idempotency) claim(this.#sql, idempotency, id, this.#deps.now());
       },
     };
     return { session, turn };
+  }
+
+  /** The model must be able to be shown what is attached to the question that it is to answer again. */
+  #requireShowable(request: ChatRequest, preferences: Preferences, questionSeq: number | null): void {
+    const question = readMessage(this.#sql, questionSeq ?? 0);
+    const { attachments } = question?.details ?? {};
+    if (question === undefined || attachments === undefined) return;
+    this.#deps.resolve(request, preferences, [{ role: "user", content: question.content, attachments }]);
   }
 
   /** What the account says of who asks; throws when it refuses. */
@@ -240,7 +251,7 @@ export class TurnStarter {
 
 /** What it takes to plan a turn. */
 type PlannedTurn = Pick<StartTurn, "create" | "requestId" | "route" | "userId" | "sessionId" | "request" | "branch"> &
-  Pick<Partial<StartTurn>, "idempotency">;
+  Pick<Partial<StartTurn>, "idempotency" | "said" | "files">;
 
 function requireSession(sql: SqlStorage, { userId, sessionId }: Pick<StartTurn, "userId" | "sessionId">): Session {
   const session = requireOwner(readSession(sql), userId);
