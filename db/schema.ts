@@ -249,4 +249,4 @@ export const documentChunks = pgTable(
 );
 
 /** The migration that this code expects. */
-export const SCHEMA_VERSION = 7;
+export const SCHEMA_VERSION = 8;

@@ -215,7 +215,7 @@ describe.each([
       const as = await house.newTenant();
       const counts = await storm(200, () => house.call("/chat", { as, body: call }));
       const letIn = counts.get(200) ?? 0;
-      expect([...counts.keys()].toSorted()).toEqual([200, 429]);
+      expect(new Set(counts.keys())).toEqual(new Set([200, 429]));
       expect(letIn).toBeLessThanOrEqual(10);
       expect(Number(house.llm.stats()["billed_tokens"])).toBeLessThanOrEqual(10 * tokens);
       const dear = { ...call, max_tokens: 100_000 };

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { ErrorBody } from "../contracts/errors.ts";
 import type { MessagePage } from "../contracts/sessions.ts";
 import { type House, openHouse, type Tenant, untilRows } from "./house.ts";
-import { animatedPng, base64, dataUrl, gif, imagePart, jpeg, mp3, pdf, png, wav, webp } from "./images.ts";
+import { animatedPng, base64, dataUrl, gif, imagePart, jpeg, mp3, pdf, png, wav, webp } from "../dev/house/images.ts";
 
 const MODELS = {
   models: {

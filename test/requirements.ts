@@ -1183,6 +1183,34 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "README.md, Models",
     text: "A stock OpenAI client gets its vectors and its errors from POST /v1/embeddings.",
   },
+  "SEM-1": {
+    source: "docs/decisions/0049",
+    text: "Another wording of a first question finds its answer where a deployment has chosen so, and only there; the path of a hit by key is as before.",
+  },
+  "SEM-2": {
+    source: "docs/decisions/0049",
+    text: "Two questions are the same only word by word: numbers, negations, names, order and letter case count.",
+  },
+  "SEM-3": {
+    source: "docs/decisions/0049",
+    text: "All else that an answer depends on must be the same; what is one user's is for no other wording.",
+  },
+  "SEM-4": {
+    source: "docs/decisions/0049",
+    text: "A purged answer is found under no wording; Postgres holds neither question nor answer.",
+  },
+  "SEM-5": {
+    source: "docs/decisions/0049",
+    text: "Without pgvector, or while the model or Postgres fails, turns go on as without it, and health says so.",
+  },
+  "SEM-6": {
+    source: "docs/cache.md",
+    text: "With it no answer of the workload is wrong, and more calls are saved.",
+  },
+  "MCP-20": {
+    source: "README.md, Tools",
+    text: "With embeddings the knowledge base is searched by words and meaning together; without them, or while they fail, by words.",
+  },
   "V1-1": {
     source: "API: POST /v1/chat/completions",
     text: "An answer comes in OpenAI's form, in one piece or as chunks, with usage where it is asked for.",
@@ -1218,6 +1246,70 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   "V1-9": {
     source: "API: POST /v1/chat/completions",
     text: "The AI SDK works unchanged on /v1.",
+  },
+  "V1-10": {
+    source: "API: POST /v1/chat/completions",
+    text: "Images and files in messages are checked, passed on and part of the cache's key.",
+  },
+  "RESP-9": {
+    source: "API: POST /v1/responses",
+    text: "A response is shown images and files, keeps them in its session, and answers in the form that is asked for.",
+  },
+  "RESP-1": {
+    source: "API: POST /v1/responses",
+    text: "A response is a turn of a session: told whole, as a stream, and again when it is asked for.",
+  },
+  "RESP-2": {
+    source: "docs/decisions/0046",
+    text: "previous_response_id goes on after that very turn; instructions are not carried over.",
+  },
+  "RESP-3": {
+    source: "docs/decisions/0046",
+    text: "A response's events have numbers that follow from the turn's log: a stream goes on after any of them without a gap.",
+  },
+  "RESP-4": {
+    source: "API: POST /v1/responses/{response_id}/cancel",
+    text: "A response in the background runs on by itself and is cancelled from anywhere.",
+  },
+  "RESP-5": {
+    source: "docs/decisions/0046",
+    text: "An answer that is begun again leaves an empty item; a cut is a failed response, never a clean end.",
+  },
+  "RESP-6": {
+    source: "docs/decisions/0046",
+    text: "Calls of a client's tools end a response; the next one goes on with each one's output.",
+  },
+  "RESP-7": {
+    source: "API: DELETE /v1/responses/{response_id}",
+    text: "Responses are their user's alone; one is deleted with its session unless others go on from it.",
+  },
+  "RESP-8": {
+    source: "docs/decisions/0046",
+    text: "What would change a response unseen is refused by its name.",
+  },
+  "UI-1": {
+    source: "docs/decisions/0046",
+    text: "A page's chat is a session under the page's own name for it, of its user alone; its history is ours.",
+  },
+  "UI-2": {
+    source: "API: POST /chat/ui",
+    text: "The AI SDK's reader shows a turn's text and its tools with their input and output, step by step.",
+  },
+  "UI-3": {
+    source: "API: GET /chat/ui/{id}/stream",
+    text: "A page that comes back is shown the running answer from its beginning; 204 when nothing runs.",
+  },
+  "UI-4": {
+    source: "docs/decisions/0046",
+    text: "An answer made again and a question put anew are branches, by the ids that the page has.",
+  },
+  "UI-5": {
+    source: "docs/decisions/0046",
+    text: "A reply that is begun again resets its step; one that is cut ends with an error.",
+  },
+  "UI-6": {
+    source: "API: POST /chat/ui",
+    text: "Files of a message are shown to the model; what is none, or no message of the user, is refused.",
   },
   "OPS-3": {
     source: "npm run setup",

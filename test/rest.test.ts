@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { ChatReply } from "../contracts/chat.ts";
 import { SessionView } from "../contracts/sessions.ts";
 import { type House, openHouse, tablesOf, type Tenant, untilRows } from "./house.ts";
-import { dataUrl, imagePart, png } from "./images.ts";
+import { dataUrl, imagePart, png } from "../dev/house/images.ts";
 import { json, sessionCalls } from "./session-calls.ts";
 
 let house: House;

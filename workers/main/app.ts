@@ -17,6 +17,7 @@ import { refuseLongUris } from "./http/uri.ts";
 import { archiveRoutes, type ArchiveRoutesDeps } from "./routes/archive.ts";
 import { authRoutes, type AuthRoutesDeps } from "./routes/auth.ts";
 import { cacheRoutes, type CacheRoutesDeps } from "./routes/cache.ts";
+import { chatUiRoutes } from "./routes/chat-ui.ts";
 import { chatRoutes, type ChatRoutesDeps } from "./routes/chat.ts";
 import { docsRoutes, type DocsRoutesDeps } from "./routes/docs.ts";
 import { embeddingsRoutes, type EmbeddingsRoutesDeps } from "./routes/embeddings.ts";
@@ -25,6 +26,7 @@ import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { llmRoutes, type LlmRoutesDeps } from "./routes/llm.ts";
 import { openAiRoutes, type OpenAiRoutesDeps } from "./routes/openai.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
+import { responsesRoutes, type ResponsesRoutesDeps } from "./routes/responses.ts";
 import { sessionRoutes, type SessionRoutesDeps } from "./routes/sessions.ts";
 import { resourceMetadataRoutes } from "./routes/resource-metadata.ts";
 import { serversRoutes, type ServersRoutesDeps } from "./routes/servers.ts";
@@ -45,6 +47,7 @@ export interface RoutesDeps
     HistoryRoutesDeps,
     LlmRoutesDeps,
     OpenAiRoutesDeps,
+    ResponsesRoutesDeps,
     McpRoutesDeps,
     ToolsRoutesDeps,
     ServersRoutesDeps,
@@ -65,6 +68,7 @@ export function allRoutes(deps: RoutesDeps): Route[] {
     authRoutes,
     usersRoutes,
     chatRoutes,
+    chatUiRoutes,
     sessionRoutes,
     historyRoutes,
     archiveRoutes,
@@ -73,6 +77,7 @@ export function allRoutes(deps: RoutesDeps): Route[] {
     llmRoutes,
     embeddingsRoutes,
     openAiRoutes,
+    responsesRoutes,
     mcpRoutes,
     toolsRoutes,
     serversRoutes,

@@ -15,6 +15,7 @@ import type { Limiter } from "../../contracts/limits.ts";
 import type { Log } from "../../contracts/log.ts";
 import { lackedBy, pricesOf } from "../../contracts/models.ts";
 import type { LimitSettings } from "./accounts/limits.ts";
+import type { QuestionIndex } from "../../contracts/vectors.ts";
 import type { AccountDeps } from "./accounts/object.ts";
 import { type Accounts, createAccounts } from "./accounts/client.ts";
 import type { AppDeps } from "./app.ts";
@@ -25,6 +26,7 @@ import { type CacheAdmin, createCacheAdmin } from "./cache/admin.ts";
 import { withBreaker } from "./cache/breaker.ts";
 import { type Cache, createCache } from "./cache/cache.ts";
 import { createRedisStore, type RedisStore } from "./cache/redis.ts";
+import { createSemantic, type Semantic } from "./cache/semantic.ts";
 import { type Config, readConfig } from "./env.ts";
 import type { OnFault } from "./history/faults.ts";
 import { readHistoryHealth } from "./history/health.ts";
@@ -120,6 +122,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
   const attachments = createAttachments(state.storage.sql, history);
   const turns = createTurnRunner({
     ...{ cache, tools, now, log, ...makeModels(env, config) },
+    semantic: makeSemantic(env, config, cache),
     flights: config.CACHE_ENABLED === "true" ? makeFlights(env) : undefined,
     placeTimeoutMs: config.CACHE_READ_TIMEOUT_MS,
     joinTimeoutMs: config.CACHE_JOIN_TIMEOUT_MS,
@@ -246,14 +249,30 @@ function makeRedis(config: Config): RedisStore | undefined {
 
 function makeCacheAdmin(config: Config): CacheAdmin {
   const enabled = config.CACHE_ENABLED === "true";
-  return createCacheAdmin({ redis: makeRedis(config), enabled, prices: pricesOf(config.MODELS), now, log });
+  const [redis, prices] = [makeRedis(config), pricesOf(config.MODELS)];
+  return createCacheAdmin({ ...{ redis, enabled, prices, now, log }, index: questionsOf(config) });
+}
+
+/** Where other wordings of a question are found; undefined where none is to be. */
+function questionsOf(config: Config): QuestionIndex | undefined {
+  const { CACHE_ENABLED: enabled, CACHE_SEMANTIC_MODEL: model } = config;
+  return enabled === "true" && model !== undefined ? makeStores(config).questions() : undefined;
+}
+
+function makeSemantic(env: Env, config: Config, cache: Cache): Semantic | undefined {
+  const { CACHE_SEMANTIC_MODEL: model, CACHE_SEMANTIC_THRESHOLD: threshold } = config;
+  const index = questionsOf(config);
+  if (model === undefined || index === undefined) return undefined;
+  const llm = llmAgent(env);
+  return createSemantic({ ...{ model, threshold, index, cache, now, log }, embed: (...asked) => llm.embed(...asked) });
 }
 
 function makeCache(config: Config): Cache {
   const redis = makeRedis(config);
   const { CACHE_LLM_TTL: llm, CACHE_INTENT_TTL: intent, CACHE_MCP_TTL: mcp } = config;
   const store = config.CACHE_ENABLED === "true" && redis ? withBreaker(redis, { now }) : undefined;
-  return createCache({ redis: store, ttlSeconds: { llm, intent, mcp }, now, random: Math.random });
+  const index = questionsOf(config);
+  return createCache({ redis: store, ttlSeconds: { llm, intent, mcp }, now, random: Math.random, index });
 }
 
 function makeStores({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): Stores {

@@ -83,6 +83,15 @@ export const Settings = z.object({
   CACHE_SCOPE: withFallback(z.enum(["shared", "user"]), "shared").meta({
     description: "`user`: no user is given an answer that was made for another; malformed, it is `user`",
   }),
+  CACHE_SEMANTIC_MODEL: optional(z.string().min(1)).meta({
+    default: "none",
+    description:
+      "a model that makes vectors: other wordings of a first question find its answer; needs pgvector in Postgres; left out: none does",
+  }),
+  CACHE_SEMANTIC_THRESHOLD: withFallback(z.coerce.number().min(0.5).max(1), 0.9).meta({
+    description:
+      "cosine similarity, 0.5 to 1, from which on two questions are compared word by word; malformed, it is `1`",
+  }),
   CACHE_READ_TIMEOUT_MS: positiveInt(180).meta({
     description: "how long a turn waits for Redis, and beside it to be told which turn makes the same answer",
   }),
@@ -154,6 +163,7 @@ const CLOSED: Record<string, unknown> = {
   LIMIT_TOKENS_PER_DAY: 0,
   LIMIT_COST_PER_DAY_USD: 0,
   MODELS: NO_MODELS,
+  CACHE_SEMANTIC_THRESHOLD: 1,
 };
 
 export function readConfig(env: Record<string, unknown>): Config {
@@ -171,7 +181,9 @@ export function readConfig(env: Record<string, unknown>): Config {
   const model = config.DEFAULT_MODEL ?? firstModel(config.MODELS);
   const isKnown = (name: string) => problems.includes("MODELS is malformed") || findModel(config.MODELS, name).ok;
   if (!isKnown(model)) problems.push("DEFAULT_MODEL is not in MODELS");
-  if (config.TITLE_MODEL !== undefined && !isKnown(config.TITLE_MODEL)) problems.push("TITLE_MODEL is not in MODELS");
+  for (const key of ["TITLE_MODEL", "CACHE_SEMANTIC_MODEL"] as const) {
+    if (config[key] !== undefined && !isKnown(config[key])) problems.push(`${key} is not in MODELS`);
+  }
   return { ...config, DEFAULT_MODEL: model, problems };
 }
 

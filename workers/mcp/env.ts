@@ -51,6 +51,14 @@ export const Settings = z.object({
         "where messages and documents are; without it there is neither a knowledge base nor a history to search",
     }),
   DATABASE_HTTP_URL: z.url().optional().meta({ default: "derived from `DATABASE_URL`", description: "as in `main`" }),
+  KNOWLEDGE_EMBEDDING_MODEL: z.string().min(1).max(128).optional().meta({
+    default: "none",
+    description:
+      "a model that makes vectors: the knowledge base is searched by meaning too; needs pgvector in Postgres",
+  }),
+  KNOWLEDGE_MIN_SIMILARITY: z.coerce.number().min(0).max(1).default(0.35).meta({
+    description: "cosine similarity, 0 to 1, from which on a piece of a document is found by its meaning",
+  }),
   SECRET_KEY: z.string().min(32).optional().meta({
     secret: true,
     description: "encrypts the credentials of remote MCP servers; it may be main's or another one",
@@ -72,6 +80,8 @@ export interface Config {
   secretKey: string | undefined;
   /** Undefined: there is neither a knowledge base nor a history to search. */
   database: { databaseUrl: string; httpUrl: string | undefined } | undefined;
+  /** Undefined: documents are found by their words alone. */
+  vectors: { model: string; minSimilarity: number } | undefined;
 }
 
 export type ConfigResult = { ok: true; config: Config } | { ok: false; badKeys: string[] };
@@ -97,6 +107,10 @@ export function readConfig(env: object): ConfigResult {
         data.DATABASE_URL === undefined
           ? undefined
           : { databaseUrl: data.DATABASE_URL, httpUrl: data.DATABASE_HTTP_URL },
+      vectors:
+        data.KNOWLEDGE_EMBEDDING_MODEL === undefined
+          ? undefined
+          : { model: data.KNOWLEDGE_EMBEDDING_MODEL, minSimilarity: data.KNOWLEDGE_MIN_SIMILARITY },
     },
   };
 }

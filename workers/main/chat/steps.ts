@@ -63,6 +63,7 @@ export class TurnSteps {
   /** The calls to run first: from the cached intent, or from the model, whose words are the answer if it makes none. */
   async decide(): Promise<RequestedCall[]> {
     const { resumed } = this.#run.request;
+    if (resumed?.open && this.#run.request.client?.tools) return this.#handOver(resumed.open.calls);
     if (resumed?.open) return resumed.open.calls;
     if (resumed?.rounds.length) return this.think();
     if (this.#cachedCalls !== undefined) {
@@ -122,7 +123,8 @@ export class TurnSteps {
     const left = Promise.withResolvers<void>();
     this.#run.signal.addEventListener("abort", () => left.resolve(), { once: true });
     try {
-      return await this.#answer(() => left.promise);
+      const calls = await this.#answer(() => left.promise);
+      return this.#run.request.client?.tools ? this.#handOver(calls) : calls;
     } finally {
       left.resolve();
     }
@@ -184,6 +186,24 @@ export class TurnSteps {
 
   #add(usage: Usage): void {
     this.progress.usage = addUsage(this.progress.usage, usage);
+  }
+
+  /** Calls of a client's own tools end the turn: nothing is run here. */
+  #handOver(made: RequestedCall[]): [] {
+    const calls = made.flatMap((call) => ("malformed" in call ? [] : [call]));
+    if (calls.length < made.length)
+      throw new AppError("upstream_error", "the model called a tool with unreadable arguments");
+    if (calls.length === 0) return [];
+    const { emit, flight } = this.#run;
+    const isTold = this.#openRound !== undefined;
+    this.#takeOpenRound();
+    for (const call of isTold ? [] : calls) emit.append({ event: "tool_call", data: call });
+    emit.save();
+    this.progress.rounds.push({ content: "", calls, results: [] });
+    this.progress.finishReason = "tool_calls";
+    this.progress.reusable.answer = false;
+    flight?.close();
+    return [];
   }
 
   /** Reads a reply to its end; gives back what broke it off, where another try may help. */
@@ -262,7 +282,8 @@ function decided(call: RequestedCall, decisions: Decision[]): RequestedCall {
 
 /** `more`: an answer that is to be mended, and that alone. */
 function modelRequest(request: TurnRequest, rounds: ToolRound[], more: ModelMessage[]): ModelRequest {
-  const { model, onlyType, temperature, maxTokens, responseFormat, tools } = request;
+  const { model, onlyType, temperature, maxTokens, responseFormat, tools, client } = request;
+  const { instructions: _, ...ownTools } = client ?? {};
   return {
     model,
     ...(onlyType && { modelType: onlyType }),
@@ -271,6 +292,7 @@ function modelRequest(request: TurnRequest, rounds: ToolRound[], more: ModelMess
     ...(maxTokens !== undefined && { maxTokens }),
     ...(responseFormat !== undefined && { responseFormat }),
     ...(tools !== undefined && tools.tools.length > 0 && more.length === 0 && { tools: tools.tools.map(offer) }),
+    ...(more.length === 0 && ownTools),
   };
 }
 
@@ -280,7 +302,10 @@ function spentBefore(request: TurnRequest): Usage | undefined {
   const last = open ?? (approval && { content: words, calls: approval.calls });
   const replies = [...rounds, ...(last ? [last] : [])];
   return replies.reduce<Usage | undefined>((sum, { content, calls }, at) => {
-    return addUsage(sum, estimateUsage(modelRequest(request, rounds.slice(0, at), []), content + JSON.stringify(calls)));
+    return addUsage(
+      sum,
+      estimateUsage(modelRequest(request, rounds.slice(0, at), []), content + JSON.stringify(calls)),
+    );
   }, undefined);
 }
 
@@ -289,7 +314,9 @@ function offer({ name, description, inputSchema }: ToolDefinition): OfferedTool 
 }
 
 function promptOf(request: TurnRequest, rounds: ToolRound[]): ModelMessage[] {
-  return [systemMessage(), ...request.context, ...rounds.flatMap(roundMessages)];
+  const instructions = request.client?.instructions;
+  const told: ModelMessage[] = instructions === undefined ? [] : [{ role: "system", content: instructions }];
+  return [systemMessage(), ...told, ...request.context, ...rounds.flatMap(roundMessages)];
 }
 
 async function openStream(model: ModelRequest, { request, deps }: TurnRun, gone: WhenGone): Promise<ModelStream> {

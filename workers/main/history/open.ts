@@ -11,6 +11,8 @@ import { createArchive } from "./archive.ts";
 import type { OnFault } from "./faults.ts";
 import { createImporter } from "./importer.ts";
 import { createLedger } from "./ledger.ts";
+import type { QuestionIndex } from "../../../contracts/vectors.ts";
+import { createQuestionIndex } from "./questions.ts";
 import { createHistoryStore } from "./store.ts";
 import { createUserStore } from "./users.ts";
 
@@ -33,6 +35,7 @@ export interface Stores {
   archive(): Archive;
   importer(): Importer;
   ledger(): Ledger;
+  questions(): QuestionIndex;
 }
 
 export function openStores({ databaseUrl, httpUrl, now, onFault }: StoresOptions): Stores {
@@ -43,6 +46,7 @@ export function openStores({ databaseUrl, httpUrl, now, onFault }: StoresOptions
       archive: () => unconfigured("the history") as Archive,
       importer: () => unconfigured("the history") as Importer,
       ledger: () => unconfigured("the history") as Ledger,
+      questions: () => unconfigured("the index of questions") as QuestionIndex,
     };
   }
   const open = (timeoutMs: number) => openDb({ databaseUrl, httpUrl, timeoutMs });
@@ -52,6 +56,7 @@ export function openStores({ databaseUrl, httpUrl, now, onFault }: StoresOptions
     archive: () => createArchive(open(TIMEOUT_MS), { onFault, workTimeoutMs: WORK_MS }),
     importer: () => createImporter(open(IMPORT_TIMEOUT_MS), onFault),
     ledger: () => createLedger(open(TIMEOUT_MS), onFault),
+    questions: () => createQuestionIndex(open(TIMEOUT_MS), onFault),
   };
 }
 

@@ -8,7 +8,7 @@ import { AppError } from "../../../contracts/errors.ts";
 const MAX_BODY_BYTES = 1024 * 1024;
 /** With attachments in base64. What is not such data may have no more than another body. */
 const MAX_ATTACHED_BODY_BYTES = 12 * 1024 * 1024;
-const ATTACHED_DATA = /"(?:url|data|file_data)"\s*:\s*"[^"\\]*"/g;
+const ATTACHED_DATA = /"(?:url|image_url|data|file_data)"\s*:\s*"[^"\\]*"/g;
 /** A body up to this many times the limit is read to its end: a client that still writes does not see the answer. */
 const DRAINED_TIMES = 4;
 const MAX_ISSUES = 10;

@@ -1,7 +1,7 @@
 /** Headers of images, good and broken: no bytes make the reader throw, or say a size that is not in them. */
 import { expect, test } from "vitest";
 import { seededRandom } from "../../../dev/house/random.ts";
-import { animatedPng, gif, jpeg, png, webp } from "../../../test/images.ts";
+import { animatedPng, gif, jpeg, png, webp } from "../../../dev/house/images.ts";
 import { readImage } from "./image-header.ts";
 
 const SIZES = [

@@ -9,7 +9,7 @@ import { AppError, type ErrorCode, orThrow } from "../../../contracts/errors.ts"
 import { newId } from "../../../contracts/ids.ts";
 import { SessionPath, TurnPath } from "../../../contracts/params.ts";
 import type { SaidMessage } from "../../../contracts/parts.ts";
-import type { Branch, Idempotency, SessionCommand, StartTurn } from "../../../contracts/session.ts";
+import type { Branch, ClientOptions, Idempotency, SessionCommand, StartTurn } from "../../../contracts/session.ts";
 import type { Accounts } from "../accounts/client.ts";
 import { withCacheControl } from "../http/cache-control.ts";
 import { takeAttachments } from "../media/take.ts";
@@ -192,11 +192,13 @@ export function asker({ user, requestId }: Call): { userId: string; requestId: s
   return { userId: user.id, requestId };
 }
 
-interface Start {
+export interface Start {
   request: ChatRequest;
+  client?: ClientOptions;
   view: StartTurn["view"];
   route: StartTurn["route"];
   branch: Branch;
+  makeIfMissing?: boolean;
   /** What an idempotency key is bound to. */
   body: unknown;
 }
@@ -204,7 +206,7 @@ interface Start {
 /** Starts a turn; the answer is the object's. */
 export async function start(deps: ChatRoutesDeps, call: Call, { request, body, ...turn }: Start): Promise<Response> {
   const { userId, requestId } = asker(call);
-  const own = request.session_id;
+  const own = turn.branch.kind === "after" ? turn.branch.turnId : request.session_id;
   const taken = takeAttachments(request, deps.attachmentHosts);
   const idempotency = await claimedKey(deps, call, { body, sessionId: own });
   const sessionId = own ?? newSessionId(deps, idempotency);

@@ -3,11 +3,11 @@
  * client. Refuses a model that is not known, and one that cannot do what is asked, before anything is called.
  */
 import { type ChatRequest, requestMessages } from "../../../contracts/chat.ts";
-import type { ModelAttachment, SaidMessage } from "../../../contracts/parts.ts";
+import type { AttachedFile, ModelAttachment, SaidMessage } from "../../../contracts/parts.ts";
 import { DirectReply, DirectRequest, LlmHealth, ModelList, viewHealth, viewModel } from "../../../contracts/direct.ts";
 import { type ErrorCode, ok, orThrow, type Result } from "../../../contracts/errors.ts";
 import { limitHeaders } from "../../../contracts/limits.ts";
-import type { ModelRequest } from "../../../contracts/llm.ts";
+import type { ModelMessage, ModelRequest } from "../../../contracts/llm.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { ResolvedChat } from "../../../contracts/session.ts";
 import type { Preferences } from "../../../contracts/users.ts";
@@ -155,22 +155,29 @@ function toModelRequest(
   return {
     model,
     ...(onlyType && { modelType: onlyType }),
-    messages: taken ? withData(taken) : requestMessages(body),
+    messages: taken ? fillData(toMessages(taken.said), taken.files) : requestMessages(body),
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { maxTokens }),
     ...(body.response_format && { responseFormat: body.response_format }),
   };
 }
 
-function withData({ said, files }: Taken): ModelRequest["messages"] {
+function toMessages(said: SaidMessage[]): ModelMessage[] {
+  return said.map(({ role, content, attachments }) =>
+    attachments === undefined || role === "assistant" ? { role, content } : { role, content, attachments },
+  );
+}
+
+/** The messages with the bytes of what is attached to them. */
+export function fillData(messages: ModelMessage[], files: AttachedFile[]): ModelMessage[] {
   const data = new Map(files.map((file) => [file.sha256, file.data]));
-  return said.map(({ role, content, attachments }) => {
-    if (attachments === undefined || role === "assistant") return { role, content };
-    const filled = attachments.map((one): ModelAttachment => {
+  return messages.map((message) => {
+    if (message.role !== "user" || message.attachments === undefined) return message;
+    const attachments = message.attachments.map((one): ModelAttachment => {
       const bytes = "sha256" in one ? data.get(one.sha256) : undefined;
       return bytes === undefined ? one : { ...one, data: bytes };
     });
-    return { role, content, attachments: filled };
+    return { ...message, attachments };
   });
 }
 

@@ -6,6 +6,7 @@ import * as z from "zod";
 import { ModelName } from "../../../contracts/chat.ts";
 import { AppError, type ErrorCode, fail, ok, orThrow, type Result } from "../../../contracts/errors.ts";
 import type { ModelInfo, ModelRequest } from "../../../contracts/llm.ts";
+import type { SaidMessage } from "../../../contracts/parts.ts";
 import { limitHeaders } from "../../../contracts/limits.ts";
 import { ChatCompletion, ChatCompletionRequest, OpenAiModel, OpenAiModels } from "../../../contracts/openai-chat.ts";
 import { completeDirect, streamDirect } from "../chat/direct.ts";
@@ -16,9 +17,10 @@ import type { Preferences } from "../../../contracts/users.ts";
 import { withCacheControl } from "../http/cache-control.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 import { completionChunks, type Heading, toCompletion, toldOf } from "../openai/completion.ts";
-import { toModelRequest, toResolve } from "../openai/model-request.ts";
+import { inputOf, toModelRequest, toResolve } from "../openai/model-request.ts";
 import { cacheHeaders, eventStream } from "../session/responses.ts";
-import { admit, CALL_FAILS, callOf, type LlmRoutesDeps } from "./llm.ts";
+import { takeAttachments } from "../media/take.ts";
+import { admit, CALL_FAILS, callOf, fillData, type LlmRoutesDeps } from "./llm.ts";
 
 export interface OpenAiRoutesDeps extends LlmRoutesDeps {
   /** What the cache has for a call. */
@@ -39,14 +41,16 @@ function completionsRoute(deps: OpenAiRoutesDeps): Route {
     {
       ...{ method: "POST", path: "/v1/chat/completions", access: "user", checkedBy: "call" },
       body: ChatCompletionRequest,
+      takesAttachments: true,
       answers: { 200: [ChatCompletion, "text/event-stream"] },
       headers: { "Cache-Control": "no-cache, no-store, only-if-cached or max-age" },
       summary: "OpenAI's Chat Completions: stateless, with the client's own tools, as JSON or as a stream",
       fails: [...CALL_FAILS, "cache_miss"],
     },
     async (call) => {
+      const taken = takeAttachments(inputOf(call.body), deps.attachmentHosts);
       const control = controlOf(call.raw.headers.get("cache-control"));
-      const { admitted, lookup } = await begin(deps, call, control);
+      const { admitted, lookup } = await begin(deps, call, control, taken?.said);
       const { request } = admitted;
       const heading = { requestId: call.requestId, model: request.model, createdAtMs: deps.now() };
       const headers = { ...cacheHeaders(lookup.note), ...limitHeaders(admitted.limits) };
@@ -59,7 +63,8 @@ function completionsRoute(deps: OpenAiRoutesDeps): Route {
         admitted.release();
         throw new AppError("cache_miss", "no cached answer to this request", { limits: admitted.limits });
       }
-      const direct = callOf(deps, call, { admitted, name: "chat-completions" });
+      const whole = { ...request, messages: fillData(request.messages, taken?.files ?? []) };
+      const direct = { ...callOf(deps, call, { admitted, name: "chat-completions" }), request: whole };
       const { onEnd } = direct;
       const kept: DirectCall = {
         ...direct,
@@ -70,7 +75,7 @@ function completionsRoute(deps: OpenAiRoutesDeps): Route {
       };
       return call.body.stream
         ? streamed(deps, call, { direct: kept, heading, headers })
-        : whole(deps, kept, heading, headers);
+        : inOne(deps, kept, heading, headers);
     },
   );
 }
@@ -79,10 +84,10 @@ type Control = ReusableCall["control"];
 type Completing = Call<unknown, unknown, ChatCompletionRequest>;
 
 /** Asks the account and the cache at once; the cache once more in the rare case that the preferences were not as they seemed. */
-async function begin(deps: OpenAiRoutesDeps, call: Completing, control: Control) {
+async function begin(deps: OpenAiRoutesDeps, call: Completing, control: Control, said: SaidMessage[] | undefined) {
   const plan = (preferences: Preferences): Result<ModelRequest> => {
-    const chat = deps.resolve(toResolve(call.body), preferences);
-    return chat.ok ? ok(toModelRequest(call.body, chat.value)) : chat;
+    const chat = deps.resolve(toResolve(call.body), preferences, said);
+    return chat.ok ? ok(toModelRequest(call.body, chat.value, said)) : chat;
   };
   const lookUp = (request: ModelRequest) =>
     deps.lookUpAnswer({ request, control, userId: call.user.id, route: "v1-chat-completions" });
@@ -104,7 +109,7 @@ function replay(
   return eventStream(text, headers);
 }
 
-async function whole(
+async function inOne(
   deps: OpenAiRoutesDeps,
   direct: DirectCall,
   heading: Heading,
