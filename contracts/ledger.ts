@@ -5,8 +5,8 @@
 import type { Usage } from "./chat.ts";
 import type { Result } from "./errors.ts";
 
-/** `turn`: all calls of a turn together. `direct`: a model asked without a session. `title`: a session's name. */
-export type UsageKind = "turn" | "direct" | "title";
+/** `turn`: all calls of a turn together. `direct`: a model asked without a session. `embedding`: texts as vectors. `title`: a session's name. */
+export type UsageKind = "turn" | "direct" | "embedding" | "title";
 
 export interface UsageRecord {
   /** Of a turn its answer's id, else the request's: the same record twice is one. */

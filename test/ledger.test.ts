@@ -1,6 +1,7 @@
 /** The ledger in Postgres: what every call of a model took, whoever left it and however it ended, against the provider's own bill. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ChatReply, TurnView } from "../contracts/chat.ts";
+import { ChatCompletion } from "../contracts/openai-chat.ts";
 import { UserStats } from "../contracts/stats.ts";
 import { ErasedUser } from "../contracts/users.ts";
 import { seededRandom } from "../dev/house/random.ts";
@@ -57,6 +58,32 @@ test("[LEDGER-2] a direct call is written down, of either kind, also one without
   expect(rows.filter((row) => row["is_estimated"]).map(({ model }) => model)).toEqual(["demo:nousage", "demo:nousage"]);
   // A model without a price has no known cost.
   expect(rows.filter(({ cost_usd }) => cost_usd === null)).toHaveLength(2);
+});
+
+test("[LEDGER-2] OpenAI's face is counted and written down like the rest: completions, an answer from the cache, vectors", async () => {
+  const who = await house.newTenant();
+  const left = (response: Response, what: string) => Number(response.headers.get(`x-ratelimit-remaining-${what}`));
+  const messages = [{ role: "user", content: "Tell me about the ledger's face" }];
+  const complete = (more: object) =>
+    house.call("/v1/chat/completions", { as: who, body: { model: "demo", messages, ...more } });
+  const made = await complete({});
+  const { usage } = ChatCompletion.parse(await made.json());
+  await house.redis.until((stats) => stats.in_flight === 0);
+  const hit = await complete({ stream: true });
+  expect(hit.headers.get("x-cache")).toBe("HIT");
+  await hit.text();
+  const vectors = await house.call("/v1/embeddings", { as: who, body: { model: "demo", input: "some words" } });
+  expect(vectors.status).toBe(200);
+  await vectors.text();
+  expect([made, hit, vectors].map((response) => left(response, "requests") - left(made, "requests"))).toEqual([
+    0, -1, -2,
+  ]);
+  const rows = await ledgerOf(who, 2);
+  expect(rows).toHaveLength(2);
+  const { prompt_tokens, completion_tokens } = usage;
+  const told = { model: "demo", is_estimated: false, prompt_tokens, completion_tokens };
+  expect(rows.find(({ kind }) => kind === "direct")).toMatchObject(told);
+  expect(rows.find(({ kind }) => kind === "embedding")).toMatchObject({ completion_tokens: 0 });
 });
 
 test("[LEDGER-3] what no message tells of is written down too: a failed turn, one of a session that is kept nowhere, one that was deleted", async () => {

@@ -4,6 +4,7 @@
  */
 import type { Admitted, Credential } from "../../../contracts/accounts.ts";
 import { fail, ok, type Result } from "../../../contracts/errors.ts";
+import type { UsageKind } from "../../../contracts/ledger.ts";
 import type { LimitState, Reservation } from "../../../contracts/limits.ts";
 import type { ModelRequest } from "../../../contracts/llm.ts";
 import { estimateUsage, NO_USAGE } from "../../../contracts/rounds.ts";
@@ -21,18 +22,21 @@ export interface AdmitDeps {
   waitUntil(work: Promise<unknown>): void;
 }
 
-export interface Asked {
+export interface Asked<R = ModelRequest> {
   credential: Credential;
   requestId: string;
   /** What is believed of them here; the account knows. */
   preferences: Preferences;
   /** What is asked of the model, with the user's preferences. */
-  plan(preferences: Preferences): Result<ModelRequest>;
+  plan(preferences: Preferences): Result<R>;
 }
 
+/** What a call will take, as far as it can be told. */
+export type Weigh<R> = (request: R) => Pick<Reservation, "model" | "promptTokens" | "answerTokens">;
+
 /** A call that is counted. Only here is one made. */
-export interface AdmittedCall {
-  request: ModelRequest;
+export interface AdmittedCall<R = ModelRequest> {
+  request: R;
   limits: LimitState;
   /** Once, however it ends. */
   settle(end: Pick<DirectEnd, "model" | "provider" | "usage">): void;
@@ -40,14 +44,24 @@ export interface AdmittedCall {
   release(): void;
 }
 
-export async function admitDirect(asked: Asked, deps: AdmitDeps): Promise<Result<AdmittedCall>> {
+/** A model that is asked for words. */
+export function admitDirect(asked: Asked, deps: AdmitDeps): Promise<Result<AdmittedCall>> {
+  return admitCall(asked, { kind: "direct", weigh }, deps);
+}
+
+export async function admitCall<R>(
+  asked: Asked<R>,
+  { kind, weigh }: { kind: UsageKind; weigh: Weigh<R> },
+  deps: AdmitDeps,
+): Promise<Result<AdmittedCall<R>>> {
   const { credential, requestId, preferences, plan } = asked;
   const guessed = plan(preferences);
-  const reservation = estimate(requestId, guessed.ok ? guessed.value : undefined);
+  const weight = guessed.ok ? { ...weigh(guessed.value), isOnItsOwn: true } : UNKNOWN;
+  const reservation = { id: requestId, ...weight };
   const admitted = await deps.accounts.admit(credential, { reservation });
   if (!admitted.ok) return admitted;
   const settle: AdmittedCall["settle"] = ({ model, provider = null, usage }) => {
-    const record = { id: requestId, kind: "direct", sessionId: null, turnId: null, provider } as const;
+    const record = { id: requestId, kind, sessionId: null, turnId: null, provider };
     deps.waitUntil(deps.accounts.settle(credential.userId, { reservationId: requestId, model, usage, record }));
   };
   const { limits } = admitted.value;
@@ -59,15 +73,16 @@ export async function admitDirect(asked: Asked, deps: AdmitDeps): Promise<Result
 }
 
 /** What is asked, with the preferences that the account knows. */
-function judge({ scopes, preferences }: Admitted, asked: Asked, guessed: Result<ModelRequest>): Result<ModelRequest> {
+function judge<R>({ scopes, preferences }: Admitted, asked: Asked<R>, guessed: Result<R>): Result<R> {
   if (!scopes.includes(SCOPE)) return fail("forbidden", `this needs an API key with the scope ${SCOPE}`);
   const isRight = JSON.stringify(preferences) === JSON.stringify(asked.preferences);
   return isRight ? guessed : asked.plan(preferences);
 }
 
-/** Nothing is known of what cannot be asked. */
-function estimate(id: string, request: ModelRequest | undefined): Reservation {
-  if (request === undefined) return { id, model: "", promptTokens: 0, answerTokens: 0 };
+/** Of what cannot be asked. */
+const UNKNOWN = { model: "", promptTokens: 0, answerTokens: 0 };
+
+const weigh: Weigh<ModelRequest> = (request) => {
   const { prompt_tokens: promptTokens } = estimateUsage(request, "");
-  return { id, model: request.model, promptTokens, answerTokens: request.maxTokens ?? ANSWER_TOKENS, isOnItsOwn: true };
-}
+  return { model: request.model, promptTokens, answerTokens: request.maxTokens ?? ANSWER_TOKENS };
+};
