@@ -3,7 +3,7 @@
  * it is read, and one that does not fit is a miss.
  */
 import * as z from "zod";
-import { Id } from "./params.ts";
+import { GivenSessionOrTurnId, Id } from "./params.ts";
 import { ModelName, ToolName, Usage } from "./chat.ts";
 
 export const LAYERS = ["llm", "intent", "mcp"] as const;
@@ -23,7 +23,7 @@ export const CacheFilter = z.strictObject({
   /** What made it. */
   route: CachedRoute.optional(),
   user: Id.optional(),
-  session: Id.optional(),
+  session: GivenSessionOrTurnId.optional(),
   model: ModelName.optional(),
   tool: ToolName.optional(),
 });

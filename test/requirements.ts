@@ -1359,4 +1359,16 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/decisions/0045",
     text: "Schemas are bounded in size, depth and reach; a model without the ability is not called.",
   },
+  "REGION-1": {
+    source: "docs/decisions/0048",
+    text: "The id of a session and of its turns says for ever whether its object is in the EU.",
+  },
+  "REGION-2": {
+    source: "docs/decisions/0048",
+    text: "A session for the EU is made there or refused, never elsewhere; an Idempotency-Key stays one request.",
+  },
+  "REGION-3": {
+    source: "docs/decisions/0048",
+    text: "A session's object is made near its user.",
+  },
 };

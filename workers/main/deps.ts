@@ -39,7 +39,7 @@ import { createRequestLimit } from "./http/limits.ts";
 import { createWhileStanding } from "./http/standing-signal.ts";
 import type { Probe, Status } from "./routes/health.ts";
 import { createAttachments } from "./session/attachments.ts";
-import { createSessionClient } from "./session/client.ts";
+import { createSessionClient, inEurope } from "./session/client.ts";
 import type { SessionDeps } from "./session/keeper.ts";
 import { SqliteSaver } from "./session/saver.ts";
 import { callDirectly } from "./tools/direct.ts";
@@ -73,7 +73,7 @@ export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => voi
   const tools = createMcpToolServer({ fetch: (url, init) => env.MCP.fetch(url, init), now, waitUntil });
   const accounts = makeAccounts(env, config);
   const stores = makeStores(config);
-  const findLimiter = (name: string) => limiterOf(env, name);
+  const findLimiter = (name: string) => limiterOf(env, config, name);
   return {
     ...{ now, log, newId: makeId, accounts, findLimiter, waitUntil },
     authenticate: createAuthenticator(config.SECRET_KEY, accounts),
@@ -84,6 +84,7 @@ export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => voi
     corsOrigins: config.CORS_ORIGINS,
     attachmentHosts: config.ATTACHMENT_HOSTS,
     send: createSessionClient(env.SESSIONS),
+    residency: config.RESIDENCY,
     cache: makeCacheAdmin(config),
     toolbox,
     callTool: (call) => callDirectly(call, { toolbox, cache, list: (caller) => tools.list(caller), now, waitUntil }),
@@ -123,7 +124,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
   const turns = createTurnRunner({
     ...{ cache, tools, now, log, ...makeModels(env, config) },
     semantic: makeSemantic(env, config, cache),
-    flights: config.CACHE_ENABLED === "true" ? makeFlights(env) : undefined,
+    flights: config.CACHE_ENABLED === "true" ? makeFlights(env, config) : undefined,
     placeTimeoutMs: config.CACHE_READ_TIMEOUT_MS,
     joinTimeoutMs: config.CACHE_JOIN_TIMEOUT_MS,
     sharesAnswers: config.CACHE_SCOPE === "shared",
@@ -196,20 +197,29 @@ function defaultsOf(config: Config): ChatDefaults {
 
 // A namespace's stubs answer their object's methods by RPC; their types are made from classes, which these files do not import.
 function makeAccounts(env: Env, config: Config): Accounts {
-  const { ACCOUNTS: objects } = env;
+  const objects = () => placed(env.ACCOUNTS, config);
   const find = {
-    idFromName: (name: string) => objects.idFromName(name),
-    get: (id: DurableObjectId) => objects.get(id) as unknown as Account,
+    idFromName: (name: string) => objects().idFromName(name),
+    get: (id: DurableObjectId) => objects().get(id) as unknown as Account,
   };
   return createAccounts(find, { now, holdsMs: config.ACCOUNT_RECHECK_MS });
 }
 
-function makeFlights({ FLIGHTS: objects, SESSIONS: sessions }: Env): Flights {
-  const find = (key: string): FlightStub => objects.get(objects.idFromName(key)) as unknown as FlightStub;
-  return createFlights(find, createSessionClient(sessions));
+function makeFlights(env: Env, config: Config): Flights {
+  const find = (key: string): FlightStub => {
+    const objects = placed(env.FLIGHTS, config);
+    return objects.get(objects.idFromName(key)) as unknown as FlightStub;
+  };
+  return createFlights(find, createSessionClient(env.SESSIONS));
 }
 
-function limiterOf({ LIMITERS: objects }: Env, name: string): Limiter {
+/** Where the deployment says that all objects are. Those of sessions say it themselves, by their ids. */
+function placed(objects: DurableObjectNamespace, { RESIDENCY }: Config): DurableObjectNamespace {
+  return RESIDENCY === "eu" ? inEurope(objects) : objects;
+}
+
+function limiterOf(env: Env, config: Config, name: string): Limiter {
+  const objects = placed(env.LIMITERS, config);
   return objects.get(objects.idFromName(name)) as unknown as Limiter;
 }
 
@@ -275,8 +285,8 @@ function makeCache(config: Config): Cache {
   return createCache({ redis: store, ttlSeconds: { llm, intent, mcp }, now, random: Math.random, index });
 }
 
-function makeStores({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): Stores {
-  return openStores({ databaseUrl, httpUrl, now, onFault: logFault });
+function makeStores({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl, RESIDENCY: residency }: Config): Stores {
+  return openStores({ databaseUrl, httpUrl, now, onFault: logFault, residency });
 }
 
 function makeProbes(env: Env, config: Config): Probe[] {

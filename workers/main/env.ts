@@ -140,6 +140,11 @@ export const Settings = z.object({
     default: "none",
     description: "the same in US dollars, at the prices of `MODELS`; malformed, it is 0",
   }),
+  RESIDENCY: optional(z.enum(["eu"])).meta({
+    default: "none",
+    description:
+      "`eu`: the objects of new sessions, and those of accounts, limits and flights, run and store in the EU alone; malformed, it is `eu`. Decide before the first user: a change ends every login. Postgres and Redis are where you made them",
+  }),
   SIGN_UP: withFallback(z.enum(["open", "closed"]), "open").meta({
     description: "`closed`: nobody signs up; users are made by `npm run user:create`; malformed, it is `closed`",
   }),
@@ -162,6 +167,7 @@ const CLOSED: Record<string, unknown> = {
   SIGN_UP: "closed",
   LIMIT_TOKENS_PER_DAY: 0,
   LIMIT_COST_PER_DAY_USD: 0,
+  RESIDENCY: "eu",
   MODELS: NO_MODELS,
   CACHE_SEMANTIC_THRESHOLD: 1,
 };

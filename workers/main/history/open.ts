@@ -4,6 +4,7 @@
 import type { UserStore } from "../../../contracts/accounts.ts";
 import type { Archive, Importer } from "../../../contracts/archive.ts";
 import { fail } from "../../../contracts/errors.ts";
+import type { Residency } from "../../../contracts/ids.ts";
 import type { HistoryStore } from "../../../contracts/history.ts";
 import type { Ledger } from "../../../contracts/ledger.ts";
 import { openDb } from "../../../db/open.ts";
@@ -27,6 +28,8 @@ export interface StoresOptions {
   httpUrl: string | undefined;
   now: () => number;
   onFault: OnFault;
+  /** Of sessions that are imported. */
+  residency: Residency | undefined;
 }
 
 export interface Stores {
@@ -38,7 +41,7 @@ export interface Stores {
   questions(): QuestionIndex;
 }
 
-export function openStores({ databaseUrl, httpUrl, now, onFault }: StoresOptions): Stores {
+export function openStores({ databaseUrl, httpUrl, now, onFault, residency }: StoresOptions): Stores {
   if (databaseUrl === undefined) {
     return {
       users: () => unconfigured("users") as UserStore,
@@ -54,7 +57,7 @@ export function openStores({ databaseUrl, httpUrl, now, onFault }: StoresOptions
     users: () => createUserStore(open(TIMEOUT_MS), onFault),
     history: () => createHistoryStore(open(TIMEOUT_MS), { now, onFault }),
     archive: () => createArchive(open(TIMEOUT_MS), { onFault, workTimeoutMs: WORK_MS }),
-    importer: () => createImporter(open(IMPORT_TIMEOUT_MS), onFault),
+    importer: () => createImporter(open(IMPORT_TIMEOUT_MS), onFault, residency),
     ledger: () => createLedger(open(TIMEOUT_MS), onFault),
     questions: () => createQuestionIndex(open(TIMEOUT_MS), onFault),
   };
