@@ -2,6 +2,7 @@
  * What a session's object answers with: a reply, a turn's state, a stream of events, an error. Pure.
  */
 import type { ChatReply, TurnView } from "../../../contracts/chat.ts";
+import { limitHeaders } from "../../../contracts/limits.ts";
 import { fromBase64 } from "../../../contracts/base64.ts";
 import { AppError, ERROR_STATUS, type Failure, toErrorBody } from "../../../contracts/errors.ts";
 import type { AttachedFile } from "../../../contracts/parts.ts";
@@ -149,6 +150,7 @@ export function errorResponse(failure: Failure, requestId: string, headers: Reco
   return Response.json(toErrorBody(failure, requestId), {
     status: ERROR_STATUS[failure.code],
     headers: {
+      ...limitHeaders(failure.limits),
       ...headers,
       ...(retryAfter !== undefined && { "retry-after": String(Math.ceil(retryAfter)) }),
       ...(failure.code === "unauthorized" && { "www-authenticate": "Bearer" }),
