@@ -2,8 +2,9 @@
  * The llm-agent's RPC face: what main asks of a model provider and what it gets back.
  * Pure types; a six-line fake satisfies `LlmAgent`.
  */
-import type { FinishReason, ModelType, ResponseFormat, Usage } from "./chat.ts";
+import type { FinishReason, ModelType, Usage } from "./chat.ts";
 import type { Dialect } from "./dialects.ts";
+import type { Embeddings, EmbedRequest } from "./embeddings.ts";
 import type { Result } from "./errors.ts";
 import type { Ability } from "./models.ts";
 import type { ModelAttachment } from "./parts.ts";
@@ -31,11 +32,31 @@ export interface ModelRequest {
   /** Routes that broke off in this very reply: each counts as a fault there, and none is taken again. */
   avoid?: string[];
   messages: ModelMessage[];
-  tools?: Pick<ToolDefinition, "name" | "description" | "inputSchema">[];
+  tools?: OfferedTool[];
+  /** Left out: the model decides. */
+  toolChoice?: "none" | "auto" | "required" | { name: string };
+  /** false: one call at most. */
+  parallelToolCalls?: boolean;
   temperature?: number;
+  topP?: number;
   maxTokens?: number;
+  /** Texts before which the answer ends. */
+  stop?: string[];
+  seed?: number;
   responseFormat?: ResponseFormat;
 }
+
+/** A tool as a model is told of it; a client's own may come without a description. */
+export interface OfferedTool extends Pick<ToolDefinition, "name" | "inputSchema"> {
+  description?: string;
+  /** Arguments must fit the schema exactly. */
+  strict?: boolean;
+}
+
+/** `json_schema`: in the form in which providers take it. */
+export type ResponseFormat =
+  | { type: "text" | "json_object" }
+  | { type: "json_schema"; json_schema: Record<string, unknown> & { name: string } };
 
 /** A provider's stream, byte for byte, with the codec that reads it. Cancelling `body` aborts the provider's request. */
 export interface ModelStream {
@@ -108,6 +129,8 @@ export interface LlmAgent {
   /** Resolves once the provider's first frame is here: until then another route may still be taken. */
   stream(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Result<ModelStream>>;
   generate(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Result<Completion>>;
+  /** Refuses a model that is known to be no model for it, and more than one call carries. */
+  embed(request: EmbedRequest, context: CallContext): Promise<Result<Embeddings>>;
   models(context: CallContext): Promise<Result<ModelInfo[]>>;
   health(context: CallContext): Promise<AgentHealth>;
 }

@@ -23,9 +23,9 @@ export const VisibleText = z
   .refine(hasVisibleText, "must contain visible text");
 
 /** `data:{type};base64,{data}`; of an image also an https URL, where the deployment allows its host. */
-const Source = z.string().min(1).max(MAX_DATA_CHARS);
-const Detail = z.enum(["auto", "low", "high"]);
-const FileName = z
+export const Source = z.string().min(1).max(MAX_DATA_CHARS);
+export const Detail = z.enum(["auto", "low", "high"]);
+export const FileName = z
   .string()
   .min(1)
   .max(200)

@@ -32,7 +32,7 @@ export function toolsOf(rounds: ToolRound[]): string[] {
 }
 
 /** About four characters a token: a bound for trimming, not a bill. */
-function estimateTokens(text: string): number {
+export function estimateTokens(text: string): number {
   return Math.ceil(text.length / 4);
 }
 

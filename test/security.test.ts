@@ -157,7 +157,7 @@ test("[S32] health tells states, times and numbers, and nothing of settings, ver
     ],
     "GET /chat/health": state,
     "GET /history/health": ["dead_letters", "latency_ms", "schema.expected", "schema.found", "status"],
-    "GET /cache/health": ["enabled", "latency_ms", "status"],
+    "GET /cache/health": ["enabled", "latency_ms", "semantic", "status"],
     "GET /llm/health": [
       ...["configuration", "status", "providers[].latency_ms", "providers[].provider", "providers[].status"],
       ...["breaker", "draining", "in_flight", "latency_ms", "node", "status"].map(

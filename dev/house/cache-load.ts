@@ -17,6 +17,8 @@ export interface Answer {
   /** Calls of the model that the answer takes when nothing is cached. */
   calls: number;
   right: boolean;
+  /** It was made for another wording. */
+  similar: boolean;
 }
 
 export async function holdAll(house: House, users: number, conversations: Conversation[]): Promise<Answer[]> {
@@ -88,7 +90,8 @@ async function ask(house: House, as: Tenant, turn: Turn, sessionId: string | und
   const answer: Answer = {
     ...{ verdict: response.headers.get("x-cache") ?? "", firstTokenMs, usage },
     calls: events.some(({ event }) => event === "tool_call") ? 2 : 1,
-    right: turn.holds.every((part) => answered.includes(part)),
+    right: [turn.holds, ...(turn.alike ?? [])].some((holds) => holds.every((part) => answered.includes(part))),
+    similar: response.headers.get("server-timing")?.includes('"similar"') ?? false,
   };
   return { answer, sessionId: response.headers.get("x-session-id") ?? "" };
 }

@@ -14,6 +14,8 @@ export interface Turn {
   more?: Record<string, unknown>;
   /** All of it is in a right answer. */
   holds: string[];
+  /** Or all of one of these: other wordings of the same question. */
+  alike?: string[][];
 }
 
 export interface Conversation {
@@ -49,10 +51,12 @@ export function faqTrace(random: Random, size: number): Trace {
   const users = 40;
   const conversations = range(size).map((): Conversation => {
     const phrase = PHRASINGS[pickByShare(PHRASING_SHARES, random)] ?? String;
-    const prompt = phrase(zipf(tasks, random));
+    const task = zipf(tasks, random);
+    const prompt = phrase(task);
     // A stray space or line break around it is the same question.
     const around = random() < 0.1 ? "\n" : "";
-    return { user: Math.floor(random() * users), turns: [{ prompt: prompt + around, holds: firstOf(prompt) }] };
+    const alike = PHRASINGS.map((wording) => firstOf(wording(task)));
+    return { user: Math.floor(random() * users), turns: [{ prompt: prompt + around, holds: firstOf(prompt), alike }] };
   });
   return { name: "frequent questions", users, conversations };
 }
@@ -129,6 +133,10 @@ export function nearPairs(random: Random, size: number): Pair[] {
       of("entity", [single(`Who made ${about}?`)], [single(`Who made ${other} of ${thing}?`)]),
       of("unit", [single(`How many km to ${about}?`)], [single(`How many m to ${about}?`)]),
       of("letter case", [single(`Is US ${about} known?`)], [single(`Is us ${about} known?`)]),
+      of("direction", [single(`How far from ${name} to ${other}?`)], [single(`How far from ${other} to ${name}?`)]),
+      of("opposite", [single(`How do I enable ${about}?`)], [single(`How do I disable ${about}?`)]),
+      of("lower-case name", [single(`where is ${name.toLowerCase()}?`)], [single(`where is ${other.toLowerCase()}?`)]),
+      of("question word", [single(`When was ${about} made?`)], [single(`Where was ${about} made?`)]),
       of("sum", [sum(at + 101, 7)], [sum(at + 101, 8)]),
       of("other image", [shows(about, at)], [shows(about, at + size)]),
       of("image or none", [shows(about, at)], [single(`What is this, ${about}?`)]),

@@ -2,7 +2,7 @@
  * A `ModelRequest` as OpenAI's Chat Completions body. Pure. The same request gives the same bytes, and tools come sorted before
  * anything volatile, because providers cache exact prefixes.
  */
-import type { ModelContext, ModelMessage, ModelRequest } from "../../contracts/llm.ts";
+import type { ModelContext, ModelMessage, ModelRequest, OfferedTool } from "../../contracts/llm.ts";
 import type { ModelAttachment } from "../../contracts/parts.ts";
 import type { ToolCall } from "../../contracts/tools.ts";
 import type { Endpoint } from "./provider.ts";
@@ -19,14 +19,15 @@ export function toChatCompletion(
   { request, context, endpoint, model }: Conversion,
   stream: boolean,
 ): Record<string, unknown> {
-  const { tools, messages, temperature, maxTokens, responseFormat } = request;
+  const { tools = [], messages, temperature, maxTokens, responseFormat } = request;
   const { quirks } = endpoint;
   return {
     model,
-    ...(tools !== undefined && tools.length > 0 && { tools: [...tools].sort(byName).map(toTool) }),
+    ...(tools.length > 0 && { tools: [...tools].sort(byName).map(toTool), ...howToCall(request) }),
     messages: messages.map(toMessage),
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { [quirks.max_tokens_field]: maxTokens }),
+    ...sampling(request),
     ...(responseFormat !== undefined && { response_format: responseFormat }),
     ...cacheHint(quirks.cache_hint, context),
     stream,
@@ -40,14 +41,29 @@ function cacheHint(hint: Endpoint["quirks"]["cache_hint"], { sessionId, cacheSal
   return hint === "none" || cacheSalt === undefined ? {} : { cache_salt: cacheSalt };
 }
 
-type OfferedTool = NonNullable<ModelRequest["tools"]>[number];
+function howToCall({ toolChoice, parallelToolCalls }: Pick<ModelRequest, "toolChoice" | "parallelToolCalls">) {
+  const choice = typeof toolChoice === "object" ? { type: "function", function: toolChoice } : toolChoice;
+  return {
+    ...(choice !== undefined && { tool_choice: choice }),
+    ...(parallelToolCalls !== undefined && { parallel_tool_calls: parallelToolCalls }),
+  };
+}
+
+function sampling({ topP, stop, seed }: Pick<ModelRequest, "topP" | "stop" | "seed">) {
+  return {
+    ...(topP !== undefined && { top_p: topP }),
+    ...(stop !== undefined && { stop }),
+    ...(seed !== undefined && { seed }),
+  };
+}
 
 function byName(a: OfferedTool, b: OfferedTool): number {
   return a.name < b.name ? -1 : Number(a.name > b.name);
 }
 
-function toTool({ name, description, inputSchema }: OfferedTool) {
-  return { type: "function", function: { name, description, parameters: sortKeys(inputSchema) } };
+function toTool({ name, description, inputSchema, strict }: OfferedTool) {
+  const called = { name, ...(description !== undefined && { description }), parameters: sortKeys(inputSchema) };
+  return { type: "function", function: { ...called, ...(strict !== undefined && { strict }) } };
 }
 
 function toMessage(message: ModelMessage): Record<string, unknown> {

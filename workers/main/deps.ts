@@ -14,15 +14,18 @@ import type { LlmAgent } from "../../contracts/llm.ts";
 import type { Limiter } from "../../contracts/limits.ts";
 import type { Log } from "../../contracts/log.ts";
 import { lackedBy, pricesOf } from "../../contracts/models.ts";
+import type { QuestionIndex } from "../../contracts/vectors.ts";
 import type { AccountDeps } from "./accounts/object.ts";
 import { type Accounts, createAccounts } from "./accounts/client.ts";
 import type { AppDeps } from "./app.ts";
+import { lookUpDirect } from "./chat/direct-reuse.ts";
 import { type ChatDefaults, resolveChat } from "./chat/resolve.ts";
 import { createTurnRunner } from "./chat/turn.ts";
 import { type CacheAdmin, createCacheAdmin } from "./cache/admin.ts";
 import { withBreaker } from "./cache/breaker.ts";
 import { type Cache, createCache } from "./cache/cache.ts";
 import { createRedisStore, type RedisStore } from "./cache/redis.ts";
+import { createSemantic, type Semantic } from "./cache/semantic.ts";
 import { type Config, readConfig } from "./env.ts";
 import type { OnFault } from "./history/faults.ts";
 import { readHistoryHealth } from "./history/health.ts";
@@ -35,7 +38,7 @@ import { createRequestLimit } from "./http/limits.ts";
 import { createWhileStanding } from "./http/standing-signal.ts";
 import type { Probe, Status } from "./routes/health.ts";
 import { createAttachments } from "./session/attachments.ts";
-import { createSessionClient } from "./session/client.ts";
+import { createSessionClient, inEurope } from "./session/client.ts";
 import type { SessionDeps } from "./session/keeper.ts";
 import { SqliteSaver } from "./session/saver.ts";
 import { callDirectly } from "./tools/direct.ts";
@@ -54,6 +57,7 @@ export interface Env {
 
 export const now = (): number => Date.now();
 const makeId = (): string => newId(now(), (length) => crypto.getRandomValues(new Uint8Array(length)));
+const newCallId = (): string => `call_${makeId()}`;
 
 const log: Log = (line) => console.log(JSON.stringify(line));
 const logFault: OnFault = ({ kind, reason }) => log({ service: "main", route: "postgres", error: kind, code: reason });
@@ -61,12 +65,14 @@ const logFault: OnFault = ({ kind, reason }) => log({ service: "main", route: "p
 /** What the public routes need. */
 export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => void): AppDeps {
   const config = readConfig({ ...env });
+  const { problems } = config;
+  if (problems.length > 0) log({ service: "main", route: "start", error: "settings", problems });
   const cache = makeCache(config);
   const toolbox = toolboxOf(env);
   const tools = createMcpToolServer({ fetch: (url, init) => env.MCP.fetch(url, init), now, waitUntil });
   const accounts = makeAccounts(env, config);
   const stores = makeStores(config);
-  const findLimiter = (name: string) => limiterOf(env, name);
+  const findLimiter = (name: string) => limiterOf(env, config, name);
   return {
     ...{ now, log, newId: makeId, accounts, findLimiter },
     authenticate: createAuthenticator(config.SECRET_KEY, accounts),
@@ -77,6 +83,7 @@ export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => voi
     corsOrigins: config.CORS_ORIGINS,
     attachmentHosts: config.ATTACHMENT_HOSTS,
     send: createSessionClient(env.SESSIONS),
+    residency: config.RESIDENCY,
     cache: makeCacheAdmin(config),
     toolbox,
     callTool: (call) => callDirectly(call, { toolbox, cache, list: (caller) => tools.list(caller), now, waitUntil }),
@@ -87,13 +94,16 @@ export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => voi
     archive: stores.archive(),
     importer: stores.importer(),
     cursors: createCursors(config.SECRET_KEY),
-    problems: config.problems,
+    problems,
     expectedSchema: SCHEMA_VERSION,
     probes: makeProbes(env, config),
     ...makeModels(env, config),
     whileStanding: createWhileStanding(accounts, config.ACCOUNT_RECHECK_MS),
     resolve: (request, preferences, said) => resolveChat(request, preferences, defaultsOf(config), said),
     defaultModel: config.DEFAULT_MODEL,
+    lookUpAnswer: (call) =>
+      lookUpDirect(call, { cache, sharesAnswers: config.CACHE_SCOPE === "shared", newCallId, now }),
+    keepAnswer: (write) => waitUntil(cache.write(write)),
   };
 }
 
@@ -112,7 +122,8 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
   const attachments = createAttachments(state.storage.sql, history);
   const turns = createTurnRunner({
     ...{ cache, tools, now, log, ...makeModels(env, config) },
-    flights: config.CACHE_ENABLED === "true" ? makeFlights(env) : undefined,
+    semantic: makeSemantic(env, config, cache),
+    flights: config.CACHE_ENABLED === "true" ? makeFlights(env, config) : undefined,
     placeTimeoutMs: config.CACHE_READ_TIMEOUT_MS,
     joinTimeoutMs: config.CACHE_JOIN_TIMEOUT_MS,
     sharesAnswers: config.CACHE_SCOPE === "shared",
@@ -172,20 +183,29 @@ function defaultsOf(config: Config): ChatDefaults {
 
 // A namespace's stubs answer their object's methods by RPC; their types are made from classes, which these files do not import.
 function makeAccounts(env: Env, config: Config): Accounts {
-  const { ACCOUNTS: objects } = env;
+  const objects = () => placed(env.ACCOUNTS, config);
   const find = {
-    idFromName: (name: string) => objects.idFromName(name),
-    get: (id: DurableObjectId) => objects.get(id) as unknown as Account,
+    idFromName: (name: string) => objects().idFromName(name),
+    get: (id: DurableObjectId) => objects().get(id) as unknown as Account,
   };
   return createAccounts(find, { now, holdsMs: config.ACCOUNT_RECHECK_MS });
 }
 
-function makeFlights({ FLIGHTS: objects, SESSIONS: sessions }: Env): Flights {
-  const find = (key: string): FlightStub => objects.get(objects.idFromName(key)) as unknown as FlightStub;
-  return createFlights(find, createSessionClient(sessions));
+function makeFlights(env: Env, config: Config): Flights {
+  const find = (key: string): FlightStub => {
+    const objects = placed(env.FLIGHTS, config);
+    return objects.get(objects.idFromName(key)) as unknown as FlightStub;
+  };
+  return createFlights(find, createSessionClient(env.SESSIONS));
 }
 
-function limiterOf({ LIMITERS: objects }: Env, name: string): Limiter {
+/** Where the deployment says that all objects are. Those of sessions say it themselves, by their ids. */
+function placed(objects: DurableObjectNamespace, { RESIDENCY }: Config): DurableObjectNamespace {
+  return RESIDENCY === "eu" ? inEurope(objects) : objects;
+}
+
+function limiterOf(env: Env, config: Config, name: string): Limiter {
+  const objects = placed(env.LIMITERS, config);
   return objects.get(objects.idFromName(name)) as unknown as Limiter;
 }
 
@@ -202,7 +222,7 @@ function toolboxOf(env: Env): Toolbox {
 function makeModels(env: Env, { SECRET_KEY: secret, ...config }: Config) {
   return {
     llm: llmAgent(env),
-    newCallId: () => `call_${makeId()}`,
+    newCallId,
     stallTimeoutMs: config.LLM_STALL_TIMEOUT_MS,
     streamTimeoutMs: config.LLM_STREAM_TIMEOUT_MS,
     cacheSalt: (userId: string) =>
@@ -225,18 +245,34 @@ function makeRedis(config: Config): RedisStore | undefined {
 
 function makeCacheAdmin(config: Config): CacheAdmin {
   const enabled = config.CACHE_ENABLED === "true";
-  return createCacheAdmin({ redis: makeRedis(config), enabled, prices: pricesOf(config.MODELS), now, log });
+  const [redis, prices] = [makeRedis(config), pricesOf(config.MODELS)];
+  return createCacheAdmin({ ...{ redis, enabled, prices, now, log }, index: questionsOf(config) });
+}
+
+/** Where other wordings of a question are found; undefined where none is to be. */
+function questionsOf(config: Config): QuestionIndex | undefined {
+  const { CACHE_ENABLED: enabled, CACHE_SEMANTIC_MODEL: model } = config;
+  return enabled === "true" && model !== undefined ? makeStores(config).questions() : undefined;
+}
+
+function makeSemantic(env: Env, config: Config, cache: Cache): Semantic | undefined {
+  const { CACHE_SEMANTIC_MODEL: model, CACHE_SEMANTIC_THRESHOLD: threshold } = config;
+  const index = questionsOf(config);
+  if (model === undefined || index === undefined) return undefined;
+  const llm = llmAgent(env);
+  return createSemantic({ ...{ model, threshold, index, cache, now, log }, embed: (...asked) => llm.embed(...asked) });
 }
 
 function makeCache(config: Config): Cache {
   const redis = makeRedis(config);
   const { CACHE_LLM_TTL: llm, CACHE_INTENT_TTL: intent, CACHE_MCP_TTL: mcp } = config;
   const store = config.CACHE_ENABLED === "true" && redis ? withBreaker(redis, { now }) : undefined;
-  return createCache({ redis: store, ttlSeconds: { llm, intent, mcp }, now, random: Math.random });
+  const index = questionsOf(config);
+  return createCache({ redis: store, ttlSeconds: { llm, intent, mcp }, now, random: Math.random, index });
 }
 
-function makeStores({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): Stores {
-  return openStores({ databaseUrl, httpUrl, now, onFault: logFault });
+function makeStores({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl, RESIDENCY: residency }: Config): Stores {
+  return openStores({ databaseUrl, httpUrl, now, onFault: logFault, residency });
 }
 
 function makeProbes(env: Env, config: Config): Probe[] {

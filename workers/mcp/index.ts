@@ -6,11 +6,13 @@ import { WorkerEntrypoint, waitUntil } from "cloudflare:workers";
 import type { CallContext } from "../../contracts/tools.ts";
 import type { NewServer, Toolbox, ToolCaller, ToolRecord } from "../../contracts/toolbox.ts";
 import { newId } from "../../contracts/ids.ts";
+import type { LlmAgent } from "../../contracts/llm.ts";
 import { type Config, readConfig } from "./env.ts";
 import { handleRequest, readAsker, type Setup } from "./handler.ts";
 import { createBreaker } from "./gateway/breaker.ts";
 import { createGateway } from "./gateway/gateway.ts";
 import { createVault, type Vault } from "./gateway/secret.ts";
+import { createEmbedder } from "./knowledge/embedder.ts";
 import { createKnowledgeStore } from "./knowledge/store.ts";
 import { MonitorObject as MonitorHost } from "./monitor/object.ts";
 import { makeParts, type Outside } from "./parts.ts";
@@ -25,6 +27,7 @@ interface Env {
   MCP_SESSIONS: DurableObjectNamespace;
   TOOLBOX: DurableObjectNamespace;
   MONITOR: DurableObjectNamespace;
+  LLM_AGENT: Fetcher;
 }
 
 const log = (line: LogLine): void => console.log(JSON.stringify(line));
@@ -44,6 +47,7 @@ let whole: Whole | undefined;
 function read(env: Env): Whole {
   if (whole === undefined) {
     const config = readConfig(env);
+    if (!config.ok) tellMalformed(config.badKeys);
     const outside = makeOutside(env, config.ok ? config.config : undefined);
     const setup = config.ok ? { ...config, parts: makeParts(config.config, outside) } : config;
     whole = { setup, outside };
@@ -51,8 +55,13 @@ function read(env: Env): Whole {
   return whole;
 }
 
+function tellMalformed(keys: string[]): void {
+  const problems = keys.map((key) => `${key} is malformed`);
+  console.log(JSON.stringify({ service: "mcp", route: "start", error: "settings", problems }));
+}
+
 function makeOutside(env: Env, config: Config | undefined): Whole["outside"] {
-  const { secretKey, database } = config ?? {};
+  const { secretKey, database, vectors } = config ?? {};
   const onFault = (reason: string) => log({ service: "mcp", route: "postgres", error: reason });
   const reach = (url: string, init: RequestInit) => fetch(url, init);
   const snapshots = createSnapshots(() => toolboxOf(env).snapshot(), now, kept);
@@ -73,8 +82,10 @@ function makeOutside(env: Env, config: Config | undefined): Whole["outside"] {
         .catch(() => undefined),
     );
   const store = database && createKnowledgeStore({ ...database, onFault });
+  const onMissing = (reason: string) => log({ service: "mcp", route: "embeddings", error: reason });
+  const embedder = vectors && createEmbedder({ ...vectors, llm: llmOf(env), onFault: onMissing });
   const makeId = () => newId(now(), randomBytes);
-  return { snapshots, vault, gateway, log, record, fetch: reach, store, newId: makeId };
+  return { snapshots, vault, gateway, log, record, fetch: reach, store, embedder, newId: makeId };
 }
 
 // A namespace's stubs answer their object's methods by RPC; their types are made from classes, which is more than is needed here.
@@ -86,6 +97,9 @@ interface MonitorStub extends MonitorAnswers {
 const ONLY = "deployment";
 const toolboxOf = ({ TOOLBOX: objects }: Env) => objects.get(objects.idFromName(ONLY)) as unknown as ToolboxStub;
 const monitorOf = ({ MONITOR: objects }: Env) => objects.get(objects.idFromName(ONLY)) as unknown as MonitorStub;
+
+// As of a namespace's stubs.
+const llmOf = ({ LLM_AGENT: llm }: Env) => llm as unknown as Pick<LlmAgent, "embed">;
 
 export default class McpWorker extends WorkerEntrypoint<Env> {
   override fetch(request: Request): Promise<Response> {

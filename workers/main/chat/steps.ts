@@ -7,13 +7,13 @@ import type { Decision } from "../../../contracts/approvals.ts";
 import type { CacheValue } from "../../../contracts/cache.ts";
 import { createDecoder } from "../../../contracts/dialects.ts";
 import { AppError, type Result, orThrow } from "../../../contracts/errors.ts";
-import type { ModelMessage, ModelRequest, ModelStream, WhenGone } from "../../../contracts/llm.ts";
+import type { ModelMessage, ModelRequest, ModelStream, OfferedTool, WhenGone } from "../../../contracts/llm.ts";
 import { addUsage, estimateUsage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
 import { askToMend, findProblem, unusable, wantsJson } from "./answer-format.ts";
 import { systemMessage } from "./prompt.ts";
 import { type Reply, readReply } from "./read-reply.ts";
 import { type Found, hasAttachments, isShareable, type Reusable, tokensOf } from "./reuse.ts";
-import type { ToolCall } from "../../../contracts/tools.ts";
+import type { ToolCall, ToolDefinition } from "../../../contracts/tools.ts";
 import { jsonBytes, MAX_CALLS_A_ROUND, type RequestedCall, runToolRound } from "./tool-round.ts";
 import type { TurnRequest, TurnRun } from "./turn.ts";
 import { BrokenReply } from "./watchdog.ts";
@@ -63,6 +63,7 @@ export class TurnSteps {
   /** The calls to run first: from the cached intent, or from the model, whose words are the answer if it makes none. */
   async decide(): Promise<RequestedCall[]> {
     const { resumed } = this.#run.request;
+    if (resumed?.open && this.#run.request.client?.tools) return this.#handOver(resumed.open.calls);
     if (resumed?.open) return resumed.open.calls;
     if (resumed?.rounds.length) return this.think();
     if (this.#cachedCalls !== undefined) {
@@ -122,7 +123,8 @@ export class TurnSteps {
     const left = Promise.withResolvers<void>();
     this.#run.signal.addEventListener("abort", () => left.resolve(), { once: true });
     try {
-      return await this.#answer(() => left.promise);
+      const calls = await this.#answer(() => left.promise);
+      return this.#run.request.client?.tools ? this.#handOver(calls) : calls;
     } finally {
       left.resolve();
     }
@@ -170,6 +172,24 @@ export class TurnSteps {
       this.#rewind(before);
       opened = next;
     }
+  }
+
+  /** Calls of a client's own tools end the turn: nothing is run here. */
+  #handOver(made: RequestedCall[]): [] {
+    const calls = made.flatMap((call) => ("malformed" in call ? [] : [call]));
+    if (calls.length < made.length)
+      throw new AppError("upstream_error", "the model called a tool with unreadable arguments");
+    if (calls.length === 0) return [];
+    const { emit, flight } = this.#run;
+    const isTold = this.#openRound !== undefined;
+    this.#takeOpenRound();
+    for (const call of isTold ? [] : calls) emit.append({ event: "tool_call", data: call });
+    emit.save();
+    this.progress.rounds.push({ content: "", calls, results: [] });
+    this.progress.finishReason = "tool_calls";
+    this.progress.reusable.answer = false;
+    flight?.close();
+    return [];
   }
 
   /** Reads a reply to its end; gives back what broke it off, where another try may help. */
@@ -248,7 +268,8 @@ function decided(call: RequestedCall, decisions: Decision[]): RequestedCall {
 
 /** `more`: an answer that is to be mended, and that alone. */
 function modelRequest(request: TurnRequest, rounds: ToolRound[], more: ModelMessage[]): ModelRequest {
-  const { model, onlyType, temperature, maxTokens, responseFormat, tools } = request;
+  const { model, onlyType, temperature, maxTokens, responseFormat, tools, client } = request;
+  const { instructions: _, ...ownTools } = client ?? {};
   return {
     model,
     ...(onlyType && { modelType: onlyType }),
@@ -257,15 +278,18 @@ function modelRequest(request: TurnRequest, rounds: ToolRound[], more: ModelMess
     ...(maxTokens !== undefined && { maxTokens }),
     ...(responseFormat !== undefined && { responseFormat }),
     ...(tools !== undefined && tools.tools.length > 0 && more.length === 0 && { tools: tools.tools.map(offer) }),
+    ...(more.length === 0 && ownTools),
   };
 }
 
-function offer({ name, description, inputSchema }: NonNullable<ModelRequest["tools"]>[number]) {
+function offer({ name, description, inputSchema }: ToolDefinition): OfferedTool {
   return { name, description, inputSchema };
 }
 
 function promptOf(request: TurnRequest, rounds: ToolRound[]): ModelMessage[] {
-  return [systemMessage(), ...request.context, ...rounds.flatMap(roundMessages)];
+  const instructions = request.client?.instructions;
+  const told: ModelMessage[] = instructions === undefined ? [] : [{ role: "system", content: instructions }];
+  return [systemMessage(), ...told, ...request.context, ...rounds.flatMap(roundMessages)];
 }
 
 async function openStream(model: ModelRequest, { request, deps }: TurnRun, gone: WhenGone): Promise<ModelStream> {

@@ -10,10 +10,12 @@ import type { LlmAgent, ModelMessage } from "../../../contracts/llm.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { ToolCall, ToolList, ToolOutcome, ToolServer } from "../../../contracts/tools.ts";
 import type { Cache, TurnWrite } from "../cache/cache.ts";
+import type { Semantic } from "../cache/semantic.ts";
 import type { Flights } from "../flights/client.ts";
 import type { Looked } from "../cache/counts.ts";
 import type { CachedRoute, CacheValue } from "../../../contracts/cache.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
+import type { ClientOptions } from "../../../contracts/session.ts";
 import { type GraphThread, runGraph, runWaitingGraph } from "./graph.ts";
 import { applyPolicy } from "./policy.ts";
 import type { TurnFlight } from "./flight.ts";
@@ -42,6 +44,8 @@ export interface TurnRequest {
   context: ModelMessage[];
   /** The tools the model may call; undefined for none. */
   tools: ToolList | undefined;
+  /** What its client brings: instructions, and tools of its own. */
+  client?: ClientOptions;
   /** Names of those that ask a person first. */
   askFirst: string[];
   /** Nothing of an earlier turn is in the context. */
@@ -88,6 +92,8 @@ export interface TurnDeps {
   ): Promise<ModelMessage[]>;
   tools: ToolServer;
   cache: Cache;
+  /** Left out: an answer is found by its own question alone. */
+  semantic?: Semantic | undefined;
   /** Left out: every turn makes its own answer. */
   flights?: Flights | undefined;
   /** How long a turn waits to be told who makes the same answer, beside its look-up in the cache. */
@@ -239,7 +245,7 @@ async function runTurn(run: TurnRun, slots: TurnSlots, entry: Entry): Promise<Tu
     const { finishReason } = steps.progress;
     if (finishReason === undefined) throw new AppError("upstream_truncated", "the model's answer was cut off");
     const outcome = { ...base(steps.progress, verdict), ok: true, finishReason } as const;
-    const made = { ...steps.progress, ms: deps.now() - startedAtMs };
+    const made = { ...steps.progress, ms: deps.now() - startedAtMs, meaning: found.meaning };
     return { outcome, keep: { since, entries: entriesOf(outcome, request, slots, made), looked } };
   } catch (error) {
     const outcome = { ...base(steps.progress, verdict), ok: false, failure: failureOf(error, run) } as const;

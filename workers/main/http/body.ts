@@ -8,7 +8,7 @@ import { AppError } from "../../../contracts/errors.ts";
 const MAX_BODY_BYTES = 1024 * 1024;
 /** With attachments in base64. What is not such data may have no more than another body. */
 const MAX_ATTACHED_BODY_BYTES = 12 * 1024 * 1024;
-const ATTACHED_DATA = /"(?:url|data|file_data)"\s*:\s*"[^"\\]*"/g;
+const ATTACHED_DATA = /"(?:url|image_url|data|file_data)"\s*:\s*"[^"\\]*"/g;
 /** A body up to this many times the limit is read to its end: a client that still writes does not see the answer. */
 const DRAINED_TIMES = 4;
 const MAX_ISSUES = 10;
@@ -122,6 +122,11 @@ export function checkShape<T extends z.ZodType>(value: unknown, schema: T): z.in
   if (parsed.success) return parsed.data;
   const issues = parsed.error.issues
     .slice(0, MAX_ISSUES)
-    .map((issue) => ({ path: issue.path.map(String).join("."), message: issue.message }));
+    .map((issue) => ({ path: placeOf(issue).map(String).join("."), message: issue.message }));
   throw new AppError("invalid_request", "the request does not fit its schema", { details: { issues } });
+}
+
+/** Of a name that no schema has: that name, where it stands. */
+function placeOf(issue: z.core.$ZodIssue): PropertyKey[] {
+  return issue.code === "unrecognized_keys" ? [...issue.path, ...issue.keys.slice(0, 1)] : issue.path;
 }

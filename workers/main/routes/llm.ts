@@ -3,14 +3,15 @@
  * client. Refuses a model that is not known, and one that cannot do what is asked, before anything is called.
  */
 import { type ChatRequest, requestMessages } from "../../../contracts/chat.ts";
-import type { ModelAttachment, SaidMessage } from "../../../contracts/parts.ts";
+import type { AttachedFile, ModelAttachment, SaidMessage } from "../../../contracts/parts.ts";
 import { DirectReply, DirectRequest, LlmHealth, ModelList, viewHealth, viewModel } from "../../../contracts/direct.ts";
 import { type ErrorCode, orThrow, type Result } from "../../../contracts/errors.ts";
-import type { ModelRequest } from "../../../contracts/llm.ts";
+import type { ModelMessage, ModelRequest } from "../../../contracts/llm.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { ResolvedChat } from "../../../contracts/session.ts";
 import type { Preferences } from "../../../contracts/users.ts";
-import { completeDirect, type DirectCall, type DirectDeps, type DirectEnd, streamDirect } from "../chat/direct.ts";
+import { completeDirect, streamDirect } from "../chat/direct.ts";
+import type { DirectCall, DirectDeps, DirectEnd } from "../chat/direct-call.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 import { type Taken, takeAttachments } from "../media/take.ts";
 import type { WhileStanding } from "../http/standing-signal.ts";
@@ -26,7 +27,8 @@ export interface LlmRoutesDeps extends DirectDeps {
   log: Log;
 }
 
-const CALL_FAILS: ErrorCode[] = [
+/** What can go wrong with a model that is asked directly. */
+export const CALL_FAILS: ErrorCode[] = [
   ...(["model_not_found", "unsupported_modality", "context_length_exceeded", "cancelled", "rate_limited"] as const),
   ...(["upstream_error", "upstream_auth", "upstream_truncated", "upstream_timeout", "invalid_model_output"] as const),
 ];
@@ -97,13 +99,23 @@ function callingRoutes(deps: LlmRoutesDeps): Route[] {
 }
 
 function toDirect(deps: LlmRoutesDeps, call: Call<unknown, unknown, DirectRequest>, name: string): DirectCall {
-  const { body, user, requestId, raw } = call;
-  const taken = takeAttachments(body, deps.attachmentHosts);
-  const chat = orThrow(deps.resolve({ ...body, tools: "none" }, user.preferences, taken?.said));
+  const taken = takeAttachments(call.body, deps.attachmentHosts);
+  const chat = orThrow(deps.resolve({ ...call.body, tools: "none" }, call.user.preferences, taken?.said));
+  const { response_format: heldTo } = call.body;
+  const asked = callOf(deps, call, { request: toModelRequest(call.body, chat, taken), name });
+  return { ...asked, ...(heldTo && { heldTo }) };
+}
+
+/** A call on its client's behalf, logged under a name. It ends when the client leaves, and when its credential no longer holds. */
+export function callOf(
+  deps: LlmRoutesDeps,
+  { user, requestId, raw }: Call,
+  { request, name }: { request: ModelRequest; name: string },
+): DirectCall {
   const cacheSalt = deps.cacheSalt(user.id);
   const standing = deps.whileStanding(user.credential, raw.signal);
   return {
-    request: toModelRequest(body, chat, taken),
+    request,
     context: { requestId, userId: user.id, ...(cacheSalt !== undefined && { cacheSalt }) },
     signal: standing.signal,
     onEnd(end) {
@@ -121,22 +133,29 @@ function toModelRequest(
   return {
     model,
     ...(onlyType && { modelType: onlyType }),
-    messages: taken ? withData(taken) : requestMessages(body),
+    messages: taken ? fillData(toMessages(taken.said), taken.files) : requestMessages(body),
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { maxTokens }),
     ...(body.response_format && { responseFormat: body.response_format }),
   };
 }
 
-function withData({ said, files }: Taken): ModelRequest["messages"] {
+function toMessages(said: SaidMessage[]): ModelMessage[] {
+  return said.map(({ role, content, attachments }) =>
+    attachments === undefined || role === "assistant" ? { role, content } : { role, content, attachments },
+  );
+}
+
+/** The messages with the bytes of what is attached to them. */
+export function fillData(messages: ModelMessage[], files: AttachedFile[]): ModelMessage[] {
   const data = new Map(files.map((file) => [file.sha256, file.data]));
-  return said.map(({ role, content, attachments }) => {
-    if (attachments === undefined || role === "assistant") return { role, content };
-    const filled = attachments.map((one): ModelAttachment => {
+  return messages.map((message) => {
+    if (message.role !== "user" || message.attachments === undefined) return message;
+    const attachments = message.attachments.map((one): ModelAttachment => {
       const bytes = "sha256" in one ? data.get(one.sha256) : undefined;
       return bytes === undefined ? one : { ...one, data: bytes };
     });
-    return { role, content, attachments: filled };
+    return { ...message, attachments };
   });
 }
 

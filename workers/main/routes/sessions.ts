@@ -16,10 +16,11 @@ import {
   SessionRequest,
   SessionView,
 } from "../../../contracts/sessions.ts";
+import { type Residency, withResidency } from "../../../contracts/ids.ts";
 import { count, SessionPath } from "../../../contracts/params.ts";
 import type { Accounts } from "../accounts/client.ts";
 import { type Call, type Route, route } from "../http/route.ts";
-import { asker, claimedKey, KEY_HEADER, start, TURN_FAILS, type SendToSession } from "./chat.ts";
+import { asker, claimedKey, KEY_HEADER, nearOf, start, TURN_FAILS, type SendToSession } from "./chat.ts";
 
 export interface SessionRoutesDeps {
   send: SendToSession;
@@ -28,6 +29,7 @@ export interface SessionRoutesDeps {
   now: () => number;
   /** As in the chat routes. */
   attachmentHosts: readonly string[];
+  residency: Residency | undefined;
 }
 
 const AttachmentPath = SessionPath.extend({ sha256: z.string().regex(/^[0-9a-f]{64}$/) });
@@ -56,7 +58,7 @@ export function sessionRoutes(deps: SessionRoutesDeps): Route[] {
   return [...recordRoutes(deps), ...messageRoutes(deps), chatRoute(deps)];
 }
 
-function recordRoutes({ send, newId }: SessionRoutesDeps): Route[] {
+function recordRoutes({ send, newId, ...deps }: SessionRoutesDeps): Route[] {
   return [
     route(
       {
@@ -65,12 +67,12 @@ function recordRoutes({ send, newId }: SessionRoutesDeps): Route[] {
         summary: "Makes a session without a turn",
       },
       (call) => {
-        const { title, user_id: owner, model, model_type } = call.body;
+        const { title, user_id: owner, model, model_type, residency = deps.residency } = call.body;
         if (owner !== undefined && owner !== call.user.id) throw new AppError("not_found", "there is no such user");
-        const sessionId = newId();
+        const sessionId = withResidency(newId(), residency);
         const { preferences } = call.user;
         const chosen = { title, model: { model, model_type }, preferences };
-        return send(sessionId, { kind: "create", sessionId, ...chosen, ...asker(call) });
+        return send(sessionId, { kind: "create", sessionId, ...chosen, ...asker(call) }, nearOf(call, residency));
       },
     ),
     route({ ...shared, method: "GET", path: PATH, summary: "A session", answers: { 200: SessionView } }, (call) => {

@@ -24,6 +24,8 @@ export type KeepingCommand = Pick<StartTurn, "sessionId" | "userId" | "credentia
 export interface Hold {
   /** When it is done the object holds a session, this one or the one it had. */
   fetch(command: KeepingCommand): Promise<void>;
+  /** The same; false when there is none, here and in Postgres. */
+  find(command: KeepingCommand): Promise<boolean>;
   /** Runs `work` while nothing is fetched. */
   alone<T>(work: () => Promise<T>): Promise<T>;
 }
@@ -59,7 +61,17 @@ export function createHold({ storage, history, accounts, now, onHeld }: HoldDeps
     await onHeld();
   }
 
-  return { alone, fetch: (command) => alone(() => fetchNow(command)) };
+  async function find(command: KeepingCommand): Promise<boolean> {
+    try {
+      await alone(() => fetchNow(command));
+      return true;
+    } catch (error) {
+      if (error instanceof AppError && error.failure.code === "not_found") return false;
+      throw error;
+    }
+  }
+
+  return { alone, find, fetch: (command) => alone(() => fetchNow(command)) };
 }
 
 /** Without a database there is no session but those that objects hold. */

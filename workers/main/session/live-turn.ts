@@ -101,7 +101,9 @@ export function startTurn(host: LiveTurnHost, { turn, begun }: PreparedTurn): Li
 export function resumeTurn(host: LiveTurnHost, turn: TurnRow, log: TurnLog, resumed: ResumedTurn): LiveTurn {
   const { messages } = contextOf(host, turn.plan, turn.plan.parentSeq, []);
   const request = toTurnRequest(host, turn.id, turn.plan, messages);
-  return run(host, { ...turn, asked: resumed.approval }, log, host.turns.begin({ ...request, resumed }));
+  const rounds = [...(turn.plan.given ? [turn.plan.given] : []), ...resumed.rounds];
+  const begun = host.turns.begin({ ...request, resumed: { ...resumed, rounds } });
+  return run(host, { ...turn, asked: resumed.approval }, log, begun);
 }
 
 type StartedTurn = Pick<TurnRow, "id" | "plan" | "startedAtMs"> & { asked?: Approval | undefined };
@@ -134,14 +136,16 @@ function contextOf(
 function toTurnRequest(
   { session, tools }: LiveTurnHost,
   turnId: string,
-  { messageId, requestId, route = "chat", chat, firstTurn }: Omit<TurnPlan, "parentSeq">,
+  { messageId, requestId, route = "chat", chat, firstTurn, given }: Omit<TurnPlan, "parentSeq">,
   context: ModelMessage[],
 ): Omit<TurnRequest, "askFirst"> {
-  const { request, model, modelType, onlyType, temperature, maxTokens } = chat;
+  const { request, model, modelType, onlyType, temperature, maxTokens, client } = chat;
   const mode = request.cache?.mode ?? "default";
   return {
     ...{ turnId, messageId, requestId, route, model, modelType, temperature, maxTokens, context, firstTurn },
     ...(onlyType && { onlyType }),
+    ...(client && { client }),
+    ...(given && { resumed: { verdict: undefined, content: "", words: "", rounds: [given], open: undefined } }),
     sessionId: session.id,
     userId: session.userId,
     responseFormat: request.response_format,

@@ -249,9 +249,14 @@ function toModelMessages(message: Message): ModelMessage[] {
   if (message.role === "user") {
     return [{ role: "user", content, ...(details.attachments && { attachments: details.attachments }) }];
   }
-  const rounds = (message.details.rounds ?? []).flatMap(roundMessages);
+  const rounds = (message.details.rounds ?? []).filter(isSettled).flatMap(roundMessages);
   // A turn that was stopped at once said nothing, and providers refuse an empty message.
   return message.content === "" ? rounds : [...rounds, { role: "assistant", content: message.content }];
+}
+
+/** Calls that a turn ended with have no results there: the next turn has both. */
+export function isSettled({ calls, results }: ToolRound): boolean {
+  return results.length === calls.length;
 }
 
 function joinRuns(messages: ModelMessage[]): ModelMessage[] {

@@ -112,7 +112,7 @@ export function cacheHeaders({ verdict, why, ageSeconds }: CacheNote): Record<st
   };
 }
 
-export function eventStream(body: ReadableStream<Uint8Array>, headers: Record<string, string>): Response {
+export function eventStream(body: ReadableStream<Uint8Array> | string, headers: Record<string, string>): Response {
   return new Response(body, {
     headers: {
       ...headers,

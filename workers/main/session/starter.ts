@@ -131,10 +131,10 @@ export class TurnStarter {
   }
 
   #plan(command: PlannedTurn, preferences: Preferences): { session: Session; turn: NewTurn } {
-    const { create, idempotency, requestId, route, userId, files = [] } = command;
+    const { create, idempotency, requestId, route, userId, files = [], client } = command;
     const nowMs = this.#deps.now();
     const said = command.said ?? requestMessages(command.request);
-    const chat = this.#deps.resolve(command.request, preferences, said);
+    const chat = { ...this.#deps.resolve(command.request, preferences, said), ...(client && { client }) };
     if (create) this.#requireNoSession();
     const session = create
       ? newSession({ id: command.sessionId, userId, chat, createdAtMs: nowMs })
@@ -200,13 +200,16 @@ export class TurnStarter {
 
 /** What it takes to plan a turn. */
 type PlannedTurn = Pick<StartTurn, "create" | "requestId" | "route" | "userId" | "sessionId" | "request" | "branch"> &
-  Pick<Partial<StartTurn>, "idempotency" | "said" | "files">;
+  Pick<StartTurn, "idempotency" | "client" | "said" | "files">;
 
-function requireSession(sql: SqlStorage, { userId, sessionId }: Pick<StartTurn, "userId" | "sessionId">): Session {
+/** The one that is named; whoever goes on after a turn of it need not know its name. */
+export function requireSession(sql: SqlStorage, { userId, sessionId, branch }: Addressed): Session {
   const session = requireOwner(readSession(sql), userId);
-  if (session.id !== sessionId) throw new AppError("not_found", "there is no such session");
+  if (branch.kind !== "after" && session.id !== sessionId) throw new AppError("not_found", "there is no such session");
   return session;
 }
+
+type Addressed = Pick<StartTurn, "userId" | "sessionId" | "branch">;
 
 function busy(turnId: string): AppError {
   const details = { turn_id: turnId };
