@@ -262,6 +262,8 @@ const SEARCH: MessageSearch = {
   ...{ ...PAGE, text: "rare7", sessionId: undefined, role: undefined, fromMs: undefined, toMs: undefined },
 };
 
+const FILE = { sha256: "0".repeat(64) };
+
 /** Every call that the API makes, by store and method; a method of several statements comes with each. */
 function callsOf({
   archive,
@@ -310,6 +312,8 @@ function callsOf({
     ["history.readMessages after", () => history.readMessages({ ...LONG, after: 500, limit: 50 })],
     ["history.readWindow", () => history.readWindow({ ...LONG, messages: 100, bytes: 100_000 })],
     ["history.inspectSession", () => history.inspectSession({ ...LONG, from: MESSAGES - 10 })],
+    ["history.saveAttachment", () => history.saveAttachment({ ...LONG, ...FILE, mimeType: "image/png", data: "AAAA" })],
+    ["history.readAttachment", () => history.readAttachment({ ...LONG, ...FILE })],
     ["history.setAside", () => history.setAside({ sessionId: SESSION, seq: 1, code: "conflict" })],
     ["history.setAside usage", () => history.setAside({ sessionId: SESSION, seq: 1, code: "c", usage: [record] })],
     ["history.eraseSession", () => history.eraseSession(SESSION, ANN)],

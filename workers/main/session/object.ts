@@ -280,7 +280,10 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
 
   async #attachment(command: ReadAttachment): Promise<Response> {
     const held = this.#ownedIfHeld(command) !== undefined;
-    return attachmentReply(await this.#deps.attachments.read(command, command.sha256, held));
+    const file = await this.#deps.attachments.read(command, command.sha256, held);
+    if (file !== undefined) return attachmentReply(file);
+    // Of one that is not here, no more is told than of one that is somebody else's.
+    throw new AppError("not_found", held ? "the session has no such attachment" : "there is no such session");
   }
 
   #erase(command: EraseSession): Promise<Response> {
