@@ -1225,6 +1225,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   "UI-6": {
     source: "API: POST /chat/ui",
     text: "Files of a message are shown to the model; what is none, or no message of the user, is refused.",
+  },
   "OPS-3": {
     source: "npm run setup",
     text: "What a deployment needs is asked for, checked, and written where git does not see it; no secret is shown.",
