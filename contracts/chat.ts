@@ -3,7 +3,8 @@
  * Pure. Unknown fields are refused; role "system" is not a client's to send.
  */
 import * as z from "zod";
-import { Id } from "./params.ts";
+import { findSchemaProblem } from "./answer-schema.ts";
+import { GivenSessionOrTurnId, Id, SessionOrTurnId } from "./params.ts";
 import { InputParts, textOfParts, VisibleText } from "./parts.ts";
 
 const MAX_MESSAGES = 1_000;
@@ -38,8 +39,11 @@ export const ResponseFormat = z
       json_schema: z.strictObject({
         name: z.string().regex(/^[\w-]{1,64}$/),
         description: z.string().max(1_000).optional(),
-        /** A JSON Schema of an object, at most 64 KiB and 32 levels, without references that lead back to themselves. */
-        schema: z.record(z.string(), z.unknown()),
+        /** A JSON Schema of bounded size, without references that lead back to themselves. */
+        schema: z.record(z.string(), z.unknown()).superRefine((schema, issues) => {
+          const problem = findSchemaProblem(schema);
+          if (problem !== undefined) issues.addIssue({ code: "custom", message: problem });
+        }),
         strict: z.boolean().optional(),
       }),
     }),
@@ -71,14 +75,18 @@ export const inputFields = {
   messages: z.array(InputMessage).min(1).max(MAX_MESSAGES).optional(),
 };
 
+/** Where the object of a session that is made must be; left out: as the deployment says. */
+export const Residency = z.literal("eu");
+
 export const ChatRequest = z
   .strictObject({
     ...inputFields,
-    session_id: Id.optional(),
+    session_id: GivenSessionOrTurnId.optional(),
     create_new_session: z.boolean().optional(),
     ...answerOptions,
     /** false: the turn stays out of the history and its object expires after an hour. */
     store: z.boolean().optional(),
+    residency: Residency.optional(),
   })
   .superRefine((request, issues) => {
     checkInput(request, request.session_id, issues);
@@ -87,6 +95,9 @@ export const ChatRequest = z
     }
     if (request.session_id !== undefined && request.store !== undefined) {
       issues.addIssue({ code: "custom", path: ["store"], message: "is decided when a session is made" });
+    }
+    if (request.session_id !== undefined && request.residency !== undefined) {
+      issues.addIssue({ code: "custom", path: ["residency"], message: "is decided when a session is made" });
     }
   })
   .meta({ id: "ChatRequest" });
@@ -150,8 +161,8 @@ export const ChatReply = z
     response: z.string(),
     success: z.literal(true),
     timestamp: z.iso.datetime(),
-    session_id: z.uuidv7(),
-    turn_id: z.uuidv7(),
+    session_id: SessionOrTurnId,
+    turn_id: SessionOrTurnId,
     message_id: z.uuidv7(),
     model: z.string(),
     provider: z.string(),
@@ -166,8 +177,8 @@ export type ChatReply = z.infer<typeof ChatReply>;
 /** A turn as its state route shows it. */
 export const TurnView = z
   .strictObject({
-    turn_id: z.uuidv7(),
-    session_id: z.uuidv7(),
+    turn_id: SessionOrTurnId,
+    session_id: SessionOrTurnId,
     message_id: z.uuidv7(),
     state: z.enum(["running", "waiting", "complete", "interrupted", "cancelled", "failed"]),
     /** The number of its newest event; 0 once the events are gone. */

@@ -152,6 +152,15 @@ export interface HistoryStore {
   schemaVersion(): Promise<Result<number>>;
 }
 
+/** What sessions owe to Postgres after failed attempts, as far as it has been told within the last minutes. */
+const OutboxHealth = z.strictObject({
+  sessions: z.int(),
+  messages: z.int(),
+  /** 0: nothing is owed. */
+  oldest_seconds: z.number(),
+});
+export type OutboxHealth = z.infer<typeof OutboxHealth>;
+
 /** Can the history be reached, is its schema the one expected, and what could not be stored. */
 export const HistoryHealth = z
   .strictObject({
@@ -160,6 +169,8 @@ export const HistoryHealth = z
     schema: z.strictObject({ found: z.int().nullable(), expected: z.int() }),
     /** Messages that Postgres can never take. */
     dead_letters: z.int().nullable(),
+    /** null: it could not be asked for. */
+    outbox: OutboxHealth.nullable(),
   })
   .meta({ id: "HistoryHealth" });
 export type HistoryHealth = z.infer<typeof HistoryHealth>;

@@ -5,7 +5,7 @@
 import * as z from "zod";
 import type { ModelType } from "./chat.ts";
 import { fail, ok, type Result } from "./errors.ts";
-import { lookUp } from "./name-patterns.ts";
+import { isPattern, lookUp } from "./name-patterns.ts";
 import { ModelPrice, type ModelPrices } from "./prices.ts";
 
 export const ABILITIES = ["chat", "tools", "json_schema", "images", "audio", "files", "embeddings"] as const;
@@ -130,4 +130,9 @@ export function lackedBy(models: Models, name: string): Ability[] {
 export function pricesOf({ models }: Models): ModelPrices {
   const priced = Object.entries(models).flatMap(([name, { price }]) => (price ? [[name, price] as const] : []));
   return Object.fromEntries(priced);
+}
+
+/** Models that the registry names, without those that it only describes by a pattern. */
+export function namedModels({ models }: Models): string[] {
+  return Object.keys(models).filter((name) => !isPattern(name));
 }

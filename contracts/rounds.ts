@@ -36,6 +36,16 @@ export function estimateTokens(text: string): number {
   return Math.ceil(text.length / 4);
 }
 
+export function addUsage(sum: Usage | undefined, next: Usage): Usage {
+  if (sum === undefined) return next;
+  return {
+    prompt_tokens: sum.prompt_tokens + next.prompt_tokens,
+    completion_tokens: sum.completion_tokens + next.completion_tokens,
+    total_tokens: sum.total_tokens + next.total_tokens,
+    ...((sum.estimated || next.estimated) && { estimated: true }),
+  };
+}
+
 /** What a message takes of a window. */
 export function estimateMessage(message: ModelMessage): number {
   return estimateTokens(JSON.stringify(withoutAttachments(message))) + attachmentTokens(message);

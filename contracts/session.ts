@@ -47,6 +47,8 @@ export interface Idempotency {
 interface Asker {
   userId: string;
   requestId: string;
+  /** The trace that the request belongs to (W3C); left out by an earlier version of this code. */
+  traceparent?: string | undefined;
 }
 
 /** What a client's own tool gave. */
@@ -137,6 +139,13 @@ export interface ListMessages extends Asker {
   limit: number;
 }
 
+/** The bytes of something that is attached to a message. */
+export interface ReadAttachment extends Asker {
+  kind: "attachment";
+  sessionId: string;
+  sha256: string;
+}
+
 /** Makes a session without a turn. The one that is there already is shown. */
 export interface CreateSession extends Asker {
   kind: "create";
@@ -213,6 +222,7 @@ export type SessionCommand =
   | InspectTurn
   | AnswerApproval
   | ListMessages
+  | ReadAttachment
   | CreateSession
   | ViewSession
   | ChangeSession

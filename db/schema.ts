@@ -222,4 +222,4 @@ export const documentChunks = pgTable(
 );
 
 /** The migration that this code expects. */
-export const SCHEMA_VERSION = 6;
+export const SCHEMA_VERSION = 7;

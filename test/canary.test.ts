@@ -69,6 +69,7 @@ beforeAll(async () => {
       CF_ACCESS_CLIENT_ID: secret("CF_ACCESS_CLIENT_ID"),
       CF_ACCESS_CLIENT_SECRET: secret("CF_ACCESS_CLIENT_SECRET"),
       PROVIDER_KEYS: JSON.stringify({ ollama: secret("PROVIDER_KEYS") }),
+      METRICS_TOKEN: secret("METRICS_TOKEN"),
       // Of searches that nobody makes here.
       BRAVE_API_KEY: secret("BRAVE_API_KEY"),
       TAVILY_API_KEY: secret("TAVILY_API_KEY"),
@@ -484,8 +485,10 @@ describe("where the canaries are", () => {
       .flatMap((gossip) => gossip.heard)
       .join("\n");
     const unused = canaries.wordsOf("secret").filter((word) => !heard.includes(word));
-    // Only signatures leave the house of the one that signs; the others' services are asked nothing.
-    const unheard = ["SECRET_KEY", "PROVIDER_KEYS", "BRAVE_API_KEY", "TAVILY_API_KEY"].map((name) => `secret: ${name}`);
+    // Only signatures leave the house of the one that signs; the others' services are asked nothing, and one lets in to main alone.
+    const unheard = ["SECRET_KEY", "PROVIDER_KEYS", "METRICS_TOKEN", "BRAVE_API_KEY", "TAVILY_API_KEY"].map(
+      (name) => `secret: ${name}`,
+    );
     expect(canaries.find(unused.join(" "))).toEqual(unheard);
     // Whatever was said in a turn was told to a model.
     const said = canaries.wordsOf("private", "shared").filter((word) => heard.includes(word));

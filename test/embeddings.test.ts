@@ -36,7 +36,9 @@ test("[EMBED-3] a stock client gets vectors, which it asks for in base64, and th
 test("[EMBED-3] and errors that it understands: by status, code and message, never in a provider's words", async () => {
   const create = (model: string) => openai.embeddings.create({ model, input: "x" });
   await expect(create("demo:429")).rejects.toThrow(OpenAI.RateLimitError);
-  await expect(create("demo:unknown")).rejects.toMatchObject({ status: 400, code: "model_not_found" });
+  await expect(create("demo:unknown")).rejects.toMatchObject({
+    ...{ status: 400, code: "model_not_found", type: "invalid_request_error" },
+  });
   await expect(create("demo:status.500")).rejects.toMatchObject({ status: 502, code: "upstream_error" });
   const stranger = new OpenAI({ apiKey: "sk-stranger", baseURL: openai.baseURL, maxRetries: 0 });
   await expect(stranger.embeddings.create({ model: "demo", input: "x" })).rejects.toThrow(OpenAI.AuthenticationError);

@@ -23,6 +23,8 @@ export interface Ids {
 interface Details {
   /** The call that the waiting turn asks about. */
   call_id: string;
+  /** Of a picture in the session. */
+  sha256: string;
   email: string;
   password: string;
   refreshToken: string;
@@ -67,6 +69,7 @@ const PROTOCOL = { accept: "application/json, text/event-stream" };
 
 export const MATRIX: Readonly<Record<string, Row>> = {
   "GET /health": { gets: everyone() },
+  "GET /metrics": { gets: adminsAlone() },
 
   "POST /auth/login": { gets: everyone(), body: ({ email, password }) => ({ email, password }) },
   "POST /auth/refresh": { gets: everyone(), body: ({ refreshToken }) => ({ refresh_token: refreshToken }) },
@@ -162,6 +165,7 @@ export const MATRIX: Readonly<Record<string, Row>> = {
   "GET /history/sessions/{session_id}/export": { gets: ownerAlone() },
   "POST /history/import": { gets: everyone(), body: () => "\n", headers: { "content-type": "application/x-ndjson" } },
   "GET /history/sessions/{session_id}/messages": { gets: ownerAlone() },
+  "GET /history/sessions/{session_id}/attachments/{sha256}": { gets: ownerAlone() },
   "POST /history/messages": {
     gets: ownerAlone(201),
     body: ({ session_id, unique }) => ({ session_id, role: "user", content: unique }),

@@ -1126,6 +1126,34 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "README.md, Models",
     text: "A stock OpenAI client gets its vectors and its errors from POST /v1/embeddings.",
   },
+  "SEM-1": {
+    source: "docs/decisions/0049",
+    text: "Another wording of a first question finds its answer where a deployment has chosen so, and only there; the path of a hit by key is as before.",
+  },
+  "SEM-2": {
+    source: "docs/decisions/0049",
+    text: "Two questions are the same only word by word: numbers, negations, names, order and letter case count.",
+  },
+  "SEM-3": {
+    source: "docs/decisions/0049",
+    text: "All else that an answer depends on must be the same; what is one user's is for no other wording.",
+  },
+  "SEM-4": {
+    source: "docs/decisions/0049",
+    text: "A purged answer is found under no wording; Postgres holds neither question nor answer.",
+  },
+  "SEM-5": {
+    source: "docs/decisions/0049",
+    text: "Without pgvector, or while the model or Postgres fails, turns go on as without it, and health says so.",
+  },
+  "SEM-6": {
+    source: "docs/cache.md",
+    text: "With it no answer of the workload is wrong, and more calls are saved.",
+  },
+  "MCP-20": {
+    source: "README.md, Tools",
+    text: "With embeddings the knowledge base is searched by words and meaning together; without them, or while they fail, by words.",
+  },
   "V1-1": {
     source: "API: POST /v1/chat/completions",
     text: "An answer comes in OpenAI's form, in one piece or as chunks, with usage where it is asked for.",
@@ -1229,5 +1257,125 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   "OPS-3": {
     source: "npm run setup",
     text: "What a deployment needs is asked for, checked, and written where git does not see it; no secret is shown.",
+  },
+  "MEDIA-1": {
+    source: "docs/decisions/0045",
+    text: "Images, audio and files reach the model in their order, in the provider's form.",
+  },
+  "MEDIA-2": {
+    source: "docs/decisions/0045",
+    text: "What is attached is what its bytes say; images are whole, still and of bounded size, told from headers.",
+  },
+  "MEDIA-3": {
+    source: "docs/decisions/0045",
+    text: "A request has so many attachments and bytes at most, besides what its words may have.",
+  },
+  "MEDIA-4": {
+    source: "docs/decisions/0045",
+    text: "Nothing is fetched; a provider is told an address only where its host is allowed.",
+  },
+  "MEDIA-5": {
+    source: "docs/decisions/0045",
+    text: "A model without the ability is not called; of earlier attachments it is told that they are missing.",
+  },
+  "MEDIA-6": {
+    source: "docs/decisions/0045",
+    text: "Bytes are kept apart from messages, shown again in their place, and read by their owner alone.",
+  },
+  "MEDIA-7": {
+    source: "docs/decisions/0045",
+    text: "Postgres gets each file once; it rests, comes back and goes with its session.",
+  },
+  "MEDIA-8": {
+    source: "docs/decisions/0045",
+    text: "The cache's key holds what is attached by its hash; such answers are their user's alone.",
+  },
+  B62: { source: "faults", text: "Images that lie, are cut, too large or move, or are no image." },
+  B63: { source: "faults", text: "Too many images, too many bytes." },
+  B64: { source: "faults", text: "Addresses in place of images." },
+  B65: { source: "faults", text: "Audio and video where they are not supported." },
+  "FORMAT-1": {
+    source: "docs/decisions/0045",
+    text: "An answer in JSON is what was asked for, after one repair at most, or the turn fails by that name.",
+  },
+  "FORMAT-2": {
+    source: "docs/decisions/0045",
+    text: "Schemas are bounded in size, depth and reach; a model without the ability is not called.",
+  },
+  "REGION-1": {
+    source: "docs/decisions/0048",
+    text: "The id of a session and of its turns says for ever whether its object is in the EU.",
+  },
+  "REGION-2": {
+    source: "docs/decisions/0048",
+    text: "A session for the EU is made there or refused, never elsewhere; an Idempotency-Key stays one request.",
+  },
+  "REGION-3": {
+    source: "docs/decisions/0048",
+    text: "A session's object is made near its user.",
+  },
+  "METRICS-1": {
+    source: "API: GET /metrics",
+    text: "After a scripted run the figures of GET /metrics are what the stand-ins and the replies have counted.",
+  },
+  "METRICS-2": {
+    source: "docs/decisions/0047",
+    text: "Labels hold what comes from closed sets, never an id; series are bounded.",
+  },
+  "METRICS-3": {
+    source: "API: GET /metrics",
+    text: "Every metric is shown from the start, and a Prometheus parser reads it.",
+  },
+  "METRICS-4": {
+    source: "API: GET /metrics",
+    text: "GET /metrics is for admins and for the scrape token, which is taken from the Authorization header alone.",
+  },
+  "METRICS-5": {
+    source: "docs/decisions/0047",
+    text: "What sessions owe to Postgres is told while it is away, by /metrics and by /history/health.",
+  },
+  "METRICS-6": {
+    source: "docs/decisions/0047",
+    text: "Open streams are counted down however they end.",
+  },
+  "METRICS-7": {
+    source: "docs/decisions/0047",
+    text: "Figures outlive the objects that add them up, in one row each.",
+  },
+  "METRICS-8": {
+    source: "API: GET /metrics",
+    text: "Dashboard and alert rules ask for metrics and labels that there are; the dashboard for each metric.",
+  },
+  "METRICS-9": {
+    source: "docs/decisions/0047",
+    text: "One batch in five seconds and isolate, however much is counted; a lost one is counted.",
+  },
+  "LOG-2": {
+    source: "contracts/log.ts",
+    text: "Lines below LOG_LEVEL are left out.",
+  },
+  "LOG-3": {
+    source: "contracts/log.ts",
+    text: "LOG_SAMPLE writes all lines of a request or none; errors, warnings and audits always.",
+  },
+  "LOG-4": {
+    source: "contracts/log.ts",
+    text: "Users stand in log lines as hashes.",
+  },
+  "LOG-5": {
+    source: "contracts/trace.ts",
+    text: "A caller's W3C trace is taken over or one is begun; it crosses all Workers, comes back, and stands in the lines.",
+  },
+  "LOG-6": {
+    source: "architecture",
+    text: "One line a request, tool call, model call, purge and drain, with what it needs to be understood.",
+  },
+  "TIME-1": {
+    source: "contracts/timing.ts",
+    text: "Stages of a request add up to its whole time.",
+  },
+  "TIME-2": {
+    source: "contracts/timing.ts",
+    text: "Every reply says in Server-Timing where its time went.",
   },
 };

@@ -36,7 +36,7 @@ function depsFor(nodes: object[] = [{}, {}], settings: Record<string, string> = 
   });
   const config = readConfig({ MODELS, PROVIDER_KEYS: '{"gpus":"k","other":"k"}', ...settings });
   return {
-    ...{ config, fleet, fetch, trace: [], newCallId: () => "made", now: () => 0, random: () => 0 },
+    ...{ config, fleet, fetch, trace: [], attempts: [], newCallId: () => "made", now: () => 0, random: () => 0 },
     wait: async (ms) => void waits.push(ms),
   };
 }

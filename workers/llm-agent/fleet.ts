@@ -105,6 +105,16 @@ export class Fleet {
     return true;
   }
 
+  /** By provider: nodes that are passed by because they failed. */
+  openNodes(nowMs: number): Record<string, number> {
+    const open: Record<string, number> = {};
+    for (const [name, { openUntilMs }] of this.#nodes) {
+      const provider = name.split(" ", 1)[0] ?? name;
+      open[provider] = (open[provider] ?? 0) + Number(openUntilMs > nowMs);
+    }
+    return open;
+  }
+
   view(endpoint: Endpoint, nowMs: number): NodeView {
     const { openUntilMs } = this.#node(endpoint);
     const breaker = openUntilMs === 0 ? "closed" : openUntilMs > nowMs ? "open" : "half_open";

@@ -5,7 +5,7 @@
  */
 import { checkTexts, type Embeddings, type EmbedRequest } from "../../contracts/embeddings.ts";
 import type { Failure, Result } from "../../contracts/errors.ts";
-import type { Completion, ModelContext, ModelRequest } from "../../contracts/llm.ts";
+import type { Completion, ModelAttempt, ModelContext, ModelRequest } from "../../contracts/llm.ts";
 import { findModel, requireAbilities } from "../../contracts/models.ts";
 import { type Attempt, type AttemptDeps, completeOnce, openOnce, type OpenedStream } from "./attempt.ts";
 import { embedOnce } from "./embed.ts";
@@ -29,6 +29,8 @@ export interface CallDeps extends AttemptDeps {
   wait: (ms: number) => Promise<void>;
   /** For the log: the nodes that were called. */
   trace: string[];
+  /** The same, with what became of it. */
+  attempts: ModelAttempt[];
 }
 
 export interface ModelCall<R extends Routed = ModelRequest> {
@@ -94,6 +96,8 @@ async function withFailover<T, R extends Routed>(
     void left?.then(release);
     deps.trace.push(endpoint.id);
     const outcome = await send({ request, context, endpoint, model: route.model, left }, release);
+    const code = outcome.ok ? "ok" : outcome.error.code;
+    deps.attempts.push({ provider: endpoint.provider, node: endpoint.id, code });
     if (outcome.ok) {
       deps.fleet.began(endpoint);
       return outcome;

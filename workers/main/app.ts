@@ -6,6 +6,7 @@ import { Hono, type MiddlewareHandler } from "hono";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { secureHeaders } from "hono/secure-headers";
 import type { Log } from "../../contracts/log.ts";
+import type { Meter } from "../../contracts/metrics.ts";
 import type { Authenticate } from "./http/auth.ts";
 import type { AppContext } from "./http/context.ts";
 import { respondToErrors, respondToFailure } from "./http/errors.ts";
@@ -25,6 +26,7 @@ import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
 import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { llmRoutes, type LlmRoutesDeps } from "./routes/llm.ts";
 import { openAiRoutes, type OpenAiRoutesDeps } from "./routes/openai.ts";
+import { metricsRoutes, type MetricsRoutesDeps } from "./routes/metrics.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
 import { responsesRoutes, type ResponsesRoutesDeps } from "./routes/responses.ts";
 import { sessionRoutes, type SessionRoutesDeps } from "./routes/sessions.ts";
@@ -49,6 +51,7 @@ export interface RoutesDeps
     OpenAiRoutesDeps,
     ResponsesRoutesDeps,
     McpRoutesDeps,
+    MetricsRoutesDeps,
     ToolsRoutesDeps,
     ServersRoutesDeps,
     SessionRoutesDeps,
@@ -59,12 +62,15 @@ export interface AppDeps extends RoutesDeps {
   /** Pages of these may call from a browser. */
   corsOrigins: readonly string[];
   log: Log;
+  meter: Meter;
+  randomBytes: (length: number) => Uint8Array;
 }
 
 /** Every route of the API. */
 export function allRoutes(deps: RoutesDeps): Route[] {
   const routes = [
     healthRoutes,
+    metricsRoutes,
     authRoutes,
     usersRoutes,
     chatRoutes,

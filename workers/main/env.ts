@@ -5,6 +5,7 @@
 import * as z from "zod";
 import { PolicyRule } from "../../contracts/approvals.ts";
 import { ModelType } from "../../contracts/chat.ts";
+import { LogLevel } from "../../contracts/log.ts";
 import { findModel, Models, NO_MODELS, OPEN_MODELS } from "../../contracts/models.ts";
 import { HostList, OriginList } from "../../contracts/origins.ts";
 import { isPattern } from "../../contracts/name-patterns.ts";
@@ -83,6 +84,15 @@ export const Settings = z.object({
   CACHE_SCOPE: withFallback(z.enum(["shared", "user"]), "shared").meta({
     description: "`user`: no user is given an answer that was made for another; malformed, it is `user`",
   }),
+  CACHE_SEMANTIC_MODEL: optional(z.string().min(1)).meta({
+    default: "none",
+    description:
+      "a model that makes vectors: other wordings of a first question find its answer; needs pgvector in Postgres; left out: none does",
+  }),
+  CACHE_SEMANTIC_THRESHOLD: withFallback(z.coerce.number().min(0.5).max(1), 0.9).meta({
+    description:
+      "cosine similarity, 0.5 to 1, from which on two questions are compared word by word; malformed, it is `1`",
+  }),
   CACHE_READ_TIMEOUT_MS: positiveInt(180).meta({
     description: "how long a turn waits for Redis, and beside it to be told which turn makes the same answer",
   }),
@@ -118,6 +128,22 @@ export const Settings = z.object({
     description:
       "how long an account's word on a credential holds; also how often it is asked again while somebody watches a turn",
   }),
+  RESIDENCY: optional(z.enum(["eu"])).meta({
+    default: "none",
+    description:
+      "`eu`: the objects of new sessions, and those of accounts, limits and flights, run and store in the EU alone; malformed, it is `eu`. Decide before the first user: a change ends every login. Postgres and Redis are where you made them",
+  }),
+  LOG_LEVEL: withFallback(LogLevel, "info").meta({
+    description: "lines below it are left out of the log: `debug`, `info`, `warn` or `error`",
+  }),
+  LOG_SAMPLE: withFallback(z.coerce.number().min(0).max(1), 1).meta({
+    description: "the share of requests whose lines are written, 0 to 1; errors always are",
+  }),
+  METRICS_TOKEN: optional(z.string().min(32).max(256)).meta({
+    secret: true,
+    default: "none",
+    description: "who shows it as a bearer token may read `GET /metrics`, as admins may; 32 characters or more",
+  }),
   SIGN_UP: withFallback(z.enum(["open", "closed"]), "open").meta({
     description: "`closed`: nobody signs up; users are made by `npm run user:create`; malformed, it is `closed`",
   }),
@@ -138,7 +164,9 @@ const CLOSED: Record<string, unknown> = {
   CACHE_ENABLED: "false",
   CACHE_SCOPE: "user",
   SIGN_UP: "closed",
+  RESIDENCY: "eu",
   MODELS: NO_MODELS,
+  CACHE_SEMANTIC_THRESHOLD: 1,
 };
 
 export function readConfig(env: Record<string, unknown>): Config {
@@ -156,7 +184,9 @@ export function readConfig(env: Record<string, unknown>): Config {
   const model = config.DEFAULT_MODEL ?? firstModel(config.MODELS);
   const isKnown = (name: string) => problems.includes("MODELS is malformed") || findModel(config.MODELS, name).ok;
   if (!isKnown(model)) problems.push("DEFAULT_MODEL is not in MODELS");
-  if (config.TITLE_MODEL !== undefined && !isKnown(config.TITLE_MODEL)) problems.push("TITLE_MODEL is not in MODELS");
+  for (const key of ["TITLE_MODEL", "CACHE_SEMANTIC_MODEL"] as const) {
+    if (config[key] !== undefined && !isKnown(config[key])) problems.push(`${key} is not in MODELS`);
+  }
   return { ...config, DEFAULT_MODEL: model, problems };
 }
 

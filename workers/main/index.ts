@@ -2,8 +2,10 @@
 import { waitUntil } from "cloudflare:workers";
 import { createApp } from "./app.ts";
 import { AccountObject as AccountHost } from "./accounts/object.ts";
-import { type Env, makeAccountDeps, makeAppDeps, makeSessionDeps, now } from "./deps.ts";
+import { makeAccountDeps, makeAppDeps, makeSessionDeps } from "./deps.ts";
+import { type Env, now } from "./outside.ts";
 import { FlightObject as FlightHost } from "./flights/object.ts";
+import { MetricsObject as MetricsHost } from "./metrics/object.ts";
 import { LimiterObject as LimiterHost } from "./limits/object.ts";
 import { SessionObject as SessionHost } from "./session/object.ts";
 
@@ -15,7 +17,7 @@ export class SessionObject extends SessionHost<Env> {
 
 export class AccountObject extends AccountHost<Env> {
   constructor(state: DurableObjectState, env: Env) {
-    super(state, env, makeAccountDeps(env));
+    super(state, env, makeAccountDeps(env, state));
   }
 }
 
@@ -26,6 +28,12 @@ export class LimiterObject extends LimiterHost<Env> {
 }
 
 export class FlightObject extends FlightHost<Env> {
+  constructor(state: DurableObjectState, env: Env) {
+    super(state, env, now);
+  }
+}
+
+export class MetricsObject extends MetricsHost<Env> {
   constructor(state: DurableObjectState, env: Env) {
     super(state, env, now);
   }

@@ -12,7 +12,7 @@ const DIMENSIONS = 256;
 const PLACES = 4;
 /** Words that most sentences have say little of what one is about. */
 const COMMON =
-  /^(a|an|and|are|at|by|can|could|do|does|for|how|i|in|is|it|me|my|of|on|or|please|tell|that|the|this|to|what|which|with|you|your)$/;
+  /^(a|an|and|are|at|by|can|could|do|does|for|how|i|in|is|it|me|must|my|of|on|or|please|tell|that|the|this|to|want|way|what|which|with|you|your)$/;
 const COMMON_WEIGHT = 0.15;
 
 const Text = z.string().min(1);

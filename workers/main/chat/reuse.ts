@@ -8,6 +8,7 @@ import type { CacheValue, Layer, Saves } from "../../../contracts/cache.ts";
 import type { Usage } from "../../../contracts/chat.ts";
 import type { Looked } from "../cache/counts.ts";
 import type { Scope } from "../cache/key.ts";
+import type { Meaning } from "../cache/semantic.ts";
 import type { Origin } from "../cache/tags.ts";
 import type { ModelMessage } from "../../../contracts/llm.ts";
 import { toolsOf } from "../../../contracts/rounds.ts";
@@ -26,6 +27,8 @@ export interface Found {
   intent: CacheRead<"intent">;
   /** How many purges there had been; undefined when nothing may be kept. */
   since: number | undefined;
+  /** By what the answer may be found under other wordings; undefined: by none. */
+  meaning?: Meaning | undefined;
 }
 
 export function turnSlots({ cache, sharesAnswers }: TurnDeps, request: TurnRequest): TurnSlots {
@@ -68,7 +71,7 @@ export function entriesOf(
   outcome: TurnOutcome,
   request: TurnRequest,
   slots: TurnSlots,
-  { reusable, modelCalls, ms }: { reusable: Reusable; modelCalls: number; ms: number },
+  { reusable, modelCalls, ms, meaning }: Made,
 ): CacheEntry<Layer>[] {
   if (!request.cache.write) return [];
   const ttlSeconds = request.cache.ttlSeconds;
@@ -89,9 +92,17 @@ export function entriesOf(
     const value = { content, rounds, usage, model, provider };
     const tools = toolsOf(outcome.rounds);
     const saves = { calls: modelCalls, ms, tokens: tokensOf(model, usage) };
-    entries.push({ slot: slots.answer, ttlSeconds, value, saves, origin: origin([request.model, model], tools) });
+    const from = origin([request.model, model], tools);
+    entries.push({ slot: slots.answer, ttlSeconds, value, saves, origin: from, meaning });
   }
   return entries;
+}
+
+interface Made {
+  reusable: Reusable;
+  modelCalls: number;
+  ms: number;
+  meaning?: Meaning | undefined;
 }
 
 /** Where the entries of a turn come from. */

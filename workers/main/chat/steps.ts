@@ -8,7 +8,8 @@ import type { CacheValue } from "../../../contracts/cache.ts";
 import { createDecoder } from "../../../contracts/dialects.ts";
 import { AppError, type Result, orThrow } from "../../../contracts/errors.ts";
 import type { ModelMessage, ModelRequest, ModelStream, OfferedTool, WhenGone } from "../../../contracts/llm.ts";
-import { estimateUsage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
+import { addUsage, estimateUsage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
+import { askToMend, findProblem, unusable, wantsJson } from "./answer-format.ts";
 import { systemMessage } from "./prompt.ts";
 import { type Reply, readReply } from "./read-reply.ts";
 import { type Found, hasAttachments, isShareable, type Reusable, tokensOf } from "./reuse.ts";
@@ -42,6 +43,7 @@ export class TurnSteps {
   readonly #cachedCalls: CacheValue<"intent">["calls"] | undefined;
   /** The words of the model's latest reply. */
   #words = "";
+  #askedAtMs = 0;
   #openRound: NonNullable<TurnRequest["resumed"]>["open"];
 
   constructor(run: TurnRun, found: Found) {
@@ -107,7 +109,7 @@ export class TurnSteps {
     const usedBytes = rounds.reduce((sum, { calls: made, results }) => sum + jsonBytes(made) + jsonBytes(results), 0);
     const said = open?.content ?? this.#words;
     const input = { content: said, calls, decisions: settledBy, fromCache, usedBytes, settled: open?.results };
-    const result = await runToolRound(this.#run, input);
+    const result = await this.#run.stages.during("tools", () => runToolRound(this.#run, input));
     // Also of a turn that is being stopped: a call without a result would make the next turn invalid.
     rounds.push(result.round);
     if (this.#run.signal.aborted) throw new AppError("cancelled", "the turn was stopped");
@@ -122,29 +124,53 @@ export class TurnSteps {
     const left = Promise.withResolvers<void>();
     this.#run.signal.addEventListener("abort", () => left.resolve(), { once: true });
     try {
-      const calls = await this.#ask(() => left.promise);
+      const calls = await this.#run.stages.during("model", () => this.#answer(() => left.promise));
       return this.#run.request.client?.tools ? this.#handOver(calls) : calls;
     } finally {
       left.resolve();
     }
   }
 
+  /** Where JSON is asked for: words beside calls are taken back, and an answer that is not what was asked for is made once more. */
+  async #answer(gone: WhenGone): Promise<RequestedCall[]> {
+    const { responseFormat } = this.#run.request;
+    const before = this.#mark();
+    const calls = await this.#ask(gone);
+    if (!wantsJson(responseFormat)) return calls;
+    const problem = calls.length > 0 ? undefined : findProblem(responseFormat, this.#words);
+    if (problem !== undefined || calls.length > 0) this.#rewind(before);
+    if (problem === undefined) return calls;
+    // One that was cut off would be so again.
+    if (this.progress.finishReason !== "stop") throw unusable();
+    const again = this.#mark();
+    await this.#ask(gone, askToMend(this.#words, problem));
+    if (findProblem(responseFormat, this.#words) === undefined) return [];
+    this.#rewind(again);
+    throw unusable();
+  }
+
+  #mark(): { event: number; content: string } {
+    return { event: this.#run.emit.last, content: this.progress.content };
+  }
+
   /**
    * `gone` tells the model service that nobody reads any more: a cancelled body alone is seen only at its next byte. A reply that breaks off
    * is begun again where another route serves the model; what was shown of it is rewound.
    */
-  async #ask(gone: WhenGone): Promise<RequestedCall[]> {
+  async #ask(gone: WhenGone, more: ModelMessage[] = []): Promise<RequestedCall[]> {
     const { progress } = this;
-    const asked = modelRequest(this.#run.request, progress.rounds);
-    const before = { event: this.#run.emit.last, content: progress.content };
+    const asked = modelRequest(this.#run.request, progress.rounds, more);
+    const before = this.#mark();
     const avoid: string[] = [];
     progress.modelCalls += 1;
-    let opened = await openStream(asked, this.#run, gone);
+    let current: ModelRequest = asked;
+    let opened = await this.#open(current, gone);
     for (;;) {
-      const reply = await this.#read(opened, asked);
+      const reply = await this.#read(opened, current);
       if (!(reply instanceof BrokenReply)) return reply.calls;
       avoid.push(opened.route);
-      const next = await this.#nextRoute({ ...asked, avoid }, gone);
+      current = { ...asked, avoid };
+      const next = await this.#nextRoute(current, gone);
       if (next === undefined) throw reply;
       this.#rewind(before);
       opened = next;
@@ -188,12 +214,16 @@ export class TurnSteps {
     });
     const reply = await reading.catch((error: unknown) => {
       // A reply that was cut or stopped has its price too.
-      progress.usage = addUsage(progress.usage, estimateUsage(asked, this.#words));
+      const spent = estimateUsage(asked, this.#words);
+      progress.usage = addUsage(progress.usage, spent);
+      this.#noteCall(opened.provider, asked, { usage: spent, error });
       if (error instanceof BrokenReply) return error;
       throw error;
     });
     if (reply instanceof BrokenReply) return reply;
-    progress.usage = addUsage(progress.usage, reply.usage ?? estimateUsage(asked, this.#words));
+    const spent = reply.usage ?? estimateUsage(asked, this.#words);
+    progress.usage = addUsage(progress.usage, spent);
+    this.#noteCall(opened.provider, asked, { usage: spent });
     progress.finishReason = reply.finishReason;
     return reply;
   }
@@ -202,7 +232,23 @@ export class TurnSteps {
   async #nextRoute(request: ModelRequest, gone: WhenGone): Promise<ModelStream | undefined> {
     const { signal } = this.#run;
     if (signal.aborted || (request.avoid?.length ?? 0) > MAX_RESTARTS) return undefined;
-    return openStream(request, this.#run, gone).catch(() => undefined);
+    return this.#open(request, gone).catch(() => undefined);
+  }
+
+  async #open(asked: ModelRequest, gone: WhenGone): Promise<ModelStream> {
+    this.#askedAtMs = this.#run.deps.now();
+    return openStream(asked, this.#run, gone).catch((error: unknown) => {
+      this.#noteCall(this.#run.request.modelType, asked, { error });
+      throw error;
+    });
+  }
+
+  #noteCall(provider: string, { model, avoid }: ModelRequest, { usage, error }: { usage?: Usage; error?: unknown }) {
+    const { deps, request, signal } = this.#run;
+    const code = error instanceof AppError ? error.failure.code : "internal";
+    const ended = error === undefined ? undefined : signal.aborted ? "cancelled" : code;
+    const call = { provider, model, ms: deps.now() - this.#askedAtMs, usage, error: ended };
+    deps.onModelCall?.({ ...call, isRestart: avoid !== undefined }, request);
   }
 
   /** Takes back what was shown of a reply that broke off, for whoever watches and for whoever reads the log later. */
@@ -243,18 +289,19 @@ function decided(call: RequestedCall, decisions: Decision[]): RequestedCall {
   return edited === undefined ? call : { id: call.id, name: call.name, arguments: edited };
 }
 
-function modelRequest(request: TurnRequest, rounds: ToolRound[]): ModelRequest {
+/** `more`: an answer that is to be mended, and that alone. */
+function modelRequest(request: TurnRequest, rounds: ToolRound[], more: ModelMessage[]): ModelRequest {
   const { model, onlyType, temperature, maxTokens, responseFormat, tools, client } = request;
   const { instructions: _, ...ownTools } = client ?? {};
   return {
     model,
     ...(onlyType && { modelType: onlyType }),
-    messages: promptOf(request, rounds),
+    messages: [...promptOf(request, rounds), ...more],
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { maxTokens }),
     ...(responseFormat !== undefined && { responseFormat }),
-    ...(tools !== undefined && tools.tools.length > 0 && { tools: tools.tools.map(offer) }),
-    ...ownTools,
+    ...(tools !== undefined && tools.tools.length > 0 && more.length === 0 && { tools: tools.tools.map(offer) }),
+    ...(more.length === 0 && ownTools),
   };
 }
 
@@ -269,23 +316,13 @@ function promptOf(request: TurnRequest, rounds: ToolRound[]): ModelMessage[] {
 }
 
 async function openStream(model: ModelRequest, { request, deps }: TurnRun, gone: WhenGone): Promise<ModelStream> {
-  const { requestId, userId, sessionId } = request;
+  const { requestId, userId, sessionId, traceparent } = request;
   const cacheSalt = deps.cacheSalt(userId);
-  const context = { requestId, userId, sessionId, ...(cacheSalt !== undefined && { cacheSalt }) };
+  const context = { requestId, userId, sessionId, traceparent, ...(cacheSalt !== undefined && { cacheSalt }) };
   const isPlain = !model.messages.some(hasAttachments);
   const shown = isPlain ? model : { ...model, messages: await deps.showAttachments(model.messages, request) };
   const opened: Result<ModelStream> = await deps.llm.stream(shown, context, gone).catch((cause: unknown) => {
     throw new AppError("upstream_error", "the model service did not answer", { cause });
   });
   return orThrow(opened);
-}
-
-function addUsage(sum: Usage | undefined, next: Usage): Usage {
-  if (sum === undefined) return next;
-  return {
-    prompt_tokens: sum.prompt_tokens + next.prompt_tokens,
-    completion_tokens: sum.completion_tokens + next.completion_tokens,
-    total_tokens: sum.total_tokens + next.total_tokens,
-    ...((sum.estimated || next.estimated) && { estimated: true }),
-  };
 }

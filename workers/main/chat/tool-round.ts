@@ -146,8 +146,12 @@ async function settle({ request, deps, signal }: TurnRun, call: RequestedCall, a
   if ("malformed" in call) return { ok: false, content: "not run: the arguments were not a JSON object" };
   const offered = request.tools?.tools.find((tool) => tool.name === call.name);
   if (offered === undefined) return { ok: false, content: "not run: there is no such tool" };
-  const { requestId, userId, tools } = request;
-  return deps.tools.call(call, { requestId, userId, ...(tools && { listVersion: tools.version }) }, signal);
+  const { requestId, userId, traceparent, tools } = request;
+  return deps.tools.call(
+    call,
+    { requestId, userId, traceparent, ...(tools && { listVersion: tools.version }) },
+    signal,
+  );
 }
 
 function argumentsOf(call: RequestedCall): Record<string, unknown> {

@@ -6,10 +6,12 @@ import type { Approval, Decision, PolicyRule } from "../../../contracts/approval
 import type { CacheVerdict, FinishReason, ModelType, ResponseFormat, Usage } from "../../../contracts/chat.ts";
 import { AppError, type Failure } from "../../../contracts/errors.ts";
 import type { ChatEvent } from "../../../contracts/events.ts";
-import type { LlmAgent, ModelMessage } from "../../../contracts/llm.ts";
+import type { LlmAgent, ModelMessage, SeenCall } from "../../../contracts/llm.ts";
+import { StageClock } from "../../../contracts/timing.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { ToolCall, ToolList, ToolOutcome, ToolServer } from "../../../contracts/tools.ts";
 import type { Cache, TurnWrite } from "../cache/cache.ts";
+import type { Semantic } from "../cache/semantic.ts";
 import type { Flights } from "../flights/client.ts";
 import type { Looked } from "../cache/counts.ts";
 import type { CachedRoute, CacheValue } from "../../../contracts/cache.ts";
@@ -31,6 +33,7 @@ export interface TurnRequest {
   messageId: string;
   userId: string;
   requestId: string;
+  traceparent?: string | undefined;
   route: CachedRoute;
   model: string;
   modelType: ModelType;
@@ -91,6 +94,8 @@ export interface TurnDeps {
   ): Promise<ModelMessage[]>;
   tools: ToolServer;
   cache: Cache;
+  /** Left out: an answer is found by its own question alone. */
+  semantic?: Semantic | undefined;
   /** Left out: every turn makes its own answer. */
   flights?: Flights | undefined;
   /** How long a turn waits to be told who makes the same answer, beside its look-up in the cache. */
@@ -107,6 +112,8 @@ export interface TurnDeps {
   /** What parts a user's prompts from others' in a shared cache of prefixes. */
   cacheSalt: (userId: string) => string | undefined;
   log: Log;
+  /** Told of each call of a model when it has ended. */
+  onModelCall?(call: SeenCall, request: TurnRequest): void;
 }
 
 /** What the steps of a turn share. */
@@ -116,6 +123,7 @@ export interface TurnRun {
   emit: TurnEmitter;
   approver: Approver;
   signal: AbortSignal;
+  stages: StageClock;
   /** Look-ups in the cache, to be counted. */
   looked: Looked[];
   /** Left out: what the turn makes is not for others. */
@@ -168,6 +176,8 @@ export interface BegunTurn {
   verdict: Promise<CacheNote>;
   /** Through which others may follow it. */
   flight: TurnFlight | undefined;
+  /** Where its time goes. */
+  stages: StageClock;
   run(emit: TurnEmitter, approver: Approver, signal: AbortSignal): Promise<TurnResult>;
 }
 
@@ -187,17 +197,23 @@ export function createTurnRunner(deps: TurnDeps): TurnRunner {
     slots: (asked) => turnSlots(deps, decide(asked)),
     begin(asked) {
       const request = decide(asked);
+      const stages = new StageClock(deps.now, "cache");
       const slots = turnSlots(deps, request);
       const lookup = lookUp(deps.cache, slots, request);
       const flight = openFlight(deps, request, slots);
       const entered = enter(deps, request, { slots, flight, lookup });
       return {
-        flight,
-        verdict: entered.then(noteOf),
+        ...{ flight, stages },
+        verdict: entered.then((entry) => {
+          // The account may still be asked.
+          stages.to("account");
+          return noteOf(entry);
+        }),
         run: async (emit, approver, signal) => {
           const entry = await entered;
+          stages.to("turn");
           const looked = lookedUp(entry.found);
-          return runTurn({ request, deps, emit, signal, approver, looked, flight }, slots, entry);
+          return runTurn({ request, deps, emit, signal, approver, stages, looked, flight }, slots, entry);
         },
       };
     },
@@ -242,7 +258,7 @@ async function runTurn(run: TurnRun, slots: TurnSlots, entry: Entry): Promise<Tu
     const { finishReason } = steps.progress;
     if (finishReason === undefined) throw new AppError("upstream_truncated", "the model's answer was cut off");
     const outcome = { ...base(steps.progress, verdict), ok: true, finishReason } as const;
-    const made = { ...steps.progress, ms: deps.now() - startedAtMs };
+    const made = { ...steps.progress, ms: deps.now() - startedAtMs, meaning: found.meaning };
     return { outcome, keep: { since, entries: entriesOf(outcome, request, slots, made), looked } };
   } catch (error) {
     const outcome = { ...base(steps.progress, verdict), ok: false, failure: failureOf(error, run) } as const;
@@ -251,7 +267,7 @@ async function runTurn(run: TurnRun, slots: TurnSlots, entry: Entry): Promise<Tu
 }
 
 /** The workflow with as many waits for a person as it takes. It is checkpointed only from the first of them on. */
-async function runWorkflow({ request, deps, approver, signal }: TurnRun, steps: TurnSteps): Promise<void> {
+async function runWorkflow({ request, deps, approver, signal, stages }: TurnRun, steps: TurnSteps): Promise<void> {
   const inherited = request.resumed?.approval?.calls;
   const state = inherited ? undefined : await runGraph(steps);
   if (inherited === undefined && state === undefined) return;
@@ -260,7 +276,8 @@ async function runWorkflow({ request, deps, approver, signal }: TurnRun, steps: 
     if (state !== undefined) await thread.saver.deleteThread(thread.id);
     let asked = inherited ?? (state ? await runWaitingGraph(steps, thread, { state }) : []);
     while (asked.length > 0) {
-      const decisions = await approver.ask(asked, signal);
+      const calls = asked;
+      const decisions = await stages.during("approval", () => approver.ask(calls, signal));
       asked = await runWaitingGraph(steps, thread, { decisions });
     }
   } finally {

@@ -21,6 +21,7 @@ export function respondToErrors(log: Log) {
 }
 
 export function respondToFailure(failure: Failure, context: Context<AppContext>): Response {
+  context.set("code", failure.code);
   const toBody = isOpenAiPath(context.req.path) ? toOpenAiError : toErrorBody;
   const body = toBody(failure, context.get("requestId"));
   const retryAfter = failure.retryAfterSeconds;

@@ -16,7 +16,15 @@ export type TextType =
   | "text/html"
   | "text/plain"
   | "text/css"
-  | "text/javascript";
+  | "text/csv"
+  | "text/javascript"
+  | "image/png"
+  | "image/jpeg"
+  | "image/webp"
+  | "image/gif"
+  | "audio/wav"
+  | "audio/mpeg"
+  | "application/pdf";
 
 export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> {
   method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -31,6 +39,8 @@ export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z
   access: "open" | "user" | "admin";
   /** What an API key must be made for; left out: what the path begins with. */
   scope?: Scope;
+  /** A credential of the route's own, which lets in nobody in particular: true of the header that holds it. */
+  opens?(authorization: string): boolean;
   /** The account is asked by the session's object, which refuses as the others do. */
   checkedBy?: "session";
   /** Of a path with `{user_id}`: who may name another user than oneself. Anyone else's looks like a missing one. */
@@ -58,6 +68,7 @@ export interface OpenCall<P, Q, B> {
   query: Q;
   body: B;
   requestId: string;
+  traceparent: string;
   raw: Request;
 }
 export interface Call<P = unknown, Q = unknown, B = unknown> extends OpenCall<P, Q, B> {

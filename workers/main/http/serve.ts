@@ -20,14 +20,22 @@ export function serveRoutes(app: Hono<AppContext>, routes: Route[], authenticate
 
 async function answer(route: Route, context: Context<AppContext>, authenticate: Authenticate): Promise<Response> {
   const { req } = context;
-  const user = route.access === "open" ? undefined : await identify(route, req.header("authorization"), authenticate);
+  const { requestId, traceparent, stages } = context.var;
+  stages.to("auth");
+  const authorization = req.header("authorization");
+  const isOpen = route.access === "open" || (authorization !== undefined && route.opens?.(authorization) === true);
+  const user = isOpen ? undefined : await identify(route, authorization, authenticate);
+  context.set("userId", user?.id);
+  stages.to("input");
   const params = checkShape(req.param(), route.params ?? Nothing);
   if (route.others !== undefined) requireSelf(params, user, route.others);
   const query = checkShape(readQuery(req.url), route.query ?? Nothing);
   const body = await readBody(req.raw, route);
-  // An open route's handler is not given a user, by its type.
-  const call = { params, query, body, requestId: context.var.requestId, raw: req.raw, user: user as User };
+  // An open route's handler is not given a user, by its type; one with a credential of its own asks for none.
+  const call = { params, query, body, requestId, traceparent, raw: req.raw, user: user as User };
+  stages.to("handler");
   const response = await route.handle(call);
+  stages.to("other");
   return req.method === "HEAD" ? withoutBody(response) : response;
 }
 

@@ -6,15 +6,20 @@ import { type ChatRequest, requestMessages } from "../../../contracts/chat.ts";
 import type { AttachedFile, ModelAttachment, SaidMessage } from "../../../contracts/parts.ts";
 import { DirectReply, DirectRequest, LlmHealth, ModelList, viewHealth, viewModel } from "../../../contracts/direct.ts";
 import { type ErrorCode, orThrow, type Result } from "../../../contracts/errors.ts";
-import type { ModelMessage, ModelRequest } from "../../../contracts/llm.ts";
+import type { ModelMessage, ModelRequest, SeenCall } from "../../../contracts/llm.ts";
+import type { Meter } from "../../../contracts/metrics.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { ResolvedChat } from "../../../contracts/session.ts";
+import { traceIdOf } from "../../../contracts/trace.ts";
 import type { Preferences } from "../../../contracts/users.ts";
-import { completeDirect, type DirectCall, type DirectDeps, type DirectEnd, streamDirect } from "../chat/direct.ts";
+import { completeDirect, streamDirect } from "../chat/direct.ts";
+import type { DirectCall, DirectDeps, DirectEnd } from "../chat/direct-call.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 import { type Taken, takeAttachments } from "../media/take.ts";
 import type { WhileStanding } from "../http/standing-signal.ts";
+import { measureCall } from "../metrics/measure.ts";
 import { eventStream } from "../session/responses.ts";
+import { asker } from "./chat.ts";
 
 export interface LlmRoutesDeps extends DirectDeps {
   whileStanding: WhileStanding;
@@ -24,6 +29,7 @@ export interface LlmRoutesDeps extends DirectDeps {
   cacheSalt(userId: string): string | undefined;
   defaultModel: string;
   log: Log;
+  meter: Meter;
 }
 
 /** What can go wrong with a model that is asked directly. */
@@ -44,8 +50,8 @@ function tellingRoutes({ llm, defaultModel }: LlmRoutesDeps): Route[] {
         ...{ ...shared, path: "/llm/models", summary: "The models that can be asked for", answers: { 200: ModelList } },
         fails: ["upstream_error", "upstream_auth", "rate_limited"],
       },
-      async ({ requestId, user }) => {
-        const models = orThrow(await llm.models({ requestId, userId: user.id }));
+      async (call) => {
+        const models = orThrow(await llm.models(asker(call)));
         return Response.json({ models: models.map(viewModel), default_model: defaultModel });
       },
     ),
@@ -54,8 +60,8 @@ function tellingRoutes({ llm, defaultModel }: LlmRoutesDeps): Route[] {
         ...{ ...shared, path: "/llm/health", summary: "Every model provider and each of its nodes; never a paid call" },
         answers: { 200: LlmHealth, 503: LlmHealth },
       },
-      async ({ requestId, user }) => {
-        const health = viewHealth(await llm.health({ requestId, userId: user.id }));
+      async (call) => {
+        const health = viewHealth(await llm.health(asker(call)));
         return Response.json(health, { status: health.status === "unhealthy" ? 503 : 200 });
       },
     ),
@@ -100,24 +106,30 @@ function callingRoutes(deps: LlmRoutesDeps): Route[] {
 function toDirect(deps: LlmRoutesDeps, call: Call<unknown, unknown, DirectRequest>, name: string): DirectCall {
   const taken = takeAttachments(call.body, deps.attachmentHosts);
   const chat = orThrow(deps.resolve({ ...call.body, tools: "none" }, call.user.preferences, taken?.said));
-  return callOf(deps, call, { request: toModelRequest(call.body, chat, taken), name });
+  const { response_format: heldTo } = call.body;
+  const request = toModelRequest(call.body, chat, taken);
+  const asked = callOf(deps, call, { request, name, isStream: name === "generate-stream" });
+  return { ...asked, ...(heldTo && { heldTo }) };
 }
 
 /** A call on its client's behalf, logged under a name. It ends when the client leaves, and when its credential no longer holds. */
 export function callOf(
   deps: LlmRoutesDeps,
-  { user, requestId, raw }: Call,
-  { request, name }: { request: ModelRequest; name: string },
+  call: Call,
+  { request, name, isStream }: { request: ModelRequest; name: string; isStream: boolean },
 ): DirectCall {
+  const { user, requestId, traceparent, raw } = call;
   const cacheSalt = deps.cacheSalt(user.id);
+  const startedAtMs = deps.now();
   const standing = deps.whileStanding(user.credential, raw.signal);
   return {
     request,
-    context: { requestId, userId: user.id, ...(cacheSalt !== undefined && { cacheSalt }) },
+    context: { ...asker(call), ...(cacheSalt !== undefined && { cacheSalt }) },
     signal: standing.signal,
     onEnd(end) {
       standing.end();
-      deps.log(lineOf(end, requestId, name));
+      deps.log({ ...lineOf(end, requestId, name), user_id: user.id, trace_id: traceIdOf(traceparent) });
+      if (isStream) measureCall(deps.meter, seenCall(end, deps.now() - startedAtMs));
     },
   };
 }
@@ -154,6 +166,11 @@ export function fillData(messages: ModelMessage[], files: AttachedFile[]): Model
     });
     return { ...message, attachments };
   });
+}
+
+/** A reply in one piece is measured where it is asked for. */
+function seenCall({ model, provider = "none", usage, failure }: DirectEnd, ms: number): SeenCall {
+  return { provider, model, ms, usage, error: failure?.code };
 }
 
 function lineOf({ model, provider, usage, failure }: DirectEnd, requestId: string, name: string) {

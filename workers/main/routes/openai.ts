@@ -7,7 +7,8 @@ import { ModelName } from "../../../contracts/chat.ts";
 import { AppError, type ErrorCode, fail, orThrow } from "../../../contracts/errors.ts";
 import type { ModelInfo } from "../../../contracts/llm.ts";
 import { ChatCompletion, ChatCompletionRequest, OpenAiModel, OpenAiModels } from "../../../contracts/openai-chat.ts";
-import { completeDirect, type DirectCall, streamDirect } from "../chat/direct.ts";
+import { completeDirect, streamDirect } from "../chat/direct.ts";
+import type { DirectCall } from "../chat/direct-call.ts";
 import type { TurnWrite } from "../cache/cache.ts";
 import type { DirectLookup, ReusableCall } from "../chat/direct-reuse.ts";
 import { withCacheControl } from "../http/cache-control.ts";
@@ -57,7 +58,11 @@ function completionsRoute(deps: OpenAiRoutesDeps): Route {
       }
       if (control.onlyIfCached) throw new AppError("cache_miss", "no cached answer to this request");
       const whole = { ...request, messages: fillData(request.messages, taken?.files ?? []) };
-      const direct = callOf(deps, call, { request: whole, name: "chat-completions" });
+      const direct = callOf(deps, call, {
+        request: whole,
+        name: "chat-completions",
+        isStream: call.body.stream === true,
+      });
       const { onEnd } = direct;
       const kept: DirectCall = {
         ...direct,

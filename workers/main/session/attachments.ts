@@ -73,26 +73,28 @@ interface Owner {
 }
 
 export interface Attachments {
-  /** Throws where Postgres would have to be asked and is away. */
-  read(owner: Owner, sha256: string): Promise<AttachedFile | undefined>;
+  /** `held`: what the object has is this owner's. Throws where Postgres would have to be asked and is away. */
+  read(owner: Owner, sha256: string, held: boolean): Promise<AttachedFile | undefined>;
   /** The messages with the bytes of what is attached to them; without what the model lacks the ability for. */
   fill(messages: ModelMessage[], owner: Owner, lacks: readonly Ability[]): Promise<ModelMessage[]>;
 }
 
 export function createAttachments(sql: SqlStorage, history: Pick<HistoryStore, "readAttachment">): Attachments {
-  async function read(owner: Owner, sha256: string): Promise<AttachedFile | undefined> {
-    const kept = readFile(sql, sha256);
+  async function read(owner: Owner, sha256: string, held: boolean): Promise<AttachedFile | undefined> {
+    const kept = held ? readFile(sql, sha256) : undefined;
     if (kept !== undefined) return kept;
     const found = await history.readAttachment({ ...owner, sha256 });
     if (!found.ok && found.error.code !== "not_configured") throw new AppError(found.error.code, found.error.message);
-    return found.ok ? found.value : undefined;
+    const file = found.ok ? found.value : undefined;
+    if (held && file !== undefined) keepFiles(sql, [file], true);
+    return file;
   }
 
   async function fill(attachments: ModelAttachment[], owner: Owner, lacks: readonly Ability[]) {
     const filled: ModelAttachment[] = [];
     for (const attachment of attachments) {
       if (lacks.includes(ABILITY_FOR[attachment.type])) continue;
-      const file = "sha256" in attachment ? await read(owner, attachment.sha256) : undefined;
+      const file = "sha256" in attachment ? await read(owner, attachment.sha256, true) : undefined;
       if (file !== undefined) filled.push({ ...attachment, data: file.data });
       else if ("url" in attachment) filled.push(attachment);
     }

@@ -6,7 +6,7 @@
 import * as z from "zod";
 import { CacheVerdict, Usage } from "../../../contracts/chat.ts";
 import { AppError, type Failure, orThrow } from "../../../contracts/errors.ts";
-import type { HistoryStore, SessionWindow } from "../../../contracts/history.ts";
+import type { HistoryStore, MessageRow, SessionWindow } from "../../../contracts/history.ts";
 import { Attachment } from "../../../contracts/parts.ts";
 import type { StartTurn } from "../../../contracts/session.ts";
 import type { Accounts } from "../accounts/client.ts";
@@ -120,7 +120,7 @@ const Meta = z.object({
   attachments: z.array(Attachment).min(1).optional(),
 });
 
-function toDetails({ metaInfo, modelUsed, provider }: SessionWindow["messages"][number]): MessageDetails {
+export function toDetails({ metaInfo, modelUsed, provider }: MessageRow): MessageDetails {
   const meta = Meta.safeParse(metaInfo).data ?? {};
   return {
     ...meta,

@@ -5,8 +5,9 @@
 import type { ChatRequest } from "../../../contracts/chat.ts";
 import type { HistoryStore } from "../../../contracts/history.ts";
 import type { SaidMessage } from "../../../contracts/parts.ts";
-import type { ModelPrices } from "../../../contracts/prices.ts";
+import { costUsd, type ModelPrices } from "../../../contracts/prices.ts";
 import type { Log } from "../../../contracts/log.ts";
+import type { Meter } from "../../../contracts/metrics.ts";
 import type { AnswerOptions, ResolvedChat } from "../../../contracts/session.ts";
 import type { ToolList, ToolServer } from "../../../contracts/tools.ts";
 import type { Preferences } from "../../../contracts/users.ts";
@@ -15,6 +16,7 @@ import type { CacheAdmin } from "../cache/admin.ts";
 import type { TurnSlots } from "../chat/reuse.ts";
 import type { Cache } from "../cache/cache.ts";
 import type { StopReason, TurnRunner } from "../chat/turn.ts";
+import type { SeenTurn } from "../metrics/measure.ts";
 import { deleteCheckpoints, hasTables as hasCheckpoints } from "./checkpoints.ts";
 import type { Attachments } from "./attachments.ts";
 import { Boarding } from "./boarding.ts";
@@ -30,7 +32,7 @@ import {
 } from "./live-turn.ts";
 import { readFrames, TurnLog } from "./log.ts";
 import { interrupt, resumable } from "./recover.ts";
-import { turnLine } from "./responses.ts";
+import { seenTurn, turnLine } from "./responses.ts";
 import { readSession, type Session } from "./session.ts";
 import { hasTables } from "./storage.ts";
 import { titleByModel, titleByWords, type TitleModel } from "./titling.ts";
@@ -51,6 +53,9 @@ export interface SessionDeps {
   attachments: Attachments;
   prices: ModelPrices;
   log: Log;
+  meter: Meter;
+  /** Told of each turn when it has ended. */
+  onTurnEnd(turn: SeenTurn): void;
   now: () => number;
   newId: () => string;
   /** 0 <= x < 1 */
@@ -180,7 +185,9 @@ export class TurnKeeper {
     if (!keep.entries.some(({ slot }) => slot.layer === "llm")) live.flight?.shut();
     this.#live = undefined;
     const { log, now, cache, turnLogMs, titleModel } = this.#deps;
-    log(turnLine(live, outcome, now()));
+    const cost = outcome.cache === "hit" ? null : costUsd(this.#deps.prices, outcome.model, outcome.usage);
+    log(turnLine(live, outcome, now(), cost));
+    this.#deps.onTurnEnd(seenTurn(live, outcome, now()));
     if (session.title === "") this.#titleByWords();
     await Promise.all([
       // Whoever asks from here on finds the answer in the cache.
@@ -188,6 +195,7 @@ export class TurnKeeper {
       session.stored ? this.#drain.run() : this.#state.storage.setAlarm(now() + turnLogMs),
       titleModel && this.#titleByModel(live, titleModel),
     ]);
+    this.#deps.meter.flushSoon();
   }
 
   #titleByWords(): void {

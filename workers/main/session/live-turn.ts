@@ -4,6 +4,7 @@
  */
 import { type Failure, isRetryable } from "../../../contracts/errors.ts";
 import type { ChatEvent } from "../../../contracts/events.ts";
+import type { StageClock } from "../../../contracts/timing.ts";
 import type { MessageStatus } from "../../../contracts/history.ts";
 import type { ModelMessage } from "../../../contracts/llm.ts";
 import type { AttachedFile, SaidMessage } from "../../../contracts/parts.ts";
@@ -25,6 +26,9 @@ const APPROVAL_MS = 3_600_000;
 export interface LiveTurn {
   id: string;
   requestId: string;
+  traceparent: string | undefined;
+  userId: string;
+  stages: StageClock;
   startedAtMs: number;
   log: TurnLog;
   /** What the cache had to say; settles before any model is called. */
@@ -119,8 +123,22 @@ function run(host: LiveTurnHost, turn: StartedTurn, log: TurnLog, begun: BegunTu
     keep: result.keep,
   }));
   const { id, startedAtMs } = turn;
-  const { verdict, flight } = begun;
-  return { id, requestId: turn.plan.requestId, startedAtMs, log, verdict, flight, ended, abort, gate };
+  const { requestId, traceparent } = turn.plan;
+  const { verdict, flight, stages } = begun;
+  return {
+    id,
+    requestId,
+    traceparent,
+    userId: host.session.userId,
+    stages,
+    startedAtMs,
+    log,
+    verdict,
+    flight,
+    ended,
+    abort,
+    gate,
+  };
 }
 
 function contextOf(
@@ -136,13 +154,25 @@ function contextOf(
 function toTurnRequest(
   { session, tools }: LiveTurnHost,
   turnId: string,
-  { messageId, requestId, route = "chat", chat, firstTurn, given }: Omit<TurnPlan, "parentSeq">,
+  { messageId, requestId, traceparent, route = "chat", chat, firstTurn, given }: Omit<TurnPlan, "parentSeq">,
   context: ModelMessage[],
 ): Omit<TurnRequest, "askFirst"> {
   const { request, model, modelType, onlyType, temperature, maxTokens, client } = chat;
   const mode = request.cache?.mode ?? "default";
   return {
-    ...{ turnId, messageId, requestId, route, model, modelType, temperature, maxTokens, context, firstTurn },
+    ...{
+      turnId,
+      messageId,
+      requestId,
+      traceparent,
+      route,
+      model,
+      modelType,
+      temperature,
+      maxTokens,
+      context,
+      firstTurn,
+    },
     ...(onlyType && { onlyType }),
     ...(client && { client }),
     ...(given && { resumed: { verdict: undefined, content: "", words: "", rounds: [given], open: undefined } }),

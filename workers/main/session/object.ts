@@ -13,6 +13,7 @@ import type {
   EraseSession,
   ExplainTurn,
   InspectTurn,
+  ReadAttachment,
   SessionCommand,
   StartTurn,
   WatchTurn,
@@ -26,7 +27,16 @@ import { openSavedLog, readFrames, type Viewable } from "./log.ts";
 import { recallLog } from "./recall.ts";
 import { createPages, type Pages } from "./pages.ts";
 import { SessionRecords } from "./records.ts";
-import { cacheHeaders, errorResponse, eventStream, turnHeaders, turnReply, turnState } from "./responses.ts";
+import {
+  attachmentReply,
+  cacheHeaders,
+  errorResponse,
+  eventStream,
+  timingHeader,
+  turnHeaders,
+  turnReply,
+  turnState,
+} from "./responses.ts";
 import { createRest, type Rest } from "./rest.ts";
 import { readSession, requireOwner, type Session } from "./session.ts";
 import { createTables, hasTables, upgradeTables } from "./storage.ts";
@@ -129,6 +139,8 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
         return this.#approve(command);
       case "messages":
         return Response.json(await this.#pages.list(command, this.#ownedIfHeld(command) !== undefined));
+      case "attachment":
+        return this.#attachment(command);
       case "create":
         return this.#records.create(command);
       case "view":
@@ -171,26 +183,30 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
   }
 
   async #start(asked: StartTurn, admitted: Promise<Standing>): Promise<Response> {
+    const receivedAtMs = this.#deps.now();
     const command = asked.makeIfMissing && !(await this.#hold.find(asked)) ? { ...asked, create: true } : asked;
     if (command.branch.kind === "after") requireSession(this.#sql, command);
     else if (!command.create) await this.#held(command);
     const { turnId, replayed } = await this.#starter.start(command, admitted);
-    return this.#respond(turnId, command, replayed);
+    return this.#respond(turnId, command, replayed ? undefined : receivedAtMs);
   }
 
   /** The turn as the request wants to see it: live or ended, as a stream or in one reply. */
   async #respond(
     turnId: string,
     { view, requestId, userId, credential }: StartTurn,
-    replayed: boolean,
+    /** Undefined: the request has started no turn, it is shown an earlier one. */
+    receivedAtMs: number | undefined,
   ): Promise<Response> {
     const session = this.#owned({ userId });
     const live = this.#keeper.find(turnId);
-    const mark = replayed ? { "idempotent-replayed": "true" } : {};
+    const isReplay = receivedAtMs === undefined;
+    const mark = isReplay ? { "idempotent-replayed": "true" } : {};
+    const timing = async () => live && !isReplay && timingHeader(live.stages, receivedAtMs, await live.verdict);
     if (view === "stream") {
       const headers = turnHeaders(turnId, session.id, await live?.verdict);
       const log = live?.log ?? this.#openEnded(this.#turn(turnId));
-      return eventStream(this.#viewers.watch(log, 0, credential), { ...headers, ...mark });
+      return eventStream(this.#viewers.watch(log, 0, credential), { ...headers, ...mark, ...(await timing()) });
     }
     // One that waits for a person is answered with what it asks: nobody could decide without knowing.
     await Promise.race([live?.ended, live?.gate.asking]);
@@ -199,7 +215,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
       return Response.json(waiting, { status: 202, headers: { ...turnHeaders(turnId, session.id), ...mark } });
     }
     const note = live && cacheHeaders(await live.verdict);
-    return turnReply(this.#turn(turnId), session.id, requestId, { ...note, ...mark });
+    return turnReply(this.#turn(turnId), session.id, requestId, { ...note, ...mark, ...(await timing()) });
   }
 
   async #explain(command: ExplainTurn): Promise<Response> {
@@ -261,6 +277,11 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     // A turn that is about to be written has its place already.
     await this.#starter.settled();
     return this.#records.append(command, this.#owned(command));
+  }
+
+  async #attachment(command: ReadAttachment): Promise<Response> {
+    const held = this.#ownedIfHeld(command) !== undefined;
+    return attachmentReply(await this.#deps.attachments.read(command, command.sha256, held));
   }
 
   #erase(command: EraseSession): Promise<Response> {

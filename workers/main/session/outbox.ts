@@ -51,6 +51,17 @@ async function sendFile({ sql, history }: OutboxDeps, { id: sessionId, userId }:
   return "drained";
 }
 
+/** How many messages are owed, and since when; of a change alone, none and since it was made. */
+export function owedBy(sql: SqlStorage, { drainedSeq, changedAtMs }: Session) {
+  const { messages, oldest } = sql
+    .exec<{ messages: number; oldest: number | null }>(
+      "SELECT count(*) AS messages, min(created_at) AS oldest FROM messages WHERE seq > ?",
+      drainedSeq,
+    )
+    .one();
+  return { messages, oldestMs: oldest ?? (changedAtMs || undefined) };
+}
+
 /** Saves the session and messages in one round trip; one by one when a row among them can never be saved. */
 async function saveOrSplit(deps: OutboxDeps, session: Session, messages: Message[]): Promise<DrainOutcome> {
   const saved = await deps.history.saveBatch({

@@ -17,6 +17,7 @@ export interface TurnPlan {
   /** Of the answer to come. */
   messageId: string;
   requestId: string;
+  traceparent?: string | undefined;
   /** Left out by an earlier version of this code. */
   route?: CachedRoute;
   chat: AnswerOptions;
@@ -67,10 +68,18 @@ export interface NewPlan {
   branch: BranchPoint;
   messageId: string;
   requestId: string;
+  traceparent: string | undefined;
   route: CachedRoute;
 }
 
-export function toPlan({ chat, branch, messageId, requestId, route }: NewPlan): Omit<TurnPlan, "parentSeq"> {
+export function toPlan({
+  chat,
+  branch,
+  messageId,
+  requestId,
+  traceparent,
+  route,
+}: NewPlan): Omit<TurnPlan, "parentSeq"> {
   const { tools, response_format, cache } = chat.request;
   const request = {
     ...(tools !== undefined && { tools }),
@@ -79,7 +88,7 @@ export function toPlan({ chat, branch, messageId, requestId, route }: NewPlan): 
   };
   const firstTurn = branch.leafSeq === null && branch.said.length === 1;
   const { given } = branch;
-  return { messageId, requestId, route, chat: { ...chat, request }, firstTurn, ...(given && { given }) };
+  return { messageId, requestId, traceparent, route, chat: { ...chat, request }, firstTurn, ...(given && { given }) };
 }
 
 /** A turn's id is its time: no two turns of a session share a millisecond. */
