@@ -217,7 +217,7 @@ export async function start(deps: ChatRoutesDeps, call: Call, { request, body, .
   const residency = request.residency ?? deps.residency;
   const idempotency = await claimedKey(deps, call, { body, sessionId: own, residency });
   const sessionId = own ?? newSessionId(deps, idempotency, residency);
-  const near = own === undefined ? nearOf(call, residency) : undefined;
+  const near = own === undefined || turn.makeIfMissing ? nearOf(call, residency) : undefined;
   const cache = withCacheControl(request.cache, call.raw.headers.get("cache-control"));
   const { credential, preferences } = call.user;
   const command: StartTurn = {
