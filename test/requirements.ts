@@ -1120,4 +1120,28 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "contracts/timing.ts",
     text: "Every reply says in Server-Timing where its time went.",
   },
+  "HEALTH-1": {
+    source: "API: GET /health",
+    text: "/health is for anyone and asks no other part.",
+  },
+  "HEALTH-2": {
+    source: "API: GET /health/ready",
+    text: "Anyone is told whether chat can be served; details only admins and the scrape token.",
+  },
+  "HEALTH-3": {
+    source: "API: GET /health/ready",
+    text: "Nobody without a right to details has the parts asked more than once in two seconds.",
+  },
+  "HEALTH-4": {
+    source: "API: GET /health/ready",
+    text: "A dependency that is down or refuses our credentials is told of; no look is a paid call.",
+  },
+  "HEALTH-5": {
+    source: "API: GET /health/ready",
+    text: "Every look is bounded in time.",
+  },
+  "HEALTH-6": {
+    source: "API: GET /health/ready",
+    text: "Open breakers and what is owed to Postgres are told.",
+  },
 };

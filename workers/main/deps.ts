@@ -7,7 +7,6 @@ import { SCHEMA_VERSION } from "../../db/schema.ts";
 import type { Account } from "../../contracts/accounts.ts";
 import { deniedTools } from "../../contracts/approvals.ts";
 import type { Toolbox, ToolCaller } from "../../contracts/toolbox.ts";
-import { overallHealth } from "../../contracts/direct.ts";
 import { fail, ok, orThrow } from "../../contracts/errors.ts";
 import { newId } from "../../contracts/ids.ts";
 import type { LlmAgent } from "../../contracts/llm.ts";
@@ -31,7 +30,7 @@ import type { OnFault } from "./history/faults.ts";
 import { readHistoryHealth } from "./history/health.ts";
 import { openStores, type Stores } from "./history/open.ts";
 import { createFlights, type FlightStub, type Flights } from "./flights/client.ts";
-import { createAuthenticator } from "./http/auth.ts";
+import { createAuthenticator, createKeepers } from "./http/auth.ts";
 import { createCursors } from "./http/cursor.ts";
 import { REFRESH_SECONDS } from "./http/credentials.ts";
 import { createRequestLimit } from "./http/limits.ts";
@@ -47,7 +46,7 @@ import {
 } from "./metrics/measure.ts";
 import { readFigures, readOutbox } from "./metrics/figures.ts";
 import { createReporter, pause, type Reporter } from "./metrics/reporter.ts";
-import type { Probe, Status } from "./routes/health.ts";
+import type { HealthRoutesDeps } from "./routes/health.ts";
 import { createSessionClient } from "./session/client.ts";
 import type { SessionDeps } from "./session/keeper.ts";
 import { SqliteSaver } from "./session/saver.ts";
@@ -84,12 +83,13 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil): AppDeps {
   const toolbox = toolboxOf(env);
   const tools = createMcpToolServer({ fetch: (url, init) => env.MCP.fetch(url, init), now, waitUntil });
   const accounts = makeAccounts(env, config);
+  const authenticate = createAuthenticator(config.SECRET_KEY, accounts);
   const stores = makeStores(config);
   const findLimiter = (name: string) => limiterOf(env, name);
   return {
     ...{ now, log, newId: makeId, accounts, findLimiter, meter, readMetrics, randomBytes },
     metricsToken: config.METRICS_TOKEN,
-    authenticate: createAuthenticator(config.SECRET_KEY, accounts),
+    authenticate,
     secretKey: config.SECRET_KEY,
     users: stores.users(),
     isSignUpOpen: config.SIGN_UP === "open",
@@ -112,6 +112,8 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil): AppDeps {
     problems: config.problems,
     expectedSchema: SCHEMA_VERSION,
     probes: makeProbes(env, config),
+    llmHealth: (requestId) => llmAgent(env).health({ requestId, userId: "health" }),
+    isKeeper: createKeepers(config.METRICS_TOKEN, authenticate),
     ...makeModels(env, config, meter),
     whileStanding: createWhileStanding(accounts, config.ACCOUNT_RECHECK_MS),
     resolve: (request, preferences) => resolveChat(request, preferences, defaultsOf(config)),
@@ -293,31 +295,17 @@ function makeStores(config: Config): Stores {
   return openStores({ databaseUrl, httpUrl, now, onFault });
 }
 
-function makeProbes(env: Env, config: Config): Probe[] {
-  const fromResult = (result: { ok: boolean }): Status => (result.ok ? "healthy" : "unhealthy");
-  const context = (requestId: string) => ({ requestId, userId: "health" });
+/** Parts without which chat goes on. */
+function makeProbes(env: Env, config: Config): HealthRoutesDeps["probes"] {
   return [
     {
-      name: "llm_agent",
-      essential: true,
-      async check(requestId) {
-        const { providers } = await llmAgent(env).health(context(requestId));
-        return overallHealth(providers);
-      },
-    },
-    {
       name: "mcp",
-      essential: false,
       async check(requestId) {
         const tools = createMcpToolServer({ fetch: (url, init) => env.MCP.fetch(url, init), now, cache: freshList() });
-        return (await tools.list(context(requestId))) === undefined ? "unhealthy" : "healthy";
+        return (await tools.list({ requestId, userId: "health" })) === undefined ? "unhealthy" : "healthy";
       },
     },
-    {
-      name: "redis",
-      essential: false,
-      check: async () => fromResult((await makeRedis(config)?.ping()) ?? { ok: false }),
-    },
+    { name: "redis", check: async () => ((await makeRedis(config)?.ping())?.ok ? "healthy" : "unhealthy") },
   ];
 }
 

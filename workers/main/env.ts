@@ -59,7 +59,7 @@ const Settings = z.object({
   LOG_LEVEL: withFallback(LogLevel, "info"),
   /** The share of requests whose lines are written; errors always are. */
   LOG_SAMPLE: withFallback(z.coerce.number().min(0).max(1), 1),
-  /** Who shows it may read GET /metrics, as admins may. */
+  /** Who shows it may read GET /metrics and the details of GET /health/ready, as admins may. */
   METRICS_TOKEN: optional(z.string().min(32).max(256)),
   /** Whether anyone may sign up. */
   SIGN_UP: withFallback(z.enum(["open", "closed"]), "open"),
