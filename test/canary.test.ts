@@ -299,8 +299,8 @@ describe("bad days", () => {
     );
   const reads = () =>
     Promise.all([
-      ...["/auth/me", "/auth/api-keys", "/history/health", "/health", "/health/ready", `/history/users/${user.id}`].map((path) =>
-        ask(user, path),
+      ...["/auth/me", "/auth/api-keys", "/history/health", "/health", "/health/ready", `/history/users/${user.id}`].map(
+        (path) => ask(user, path),
       ),
       ask(user, `/history/search?q=${say("a search on a bad day", "wire")}`),
       ask(user, "/history/import", { body: importFile(), headers: { "content-type": "application/json" } }),
