@@ -1144,4 +1144,8 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "API: GET /health/ready",
     text: "Open breakers and what is owed to Postgres are told.",
   },
+  "SPAN-1": {
+    source: "docs/decisions/0047",
+    text: "A turn, its model calls and its tool calls are spans of the platform's tracing, with GenAI names and no words.",
+  },
 };

@@ -6,6 +6,7 @@ import { Hono, type MiddlewareHandler } from "hono";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { secureHeaders } from "hono/secure-headers";
 import type { Log } from "../../contracts/log.ts";
+import type { InSpan } from "../../contracts/spans.ts";
 import type { Meter } from "../../contracts/metrics.ts";
 import type { Authenticate } from "./http/auth.ts";
 import type { AppContext } from "./http/context.ts";
@@ -57,6 +58,7 @@ export interface AppDeps extends RoutesDeps {
   log: Log;
   meter: Meter;
   randomBytes: (length: number) => Uint8Array;
+  inSpan: InSpan;
 }
 
 /** Every route of the API. */

@@ -12,6 +12,7 @@ import { newId } from "../../contracts/ids.ts";
 import type { LlmAgent } from "../../contracts/llm.ts";
 import type { Limiter } from "../../contracts/limits.ts";
 import { createLog, type Log } from "../../contracts/log.ts";
+import type { InSpan } from "../../contracts/spans.ts";
 import type { Meter, MetricsShard } from "../../contracts/metrics.ts";
 import { namedModels, pricesOf } from "../../contracts/models.ts";
 import { costUsd } from "../../contracts/prices.ts";
@@ -74,7 +75,7 @@ const makeId = (): string => newId(now(), randomBytes);
 type WaitUntil = (work: Promise<unknown>) => void;
 
 /** What the public routes need. */
-export function makeAppDeps(env: Env, waitUntil: WaitUntil): AppDeps {
+export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): AppDeps {
   const config = readConfig({ ...env });
   const log = makeLog(config);
   const meter = makeReporter(env, config, waitUntil);
@@ -87,7 +88,7 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil): AppDeps {
   const stores = makeStores(config);
   const findLimiter = (name: string) => limiterOf(env, name);
   return {
-    ...{ now, log, newId: makeId, accounts, findLimiter, meter, readMetrics, randomBytes },
+    ...{ now, log, newId: makeId, accounts, findLimiter, meter, readMetrics, randomBytes, inSpan },
     metricsToken: config.METRICS_TOKEN,
     authenticate,
     secretKey: config.SECRET_KEY,
@@ -122,7 +123,7 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil): AppDeps {
 }
 
 /** What a session's object needs. */
-export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDeps {
+export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InSpan): SessionDeps {
   const config = readConfig({ ...env });
   const log = makeLog(config);
   const waitUntil: WaitUntil = (work) => state.waitUntil(work);
@@ -139,7 +140,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
   const prices = pricesOf(config.MODELS);
   const models = makeModels(env, config, meter);
   const turns = createTurnRunner({
-    ...{ cache, tools, now, log, ...models },
+    ...{ cache, tools, now, log, inSpan, ...models },
     onModelCall(call, request) {
       measureCall(meter, call);
       log(modelLine(call, request, costUsd(prices, call.model, call.usage)));

@@ -10,6 +10,7 @@ import { AppError, type Result, orThrow } from "../../../contracts/errors.ts";
 import type { ModelMessage, ModelRequest, ModelStream, WhenGone } from "../../../contracts/llm.ts";
 import { estimateUsage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
 import { systemMessage } from "./prompt.ts";
+import { callSpan } from "./spans.ts";
 import { type Reply, readReply } from "./read-reply.ts";
 import { type Found, isShareable, type Reusable, tokensOf } from "./reuse.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
@@ -122,7 +123,8 @@ export class TurnSteps {
     const left = Promise.withResolvers<void>();
     this.#run.signal.addEventListener("abort", () => left.resolve(), { once: true });
     try {
-      return await this.#run.stages.during("model", () => this.#ask(() => left.promise));
+      const { stages, request } = this.#run;
+      return await stages.during("model", () => this.#ask(() => left.promise), callSpan(request));
     } finally {
       left.resolve();
     }
