@@ -30,6 +30,7 @@ export const ERROR_STATUS = {
   upstream_auth: 502,
   upstream_truncated: 502,
   tool_loop_limit: 502,
+  invalid_model_output: 502,
   not_configured: 503,
   overloaded: 503,
   interrupted: 503,

@@ -117,6 +117,15 @@ export interface ErasedRows {
   deadLetters: number;
 }
 
+/** The bytes of what is attached to a session's messages, in base64. */
+export interface AttachmentRow {
+  sessionId: string;
+  userId: string;
+  sha256: string;
+  mimeType: string;
+  data: string;
+}
+
 /** Fails with `db_unavailable` or `db_timeout`: try again later, the same batch is safe to repeat. Each call is one request. */
 export interface HistoryStore {
   /** All or nothing. A session of another user is never changed: poison. */
@@ -125,6 +134,12 @@ export interface HistoryStore {
   readSession(sessionId: string, userId: string): Promise<Result<StoredSession | undefined>>;
   readMessages(query: MessageQuery): Promise<Result<StoredPage | undefined>>;
   readWindow(query: WindowQuery): Promise<Result<SessionWindow | undefined>>;
+  /** Once a session; twice is once. Nothing is kept for a session that the user does not have. */
+  saveAttachment(row: AttachmentRow): Promise<Result<void>>;
+  /** undefined: the user has no such session, or it no such attachment. */
+  readAttachment(
+    key: Pick<AttachmentRow, "sessionId" | "userId" | "sha256">,
+  ): Promise<Result<AttachmentRow | undefined>>;
   /** Notes a message that can never be stored; twice is once. */
   setAside(letter: { sessionId: string; seq: number; code: string }): Promise<Result<void>>;
   ping(): Promise<Result<{ latencyMs: number }>>;

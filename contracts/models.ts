@@ -120,6 +120,13 @@ export function requireAbilities({ abilities }: ModelEntry, needed: readonly Abi
   return fail(code, `the model has not this ability: ${lacking}`, { details: { ability: lacking } });
 }
 
+/** What the model is known not to be able to. */
+export function lackedBy(models: Models, name: string): Ability[] {
+  const found = findModel(models, name);
+  const abilities = found.ok ? found.value.abilities : undefined;
+  return abilities === undefined ? [] : ABILITIES.filter((ability) => !abilities.includes(ability));
+}
+
 export function pricesOf({ models }: Models): ModelPrices {
   const priced = Object.entries(models).flatMap(([name, { price }]) => (price ? [[name, price] as const] : []));
   return Object.fromEntries(priced);

@@ -6,6 +6,7 @@ import { sql } from "drizzle-orm";
 import {
   boolean,
   check,
+  customType,
   doublePrecision,
   index,
   integer,
@@ -155,6 +156,24 @@ export const messages = pgTable(
 );
 export type Message = typeof messages.$inferSelect;
 
+const bytea = customType<{ data: string }>({ dataType: () => "bytea" });
+
+/** The bytes of what is attached to messages: each file once a session. The messages refer to them by hash. */
+export const attachments = pgTable(
+  "attachments",
+  {
+    sessionId: uuid("session_id")
+      .notNull()
+      .references(() => chatSessions.id, { onDelete: "cascade" }),
+    /** Of the bytes, hexadecimal. */
+    sha256: text("sha256").notNull(),
+    mimeType: text("mime_type").notNull(),
+    bytes: bytea("bytes").notNull(),
+    createdAt: time("created_at"),
+  },
+  (table) => [primaryKey({ name: "attachments_pkey", columns: [table.sessionId, table.sha256] })],
+);
+
 /** Messages that Postgres can never take, by their place; their session's object still has them. */
 export const deadLetters = pgTable(
   "dead_letters",
@@ -203,4 +222,4 @@ export const documentChunks = pgTable(
 );
 
 /** The migration that this code expects. */
-export const SCHEMA_VERSION = 5;
+export const SCHEMA_VERSION = 7;

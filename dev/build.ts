@@ -17,6 +17,7 @@ export const WRANGLER_ENV = {
   WRANGLER_SEND_METRICS: "false",
   WRANGLER_HIDE_BANNER: "true",
 };
+/** Top-level: what runs here, or is deployed without a name for its environment. */
 export const CONFIGS = ["wrangler.toml", "wrangler.llm-agent.toml", "wrangler.mcp.toml"] as const;
 
 /** A Worker's script by its configuration file, relative to the root. */
@@ -33,7 +34,7 @@ export async function buildWorkers(configs: readonly string[] = CONFIGS, root = 
 async function buildWorker(config: string, root: string): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "basechat-build-"));
   try {
-    await run(process.execPath, [WRANGLER, "deploy", "--dry-run", "-c", config, "--outdir", folder], {
+    await run(process.execPath, [WRANGLER, "deploy", "--dry-run", "-c", config, "--env", "", "--outdir", folder], {
       cwd: root,
       env: { ...process.env, ...WRANGLER_ENV },
     });

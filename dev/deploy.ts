@@ -1,22 +1,23 @@
 /**
- * `npm run deploy`: applies the pending migrations to DATABASE_URL, then deploys mcp, llm-agent and main, in this order:
- * a binding needs its target. `-- --dry-run` says what would be done. State: none here, the database's and the account's.
- * Refuses without DATABASE_URL, or with an address of this machine; reads no .dev.vars; stops at the first failure.
+ * `npm run deploy [-- --env staging|production]`: applies the pending migrations to DATABASE_URL, then deploys llm-agent, mcp and main, in
+ * this order: a binding needs its target. `--dry-run` says what would be done; `--secrets-file` gives each Worker those lines of a file that
+ * it reads. State: none here, the database's and the account's. Refuses without DATABASE_URL, or with an address of this machine; reads no
+ * .dev.vars; stops at the first failure.
  */
-import { spawn } from "node:child_process";
 import { parseArgs } from "node:util";
 import { explain, migrate, MIGRATION_TIMEOUT_MS, readAddress, type MigrationAddress } from "../db/migrate.ts";
 import { openSql, type Sql } from "../db/open.ts";
-import { ROOT, WRANGLER, WRANGLER_ENV } from "./build.ts";
-
-/** By their configuration files, in the order of deployment. */
-const WORKERS = [
-  { name: "mcp", config: "wrangler.mcp.toml" },
-  { name: "llm-agent", config: "wrangler.llm-agent.toml" },
-  { name: "main", config: "wrangler.toml" },
-] as const;
+import { SCHEMA_VERSION } from "../db/schema.ts";
+import { isEnvironment, runWrangler, WORKERS, writeRelease } from "./deployment.ts";
+import { type SecretFiles, splitSecrets } from "./secret-files.ts";
 
 export interface Deployment {
+  /** Of the wrangler files; empty: the top level. */
+  environment: string;
+  /** Of this run. */
+  releaseId: string;
+  /** What is put with the Workers; left out: nothing, and theirs stay. */
+  secrets?: SecretFiles | undefined;
   /** Undefined, in a dry run only: the migrations are not looked at. */
   sql: Sql | undefined;
   dryRun: boolean;
@@ -32,10 +33,16 @@ export async function deploy(deployment: Deployment): Promise<boolean> {
     print("No Worker was deployed: those of before go on. Mend the cause, then run the same command again.");
     return false;
   }
+  const message = writeRelease({ id: deployment.releaseId, schema: SCHEMA_VERSION });
   const done: string[] = [];
   for (const { name, config } of WORKERS) {
     print(`${dryRun ? "Building" : "Deploying"} ${name} (${config}) ...`);
-    const code = await deployment.wrangler(["deploy", "-c", config, ...(dryRun ? ["--dry-run"] : [])]);
+    const secrets = deployment.secrets?.paths[name];
+    const code = await deployment.wrangler([
+      ...["deploy", "-c", config, "--env", deployment.environment, "--message", message],
+      ...(secrets === undefined ? [] : ["--secrets-file", secrets]),
+      ...(dryRun ? ["--dry-run"] : []),
+    ]);
     if (code !== 0) {
       print(`${name} failed: wrangler ended with code ${code}; its output is above.`);
       if (!dryRun) tellWhatIsDone(done, print);
@@ -87,28 +94,23 @@ export function findTarget(env: NodeJS.Dict<string>): Target {
   return { ok: true, address };
 }
 
-/** Its JS file, as in dev/build.ts. Ctrl-C is left to it, so that what was done until then is told. */
-async function runWrangler(args: string[]): Promise<number> {
-  const leaveToWrangler = () => {};
-  process.on("SIGINT", leaveToWrangler);
-  try {
-    const env = { ...process.env, ...WRANGLER_ENV };
-    const child = spawn(process.execPath, [WRANGLER, ...args], { cwd: ROOT, env, stdio: "inherit" });
-    return await new Promise((resolve, reject) => {
-      child.once("error", reject);
-      child.once("exit", (code) => resolve(code ?? 1));
-    });
-  } finally {
-    process.off("SIGINT", leaveToWrangler);
-  }
-}
-
 async function main(args: string[]): Promise<boolean> {
-  const { values } = parseArgs({ args, options: { "dry-run": { type: "boolean", default: false } } });
-  const dryRun = values["dry-run"];
+  const { values } = parseArgs({
+    args,
+    options: {
+      ...{ "dry-run": { type: "boolean", default: false }, env: { type: "string", default: "" } },
+      "secrets-file": { type: "string" },
+    },
+  });
+  const { "dry-run": dryRun, env: environment } = values;
   const target = findTarget(process.env);
-  if (!target.ok) {
-    console.error(`${target.problem} Nothing was changed.`);
+  const problem = !isEnvironment(environment)
+    ? `The wrangler files have no environment "${environment}": staging or production.`
+    : target.ok
+      ? undefined
+      : target.problem;
+  if (problem !== undefined || !target.ok) {
+    console.error(`${problem} Nothing was changed.`);
     return false;
   }
   if (target.address === undefined && !dryRun) {
@@ -116,7 +118,14 @@ async function main(args: string[]): Promise<boolean> {
     return false;
   }
   const sql = target.address && openSql({ ...target.address, timeoutMs: MIGRATION_TIMEOUT_MS });
-  return deploy({ sql, dryRun, wrangler: runWrangler, print: console.log });
+  const file = values["secrets-file"];
+  const secrets = file === undefined ? undefined : await splitSecrets(file);
+  try {
+    const releaseId = new Date().toISOString();
+    return await deploy({ sql, dryRun, environment, releaseId, secrets, wrangler: runWrangler, print: console.log });
+  } finally {
+    await secrets?.remove();
+  }
 }
 
 if (import.meta.main) {

@@ -105,7 +105,18 @@ async function freePort(port: number): Promise<number> {
 /** Started by its JS file and in a group of its own: package runners swallow signals and leave workerd behind. */
 function startWrangler(port: number): ChildProcess {
   const configs = ["wrangler.toml", "wrangler.llm-agent.toml", "wrangler.mcp.toml"].flatMap((config) => ["-c", config]);
-  const options = ["--ip", "127.0.0.1", "--port", String(port), "--inspector-port", "0", "--persist-to", ".dev/state"];
+  const options = [
+    "--env",
+    "",
+    "--ip",
+    "127.0.0.1",
+    "--port",
+    String(port),
+    "--inspector-port",
+    "0",
+    "--persist-to",
+    ".dev/state",
+  ];
   const child = spawn(process.execPath, ["node_modules/wrangler/bin/wrangler.js", "dev", ...configs, ...options], {
     detached: true,
     stdio: ["ignore", "pipe", "pipe"],

@@ -6,7 +6,8 @@ import { readFile, writeFile } from "node:fs/promises";
 import { parseEnv } from "node:util";
 
 const FILE = ".dev.vars";
-const MARK = "# --- npm run dev writes below this line at each start; your own settings go above it ---";
+export const DEV_VARS_MARK =
+  "# --- npm run dev writes below this line at each start; your own settings go above it ---";
 
 export interface DevVars {
   /** What the developer set. */
@@ -18,7 +19,7 @@ export interface DevVars {
 
 export async function readDevVars(): Promise<DevVars> {
   const text = await readFile(FILE, "utf8").catch(() => "");
-  const [ownText = "", addedText = ""] = text.split(MARK);
+  const [ownText = "", addedText = ""] = text.split(DEV_VARS_MARK);
   return { own: withoutEmpty(parseEnv(ownText)), added: withoutEmpty(parseEnv(addedText)), ownText: ownText.trimEnd() };
 }
 
@@ -27,7 +28,9 @@ export async function writeDevVars(vars: DevVars, settings: Record<string, strin
   const lines = Object.entries(settings)
     .filter(([key]) => vars.own[key] === undefined)
     .map(([key, value]) => `${key}=${value.includes('"') ? `'${value}'` : `"${value}"`}`);
-  const text = [vars.ownText, vars.ownText && "", MARK, ...lines, ""].filter((line, at) => at > 1 || line).join("\n");
+  const text = [vars.ownText, vars.ownText && "", DEV_VARS_MARK, ...lines, ""]
+    .filter((line, at) => at > 1 || line)
+    .join("\n");
   await writeFile(FILE, text, { mode: 0o600 });
 }
 

@@ -225,7 +225,10 @@ test("[F26] without Redis the cache's routes say so, and a purge does not preten
   const health = await house.call("/cache/health", { as: user });
   house.redis.control({ mode: "up" });
   expect(statuses).toEqual(ADMINS.map(() => 502));
-  expect([health.status, await health.json()]).toEqual([503, { status: "unhealthy", latency_ms: null, enabled: true }]);
+  expect([health.status, await health.json()]).toEqual([
+    503,
+    { status: "unhealthy", latency_ms: null, enabled: true, semantic: "off" },
+  ]);
   const stats = CacheStats.parse(await (await house.call("/cache/stats?days=1", { as: admin })).json());
   expect(stats.days).toHaveLength(1);
 });

@@ -91,6 +91,7 @@ const IMPORTS: [file: string, refused: string[], allowed: string[]][] = [
   ],
   ["workers/main/chat/graph.ts", ["hono", "../env.ts"], ["@langchain/langgraph", "@langchain/core/singletons"]],
   ["workers/main/session/saver.ts", ["cloudflare:workers", "../env.ts"], ["@langchain/langgraph-checkpoint"]],
+  ["workers/main/chat/answer-format.ts", ["hono", "@langchain/langgraph", "../env.ts"], ["@cfworker/json-schema"]],
   ["workers/main/tools/mcp.ts", ["openai", "../../mcp/run.ts"], ["@modelcontextprotocol/sdk/client/index.js"]],
   [
     "workers/llm-agent/snippet.ts",

@@ -11,14 +11,15 @@ import { delimiter, dirname, join } from "node:path";
 import { parseEnv, promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { EVENT_DATA } from "../contracts/events.ts";
+import { writeConfigurationPage } from "../dev/configuration.ts";
 import { listRoutes } from "../dev/routes.ts";
+import { listSettings, readersOf, WORKER_NAMES } from "../dev/settings-table.ts";
 import { readConfig as readAgentConfig } from "../workers/llm-agent/env.ts";
 import { readConfig as readMainConfig } from "../workers/main/env.ts";
 import { readConfig as readMcpConfig } from "../workers/mcp/env.ts";
 import { type House, openHouse, type Tenant } from "./house.ts";
 
 const ROOT = join(import.meta.dirname, "..");
-const ENV_FILES = ["main", "llm-agent", "mcp"].map((worker) => `workers/${worker}/env.ts`);
 /** Read by `npm run dev`, not by a Worker. */
 const DEV_SETTINGS = ["REDIS_URL"];
 
@@ -95,16 +96,20 @@ test("every route and every event of the code is in README.md", () => {
   expect(new Set(told)).toEqual(new Set(Object.keys(EVENT_DATA)));
 });
 
-test("README.md and .dev.vars.example name the settings that the code reads, and no others", async () => {
-  const sources = await Promise.all(ENV_FILES.map(read));
-  const known = sources.flatMap((source) => [...source.matchAll(/^ {2}([A-Z][A-Z0-9_]+): /gm)].map(([, name]) => name));
-  const inReadme = [...README.matchAll(/^\| `([A-Z][A-Z0-9_]+)` \|/gm)].map(([, name]) => name);
+test("[CONF-1] docs/configuration.md is what the schemas say; README.md names no setting that they do not know", async () => {
+  expect(await read("docs/configuration.md")).toBe(writeConfigurationPage());
+  const inReadme = [...README.matchAll(/^\| `([A-Z][A-Z0-9_]+)` \| ([\w, -]+) \|/gm)];
+  expect(inReadme.length).toBeGreaterThan(0);
+  for (const [, name = "", workers] of inReadme) expect(readersOf(name).join(", "), name).toBe(workers);
+});
+
+test("[CONF-2] .dev.vars.example names every setting, and no others", () => {
+  const known = WORKER_NAMES.flatMap((worker) => listSettings(worker).map(({ name }) => name));
   const inExample = [...EXAMPLE.matchAll(/^# ([A-Z][A-Z0-9_]+)=/gm)].map(([, name]) => name);
-  expect(new Set(inReadme)).toEqual(new Set(known));
   expect(new Set(inExample)).toEqual(new Set([...known, ...DEV_SETTINGS]));
 });
 
-test("the values of .dev.vars.example are good ones", () => {
+test("[CONF-2] the values of .dev.vars.example are good ones", () => {
   const values = parseEnv(EXAMPLE.replaceAll(/^# (?=[A-Z][A-Z0-9_]+=)/gm, ""));
   const left = ["SECRET_KEY", "UPSTASH_REDIS_REST_TOKEN"].map((name) => `${name} is missing`);
   expect(readMainConfig(values).problems).toEqual(left);

@@ -159,7 +159,7 @@ test("[S32] health tells states, times and numbers, and nothing of settings, ver
       ...["outbox.messages", "outbox.oldest_seconds", "outbox.sessions"],
       ...["dead_letters", "latency_ms", "schema.expected", "schema.found", "status"],
     ],
-    "GET /cache/health": ["enabled", "latency_ms", "status"],
+    "GET /cache/health": ["enabled", "latency_ms", "semantic", "status"],
     "GET /llm/health": [
       ...["configuration", "status", "providers[].latency_ms", "providers[].provider", "providers[].status"],
       ...["breaker", "draining", "in_flight", "latency_ms", "node", "status"].map(

@@ -4,7 +4,7 @@
  */
 import * as z from "zod";
 import { ModelType } from "../../contracts/chat.ts";
-import { LogLevel } from "../../contracts/log.ts";
+import { LOG_MEANINGS, LogLevel } from "../../contracts/log.ts";
 import { Models, NO_MODELS, OPEN_MODELS } from "../../contracts/models.ts";
 import { jsonSetting } from "../../contracts/settings.ts";
 
@@ -14,25 +14,52 @@ const setting = <T extends z.ZodType>(schema: T) =>
 const milliseconds = (fallback: number) => setting(z.coerce.number().int().min(1).default(fallback));
 const BaseUrl = z.url({ protocol: /^https?$/ });
 
-const Settings = z.object({
-  LLM_TYPE: setting(ModelType.default("openai")),
-  /** Which models there are, who serves them, what they can do and cost. main reads it too. */
-  MODELS: setting(jsonSetting(Models).optional()).transform((models) => models ?? OPEN_MODELS),
-  /** By provider. */
-  PROVIDER_KEYS: setting(jsonSetting(z.record(z.string(), z.string().min(1))).optional()),
-  OPENAI_API_KEY: setting(z.string().optional()),
-  OPENAI_BASE_URL: setting(BaseUrl.default("https://api.openai.com/v1")),
-  VLLM_BASE_URL: setting(BaseUrl.optional()),
-  VLLM_API_KEY: setting(z.string().optional()),
-  CF_ACCESS_CLIENT_ID: setting(z.string().optional()),
-  CF_ACCESS_CLIENT_SECRET: setting(z.string().optional()),
-  LLM_HEADERS_TIMEOUT_MS: milliseconds(30_000),
-  LLM_FIRST_TOKEN_TIMEOUT_MS: milliseconds(30_000),
-  /** A reply without a stream, whole: below the 120 s after which Cloudflare's proxy gives up on a silent origin. */
-  LLM_TOTAL_TIMEOUT_MS: milliseconds(110_000),
-  LLM_PROBE_TIMEOUT_MS: milliseconds(3_000),
-  LOG_LEVEL: setting(LogLevel.default("info")),
-  LOG_SAMPLE: setting(z.coerce.number().min(0).max(1).default(1)),
+/** Each with its meaning, from which docs/configuration.md is written. */
+export const Settings = z.object({
+  LLM_TYPE: setting(ModelType.default("openai")).meta({
+    description: "the provider of a model that has no routes: `openai` or `vllm`",
+  }),
+  MODELS: setting(jsonSetting(Models).optional())
+    .transform((models) => models ?? OPEN_MODELS)
+    .meta({
+      default: "any model of the default provider",
+      description: "the model registry, JSON; `main` reads the same value; malformed, no model is served",
+    }),
+  PROVIDER_KEYS: setting(jsonSetting(z.record(z.string(), z.string().min(1))).optional()).meta({
+    secret: true,
+    description: 'keys of the providers in `MODELS`, JSON: `{"gpus":"…"}`',
+  }),
+  OPENAI_API_KEY: setting(z.string().optional()).meta({
+    secret: true,
+    description: "without it the provider `openai` is not configured",
+  }),
+  OPENAI_BASE_URL: setting(BaseUrl.default("https://api.openai.com/v1")).meta({
+    description:
+      "any server that speaks the same protocol; one that refuses fields which only OpenAI knows belongs into `MODELS`",
+  }),
+  VLLM_BASE_URL: setting(BaseUrl.optional()).meta({ description: "without it the provider `vllm` is not configured" }),
+  VLLM_API_KEY: setting(z.string().optional()).meta({
+    secret: true,
+    description: "left out: no Authorization header is sent",
+  }),
+  CF_ACCESS_CLIENT_ID: setting(z.string().optional()).meta({
+    description: "service token of Cloudflare Access in front of vLLM: this and the secret, or neither",
+  }),
+  CF_ACCESS_CLIENT_SECRET: setting(z.string().optional()).meta({
+    secret: true,
+    description: "the secret of that token",
+  }),
+  LLM_HEADERS_TIMEOUT_MS: milliseconds(30_000).meta({ description: "until a provider's headers are here" }),
+  LLM_FIRST_TOKEN_TIMEOUT_MS: milliseconds(30_000).meta({
+    description: "from the headers to the first bytes of a stream",
+  }),
+  LLM_TOTAL_TIMEOUT_MS: milliseconds(110_000).meta({
+    description:
+      "a reply that is no stream, whole: a title, `/llm/generate`; below the 120 s after which Cloudflare's proxy gives up on a silent origin",
+  }),
+  LLM_PROBE_TIMEOUT_MS: milliseconds(3_000).meta({ description: "a health check of a provider" }),
+  LOG_LEVEL: setting(LogLevel.default("info")).meta({ description: LOG_MEANINGS.level }),
+  LOG_SAMPLE: setting(z.coerce.number().min(0).max(1).default(1)).meta({ description: LOG_MEANINGS.sample }),
 });
 
 /** What a malformed setting stands for, where its default would open what it was to close. */
@@ -47,11 +74,13 @@ export interface Config extends z.infer<typeof Settings> {
 
 const checked = new WeakMap<object, Config>();
 
-export function readConfig(env: object): Config {
+/** `onMalformed` is told once for each `env`. */
+export function readConfig(env: object, onMalformed?: (keys: ConfigKey[]) => void): Config {
   const known = checked.get(env);
   if (known !== undefined) return known;
   const config = checkConfig(env);
   checked.set(env, config);
+  if (config.malformed.length > 0) onMalformed?.(config.malformed);
   return config;
 }
 

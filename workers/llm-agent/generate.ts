@@ -3,13 +3,16 @@
  * No state but the fleet's. Never more than three calls a request: two at most at one provider while another could serve it, one
  * retry of a fault at the same node, one wait for a rate limit that ends within five seconds. What has begun is not started over here.
  */
+import { checkTexts, type Embeddings, type EmbedRequest } from "../../contracts/embeddings.ts";
 import type { Failure, Result } from "../../contracts/errors.ts";
 import type { Completion, ModelAttempt, ModelContext, ModelRequest } from "../../contracts/llm.ts";
+import { findModel, requireAbilities } from "../../contracts/models.ts";
 import { type Attempt, type AttemptDeps, completeOnce, openOnce, type OpenedStream } from "./attempt.ts";
+import { embedOnce } from "./embed.ts";
 import type { Fleet, Release } from "./fleet.ts";
 import type { Endpoint } from "./provider.ts";
 import type { Elsewhere, Outcome, Refused, Retry } from "./refusal.ts";
-import { type ModelRoute, routesFor } from "./routes.ts";
+import { type ModelRoute, type Routed, routesFor } from "./routes.ts";
 
 const MAX_CALLS = 3;
 const MAX_CALLS_A_PROVIDER = 2;
@@ -30,8 +33,8 @@ export interface CallDeps extends AttemptDeps {
   attempts: ModelAttempt[];
 }
 
-export interface ModelCall {
-  request: ModelRequest;
+export interface ModelCall<R extends Routed = ModelRequest> {
+  request: R;
   context: ModelContext;
   /** Resolves when the caller wants no reply any more. */
   left?: Promise<void> | undefined;
@@ -57,15 +60,30 @@ export function complete(call: ModelCall, deps: CallDeps): Promise<Result<Comple
   });
 }
 
+/** Texts as vectors. The whole reply is small and costs little: what was cut off is asked for again. */
+export async function embed(call: ModelCall<EmbedRequest>, deps: CallDeps): Promise<Result<Embeddings>> {
+  const { request } = call;
+  const checked = checkTexts(request);
+  if (!checked.ok) return checked;
+  const model = findModel(deps.config.MODELS, request.model);
+  const able = model.ok ? requireAbilities(model.value, ["embeddings"]) : model;
+  if (!able.ok) return able;
+  return withFailover(call, deps, async (attempt, release) => {
+    const embedded = await embedOnce(attempt, deps);
+    release();
+    return embedded;
+  });
+}
+
 interface Target {
   route: ModelRoute;
   endpoint: Endpoint;
 }
 
-async function withFailover<T>(
-  { request, context, left }: ModelCall,
+async function withFailover<T, R extends Routed>(
+  { request, context, left }: ModelCall<R>,
   deps: CallDeps,
-  send: (attempt: Attempt, release: Release) => Promise<Outcome<T>>,
+  send: (attempt: Attempt<R>, release: Release) => Promise<Outcome<T>>,
 ): Promise<Result<T>> {
   const routes = routesFor(deps.config, request);
   if (!routes.ok) return routes;

@@ -4,6 +4,7 @@
  * never a prompt or a key.
  */
 import { WorkerEntrypoint } from "cloudflare:workers";
+import type { Embeddings, EmbedRequest } from "../../contracts/embeddings.ts";
 import { ok, type Result } from "../../contracts/errors.ts";
 import type {
   AgentHealth,
@@ -21,7 +22,7 @@ import { traceIdOf } from "../../contracts/trace.ts";
 import type { CallContext } from "../../contracts/tools.ts";
 import { readConfig } from "./env.ts";
 import { Fleet } from "./fleet.ts";
-import { type CallDeps, complete, openStream } from "./generate.ts";
+import { type CallDeps, complete, embed, openStream } from "./generate.ts";
 import { checkHealth, type Discovered, listModels } from "./models.ts";
 import { relay } from "./relay.ts";
 
@@ -56,6 +57,10 @@ export class LlmAgentEntrypoint extends WorkerEntrypoint<object> implements LlmA
     return work;
   }
 
+  embed(request: EmbedRequest, context: CallContext): Promise<Result<Embeddings>> {
+    return this.#logged("llm.embed", context, request.model, (deps) => embed({ request, context }, deps));
+  }
+
   models(context: CallContext): Promise<Result<ModelInfo[]>> {
     return this.#logged("llm.models", context, undefined, (deps) => listModels(deps, discovered));
   }
@@ -71,7 +76,7 @@ export class LlmAgentEntrypoint extends WorkerEntrypoint<object> implements LlmA
     model: string | undefined,
     run: (deps: CallDeps) => Promise<Result<T>>,
   ): Promise<Reported<T>> {
-    const deps = createDeps(readConfig(this.env));
+    const deps = createDeps(readConfig(this.env, tellMalformed));
     const startedMs = Date.now();
     let status = "thrown";
     try {
@@ -98,6 +103,11 @@ export default {
 /** No line here names a user. */
 function makeLog({ LOG_LEVEL: level, LOG_SAMPLE: sample }: CallDeps["config"]): Log {
   return createLog({ level, sample, sha256: () => "", write: (text) => console.log(text) });
+}
+
+function tellMalformed(keys: string[]): void {
+  const problems = keys.map((key) => `${key} is malformed`);
+  console.log(JSON.stringify({ service: "llm-agent", route: "start", error: "settings", problems }));
 }
 
 function createDeps(config: CallDeps["config"]): CallDeps {

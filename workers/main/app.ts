@@ -19,13 +19,17 @@ import { refuseLongUris } from "./http/uri.ts";
 import { archiveRoutes, type ArchiveRoutesDeps } from "./routes/archive.ts";
 import { authRoutes, type AuthRoutesDeps } from "./routes/auth.ts";
 import { cacheRoutes, type CacheRoutesDeps } from "./routes/cache.ts";
+import { chatUiRoutes } from "./routes/chat-ui.ts";
 import { chatRoutes, type ChatRoutesDeps } from "./routes/chat.ts";
 import { docsRoutes, type DocsRoutesDeps } from "./routes/docs.ts";
+import { embeddingsRoutes, type EmbeddingsRoutesDeps } from "./routes/embeddings.ts";
 import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
 import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { llmRoutes, type LlmRoutesDeps } from "./routes/llm.ts";
 import { metricsRoutes, type MetricsRoutesDeps } from "./routes/metrics.ts";
+import { openAiRoutes, type OpenAiRoutesDeps } from "./routes/openai.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
+import { responsesRoutes, type ResponsesRoutesDeps } from "./routes/responses.ts";
 import { sessionRoutes, type SessionRoutesDeps } from "./routes/sessions.ts";
 import { resourceMetadataRoutes } from "./routes/resource-metadata.ts";
 import { serversRoutes, type ServersRoutesDeps } from "./routes/servers.ts";
@@ -40,10 +44,13 @@ export interface RoutesDeps
     CacheRoutesDeps,
     ChatRoutesDeps,
     DocsRoutesDeps,
+    EmbeddingsRoutesDeps,
     TransferRoutesDeps,
     HealthRoutesDeps,
     HistoryRoutesDeps,
     LlmRoutesDeps,
+    OpenAiRoutesDeps,
+    ResponsesRoutesDeps,
     McpRoutesDeps,
     MetricsRoutesDeps,
     ToolsRoutesDeps,
@@ -69,12 +76,16 @@ export function allRoutes(deps: RoutesDeps): Route[] {
     authRoutes,
     usersRoutes,
     chatRoutes,
+    chatUiRoutes,
     sessionRoutes,
     historyRoutes,
     archiveRoutes,
     transferRoutes,
     cacheRoutes,
     llmRoutes,
+    embeddingsRoutes,
+    openAiRoutes,
+    responsesRoutes,
     mcpRoutes,
     toolsRoutes,
     serversRoutes,

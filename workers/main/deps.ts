@@ -2,7 +2,7 @@
  * The service factory: the only place where main's parts are put together. Parts are made when they are first needed
  * and live as long as the request or the object that they were made for.
  */
-import { createHash, createHmac } from "node:crypto";
+import { createHmac } from "node:crypto";
 import { SCHEMA_VERSION } from "../../db/schema.ts";
 import type { Account } from "../../contracts/accounts.ts";
 import { deniedTools } from "../../contracts/approvals.ts";
@@ -11,14 +11,15 @@ import { fail, ok, orThrow } from "../../contracts/errors.ts";
 import { newId } from "../../contracts/ids.ts";
 import type { LlmAgent } from "../../contracts/llm.ts";
 import type { Limiter } from "../../contracts/limits.ts";
-import { createLog, type Log } from "../../contracts/log.ts";
 import type { InSpan } from "../../contracts/spans.ts";
-import type { Meter, MetricsShard } from "../../contracts/metrics.ts";
-import { namedModels, pricesOf } from "../../contracts/models.ts";
+import type { Meter } from "../../contracts/metrics.ts";
+import { lackedBy, namedModels, pricesOf } from "../../contracts/models.ts";
 import { costUsd } from "../../contracts/prices.ts";
+import type { QuestionIndex } from "../../contracts/vectors.ts";
 import type { AccountDeps } from "./accounts/object.ts";
 import { type Accounts, createAccounts } from "./accounts/client.ts";
 import type { AppDeps } from "./app.ts";
+import { lookUpDirect } from "./chat/direct-reuse.ts";
 import { type ChatDefaults, resolveChat } from "./chat/resolve.ts";
 import { modelLine } from "./chat/model-line.ts";
 import { createTurnRunner } from "./chat/turn.ts";
@@ -26,6 +27,7 @@ import { type CacheAdmin, createCacheAdmin } from "./cache/admin.ts";
 import { withBreaker } from "./cache/breaker.ts";
 import { type Cache, createCache } from "./cache/cache.ts";
 import { createRedisStore, type RedisStore } from "./cache/redis.ts";
+import { createSemantic, type Semantic } from "./cache/semantic.ts";
 import { type Config, readConfig } from "./env.ts";
 import type { OnFault } from "./history/faults.ts";
 import { readHistoryHealth } from "./history/health.ts";
@@ -42,13 +44,15 @@ import {
   measureDirect,
   measureModels,
   measurePurges,
+  measureReplies,
   measureTools,
   measureTurn,
 } from "./metrics/measure.ts";
 import { readFigures, readOutbox } from "./metrics/figures.ts";
-import { createReporter, pause, type Reporter } from "./metrics/reporter.ts";
-import type { HealthRoutesDeps } from "./routes/health.ts";
-import { createSessionClient } from "./session/client.ts";
+import type { Reporter } from "./metrics/reporter.ts";
+import { makeLog, makeProbes, makeReporter, shardOf } from "./observing.ts";
+import { createAttachments } from "./session/attachments.ts";
+import { createSessionClient, inEurope } from "./session/client.ts";
 import type { SessionDeps } from "./session/keeper.ts";
 import { SqliteSaver } from "./session/saver.ts";
 import { callDirectly } from "./tools/direct.ts";
@@ -70,15 +74,19 @@ export interface Env {
 
 export const now = (): number => Date.now();
 const randomBytes = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
+const write = (text: string): void => console.log(text);
 const makeId = (): string => newId(now(), randomBytes);
+const newCallId = (): string => `call_${makeId()}`;
 
 type WaitUntil = (work: Promise<unknown>) => void;
 
 /** What the public routes need. */
 export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): AppDeps {
   const config = readConfig({ ...env });
-  const log = makeLog(config);
-  const meter = makeReporter(env, config, waitUntil);
+  const log = makeLog(config, write);
+  const { problems } = config;
+  if (problems.length > 0) log({ service: "main", route: "start", error: "settings", problems });
+  const meter = reporterOf(env, config, waitUntil);
   const readMetrics = () => readFigures(meter, (at) => shardOf(env, at));
   const cache = makeCache(config, meter);
   const toolbox = toolboxOf(env);
@@ -86,7 +94,7 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): App
   const accounts = makeAccounts(env, config);
   const authenticate = createAuthenticator(config.SECRET_KEY, accounts);
   const stores = makeStores(config);
-  const findLimiter = (name: string) => limiterOf(env, name);
+  const findLimiter = (name: string) => limiterOf(env, config, name);
   return {
     ...{ now, log, newId: makeId, accounts, findLimiter, meter, readMetrics, randomBytes, inSpan },
     metricsToken: config.METRICS_TOKEN,
@@ -96,7 +104,9 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): App
     isSignUpOpen: config.SIGN_UP === "open",
     limitRequest: createRequestLimit(findLimiter),
     corsOrigins: config.CORS_ORIGINS,
+    attachmentHosts: config.ATTACHMENT_HOSTS,
     send: createSessionClient(env.SESSIONS),
+    residency: config.RESIDENCY,
     cache: makeCacheAdmin(config, meter),
     toolbox,
     callTool(call) {
@@ -110,24 +120,27 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): App
     archive: stores.archive(),
     importer: stores.importer(),
     cursors: createCursors(config.SECRET_KEY),
-    problems: config.problems,
+    problems,
     expectedSchema: SCHEMA_VERSION,
-    probes: makeProbes(env, config),
+    probes: makeProbes(env, makeRedis(config), now),
     llmHealth: (requestId) => llmAgent(env).health({ requestId, userId: "health" }),
     isKeeper: createKeepers(config.METRICS_TOKEN, authenticate),
     ...makeModels(env, config, meter),
     whileStanding: createWhileStanding(accounts, config.ACCOUNT_RECHECK_MS),
-    resolve: (request, preferences) => resolveChat(request, preferences, defaultsOf(config)),
+    resolve: (request, preferences, said) => resolveChat(request, preferences, defaultsOf(config), said),
     defaultModel: config.DEFAULT_MODEL,
+    lookUpAnswer: (call) =>
+      lookUpDirect(call, { cache, sharesAnswers: config.CACHE_SCOPE === "shared", newCallId, now }),
+    keepAnswer: (write) => waitUntil(cache.write(write)),
   };
 }
 
 /** What a session's object needs. */
 export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InSpan): SessionDeps {
   const config = readConfig({ ...env });
-  const log = makeLog(config);
+  const log = makeLog(config, write);
   const waitUntil: WaitUntil = (work) => state.waitUntil(work);
-  const meter = makeReporter(env, config, waitUntil);
+  const meter = reporterOf(env, config, waitUntil);
   const cache = makeCache(config, meter);
   const admin = makeCacheAdmin(config, meter);
   const server = createMcpToolServer({
@@ -136,6 +149,8 @@ export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InS
     waitUntil,
     noteHits: (names) => toolboxOf(env).noteHits(names),
   });
+  const history = makeStores(config).history();
+  const attachments = createAttachments(state.storage.sql, history);
   const tools = measureTools(server, meter, now);
   const prices = pricesOf(config.MODELS);
   const models = makeModels(env, config, meter);
@@ -145,28 +160,34 @@ export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InS
       measureCall(meter, call);
       log(modelLine(call, request, costUsd(prices, call.model, call.usage)));
     },
-    flights: config.CACHE_ENABLED === "true" ? makeFlights(env) : undefined,
+    semantic: makeSemantic(config, cache, models.llm),
+    flights: config.CACHE_ENABLED === "true" ? makeFlights(env, config) : undefined,
     placeTimeoutMs: config.CACHE_READ_TIMEOUT_MS,
     joinTimeoutMs: config.CACHE_JOIN_TIMEOUT_MS,
     sharesAnswers: config.CACHE_SCOPE === "shared",
     policy: config.TOOL_POLICY ?? [],
     saver: () => new SqliteSaver(state.storage.sql, Math.random),
+    showAttachments: (messages, turn) => attachments.fill(messages, turn, lackedBy(config.MODELS, turn.model)),
   });
   return {
     ...{ turns, cache, tools, now, log, meter, prices },
     onTurnEnd: (turn) => measureTurn(meter, prices, turn),
     accounts: makeAccounts(env, config),
-    resolve: (request, preferences) => orThrow(resolveChat(request, preferences, defaultsOf(config))),
+    resolve: (request, preferences, said) => orThrow(resolveChat(request, preferences, defaultsOf(config), said)),
     recheckMs: config.ACCOUNT_RECHECK_MS,
     purge: admin.purge,
     explain: admin.explain,
     newId: makeId,
     random: Math.random,
-    history: makeStores(config).history(),
+    history,
+    attachments,
     contextTokens: config.CONTEXT_TOKENS,
     keepAliveMs: config.KEEP_ALIVE_MS,
     turnLogMs: config.TURN_LOG_SECONDS * 1_000,
-    titleModel: config.TITLE_MODEL === undefined ? undefined : { llm: models.llm, model: config.TITLE_MODEL },
+    titleModel:
+      config.TITLE_MODEL === undefined
+        ? undefined
+        : { llm: measureReplies(models.llm, meter, now), model: config.TITLE_MODEL },
     restMs: config.SESSION_REST_DAYS * 86_400_000,
   };
 }
@@ -174,8 +195,8 @@ export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InS
 /** What an account's object needs. */
 export function makeAccountDeps(env: Env, state: DurableObjectState): AccountDeps {
   const config = readConfig({ ...env });
-  const log = makeLog(config);
-  const meter = makeReporter(env, config, (work) => state.waitUntil(work));
+  const log = makeLog(config, write);
+  const meter = reporterOf(env, config, (work) => state.waitUntil(work));
   const send = createSessionClient(env.SESSIONS);
   const { purge } = makeCacheAdmin(config, meter);
   return {
@@ -205,20 +226,29 @@ function defaultsOf(config: Config): ChatDefaults {
 
 // A namespace's stubs answer their object's methods by RPC; their types are made from classes, which these files do not import.
 function makeAccounts(env: Env, config: Config): Accounts {
-  const { ACCOUNTS: objects } = env;
+  const objects = () => placed(env.ACCOUNTS, config);
   const find = {
-    idFromName: (name: string) => objects.idFromName(name),
-    get: (id: DurableObjectId) => objects.get(id) as unknown as Account,
+    idFromName: (name: string) => objects().idFromName(name),
+    get: (id: DurableObjectId) => objects().get(id) as unknown as Account,
   };
   return createAccounts(find, { now, holdsMs: config.ACCOUNT_RECHECK_MS });
 }
 
-function makeFlights({ FLIGHTS: objects, SESSIONS: sessions }: Env): Flights {
-  const find = (key: string): FlightStub => objects.get(objects.idFromName(key)) as unknown as FlightStub;
-  return createFlights(find, createSessionClient(sessions));
+function makeFlights(env: Env, config: Config): Flights {
+  const find = (key: string): FlightStub => {
+    const objects = placed(env.FLIGHTS, config);
+    return objects.get(objects.idFromName(key)) as unknown as FlightStub;
+  };
+  return createFlights(find, createSessionClient(env.SESSIONS));
 }
 
-function limiterOf({ LIMITERS: objects }: Env, name: string): Limiter {
+/** Where the deployment says that all objects are. Those of sessions say it themselves, by their ids. */
+function placed(objects: DurableObjectNamespace, { RESIDENCY }: Config): DurableObjectNamespace {
+  return RESIDENCY === "eu" ? inEurope(objects) : objects;
+}
+
+function limiterOf(env: Env, config: Config, name: string): Limiter {
+  const objects = placed(env.LIMITERS, config);
   return objects.get(objects.idFromName(name)) as unknown as Limiter;
 }
 
@@ -235,7 +265,7 @@ function toolboxOf(env: Env): Toolbox {
 function makeModels(env: Env, { SECRET_KEY: secret, ...config }: Config, meter: Meter) {
   return {
     llm: measureModels(llmAgent(env), meter, now),
-    newCallId: () => `call_${makeId()}`,
+    newCallId,
     stallTimeoutMs: config.LLM_STALL_TIMEOUT_MS,
     streamTimeoutMs: config.LLM_STREAM_TIMEOUT_MS,
     cacheSalt: (userId: string) =>
@@ -258,11 +288,23 @@ function makeRedis(config: Config): RedisStore | undefined {
 
 function makeCacheAdmin(config: Config, meter: Meter): CacheAdmin {
   const enabled = config.CACHE_ENABLED === "true";
-  const prices = pricesOf(config.MODELS);
-  return measurePurges(
-    createCacheAdmin({ redis: makeRedis(config), enabled, prices, now, log: makeLog(config) }),
-    meter,
-  );
+  const [redis, prices] = [makeRedis(config), pricesOf(config.MODELS)];
+  const parts = { redis, enabled, prices, now, log: makeLog(config, write), index: questionsOf(config) };
+  return measurePurges(createCacheAdmin(parts), meter);
+}
+
+/** Where other wordings of a question are found; undefined where none is to be. */
+function questionsOf(config: Config): QuestionIndex | undefined {
+  const { CACHE_ENABLED: enabled, CACHE_SEMANTIC_MODEL: model } = config;
+  return enabled === "true" && model !== undefined ? makeStores(config).questions() : undefined;
+}
+
+function makeSemantic(config: Config, cache: Cache, llm: LlmAgent): Semantic | undefined {
+  const { CACHE_SEMANTIC_MODEL: model, CACHE_SEMANTIC_THRESHOLD: threshold } = config;
+  const index = questionsOf(config);
+  if (model === undefined || index === undefined) return undefined;
+  const log = makeLog(config, write);
+  return createSemantic({ ...{ model, threshold, index, cache, now, log }, embed: (...asked) => llm.embed(...asked) });
 }
 
 function makeCache(config: Config, meter: Meter): Cache {
@@ -270,46 +312,20 @@ function makeCache(config: Config, meter: Meter): Cache {
   const onState = (isOpen: boolean) => meter.gauge("basechat_breaker_open", { breaker: "redis" }, Number(isOpen));
   const { CACHE_LLM_TTL: llm, CACHE_INTENT_TTL: intent, CACHE_MCP_TTL: mcp } = config;
   const store = config.CACHE_ENABLED === "true" && redis ? withBreaker(redis, { now, onState }) : undefined;
-  return measureCache(createCache({ redis: store, ttlSeconds: { llm, intent, mcp }, now, random: Math.random }), meter);
+  const index = questionsOf(config);
+  const cache = createCache({ redis: store, ttlSeconds: { llm, intent, mcp }, now, random: Math.random, index });
+  return measureCache(cache, meter);
 }
 
-function makeReporter(env: Env, config: Config, waitUntil: WaitUntil): Reporter {
+function reporterOf(env: Env, config: Config, waitUntil: WaitUntil): Reporter {
   const { DEFAULT_MODEL: model, TITLE_MODEL: title = model } = config;
   const models = new Set([model, title, ...namedModels(config.MODELS)]);
-  const shard = (at: number) => shardOf(env, at);
-  return createReporter({ shard, dataset: env.ANALYTICS, models, now, newId: makeId, wait: pause, waitUntil });
-}
-
-function shardOf({ METRICS: objects }: Env, at: number): MetricsShard {
-  return objects.get(objects.idFromName(`shard-${at}`)) as unknown as MetricsShard; // as of accounts
-}
-
-function makeLog({ LOG_LEVEL: level, LOG_SAMPLE: sample }: Config): Log {
-  const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
-  return createLog({ level, sample, sha256, write: (text) => console.log(text) });
+  return makeReporter(env, { models, now, newId: makeId, waitUntil });
 }
 
 function makeStores(config: Config): Stores {
-  const { DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl } = config;
-  const log = makeLog(config);
+  const { DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl, RESIDENCY: residency } = config;
+  const log = makeLog(config, write);
   const onFault: OnFault = ({ kind, reason }) => log({ service: "main", route: "postgres", error: kind, code: reason });
-  return openStores({ databaseUrl, httpUrl, now, onFault });
-}
-
-/** Parts without which chat goes on. */
-function makeProbes(env: Env, config: Config): HealthRoutesDeps["probes"] {
-  return [
-    {
-      name: "mcp",
-      async check(requestId) {
-        const tools = createMcpToolServer({ fetch: (url, init) => env.MCP.fetch(url, init), now, cache: freshList() });
-        return (await tools.list({ requestId, userId: "health" })) === undefined ? "unhealthy" : "healthy";
-      },
-    },
-    { name: "redis", check: async () => ((await makeRedis(config)?.ping())?.ok ? "healthy" : "unhealthy") },
-  ];
-}
-
-function freshList() {
-  return { fetchedAtMs: 0, nextTryMs: 0 };
+  return openStores({ databaseUrl, httpUrl, now, onFault, residency });
 }

@@ -2,36 +2,76 @@
  * The Worker's settings. Pure. Names a malformed setting, never its value.
  */
 import * as z from "zod";
-import { LogLevel } from "../../contracts/log.ts";
+import { LOG_MEANINGS, LogLevel } from "../../contracts/log.ts";
 import { OriginList } from "../../contracts/origins.ts";
 import { HostList } from "./web/address.ts";
 import type { SearchProvider } from "./web/search.ts";
 
-/** An empty line of .dev.vars counts as missing. */
-const optional = <T extends z.ZodType>(schema: T) =>
-  z.preprocess((value) => (value === "" ? undefined : value), schema.optional());
-
-const Env = z.object({
-  /** Origins that a browser may call from, separated by commas. */
-  MCP_ALLOWED_ORIGINS: z.string().default("").pipe(OriginList),
-  /** Seconds without a request after which a session ends. */
-  MCP_SESSION_SECONDS: z.coerce.number().int().min(1).max(604_800).default(86_400),
-  /** "1" adds the tools, resources and prompts that the conformance suite asks for. */
-  MCP_CONFORMANCE: z.enum(["0", "1"]).default("0"),
-  /** Hosts that fetch_page may fetch from; without any there is no such tool. */
-  FETCH_ALLOWED_HOSTS: z.string().default("").pipe(HostList),
-  /** The providers of web_search: the first one that is set; without any there is no such tool. */
-  BRAVE_API_KEY: optional(z.string().regex(/^[\x21-\x7e]{1,512}$/)),
-  TAVILY_API_KEY: optional(z.string().regex(/^[\x21-\x7e]{1,512}$/)),
-  /** Where messages and documents are. */
-  DATABASE_URL: optional(z.string().regex(/^postgres(ql)?:\/\//)),
-  DATABASE_HTTP_URL: optional(z.url()),
-  /** What remote servers' headers are encrypted with. */
-  SECRET_KEY: optional(z.string().min(32)),
-  /** Of the log: a malformed one is no reason to close. */
-  LOG_LEVEL: LogLevel.default("info").catch("info"),
-  LOG_SAMPLE: z.coerce.number().min(0).max(1).default(1).catch(1),
-  SEARXNG_URL: optional(z.url({ protocol: /^https?$/ })),
+/** Each with its meaning, from which docs/configuration.md is written. */
+export const Settings = z.object({
+  MCP_ALLOWED_ORIGINS: z.string().default("").pipe(OriginList).meta({
+    default: "none",
+    description:
+      "of the pages of `CORS_ORIGINS`, those that may also call `/mcp`, in the same form; over plain http also the hosts that `/mcp` answers for, besides this machine's names",
+  }),
+  MCP_SESSION_SECONDS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(604_800)
+    .default(86_400)
+    .meta({ description: "seconds without a request after which a session of `/mcp` ends" }),
+  MCP_CONFORMANCE: z.enum(["0", "1"]).default("0").meta({
+    description: "`1` adds the tools, resources and prompts that the conformance suite of the protocol asks for",
+  }),
+  FETCH_ALLOWED_HOSTS: z.string().default("").pipe(HostList).meta({
+    default: "none",
+    description:
+      "hosts that the tool `fetch_page` may fetch from, separated by commas; `*.example.com` stands for all names below; without any there is no such tool",
+  }),
+  BRAVE_API_KEY: z
+    .string()
+    .regex(/^[\x21-\x7e]{1,512}$/)
+    .optional()
+    .meta({
+      secret: true,
+      description: "the tool `web_search` asks Brave",
+    }),
+  TAVILY_API_KEY: z
+    .string()
+    .regex(/^[\x21-\x7e]{1,512}$/)
+    .optional()
+    .meta({ secret: true, description: "else Tavily" }),
+  DATABASE_URL: z
+    .string()
+    .regex(/^postgres(ql)?:\/\//)
+    .optional()
+    .meta({
+      secret: true,
+      description:
+        "where messages and documents are; without it there is neither a knowledge base nor a history to search",
+    }),
+  DATABASE_HTTP_URL: z.url().optional().meta({ default: "derived from `DATABASE_URL`", description: "as in `main`" }),
+  KNOWLEDGE_EMBEDDING_MODEL: z.string().min(1).max(128).optional().meta({
+    default: "none",
+    description:
+      "a model that makes vectors: the knowledge base is searched by meaning too; needs pgvector in Postgres",
+  }),
+  KNOWLEDGE_MIN_SIMILARITY: z.coerce.number().min(0).max(1).default(0.35).meta({
+    description: "cosine similarity, 0 to 1, from which on a piece of a document is found by its meaning",
+  }),
+  SECRET_KEY: z.string().min(32).optional().meta({
+    secret: true,
+    description: "encrypts the credentials of remote MCP servers; it may be main's or another one",
+  }),
+  SEARXNG_URL: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .meta({
+      description: "else this SearXNG; without any of the three there is no tool `web_search`",
+    }),
+  LOG_LEVEL: LogLevel.default("info").catch("info").meta({ description: LOG_MEANINGS.level }),
+  LOG_SAMPLE: z.coerce.number().min(0).max(1).default(1).catch(1).meta({ description: LOG_MEANINGS.sample }),
 });
 
 export interface Config {
@@ -45,12 +85,16 @@ export interface Config {
   secretKey: string | undefined;
   /** Undefined: there is neither a knowledge base nor a history to search. */
   database: { databaseUrl: string; httpUrl: string | undefined } | undefined;
+  /** Undefined: documents are found by their words alone. */
+  vectors: { model: string; minSimilarity: number } | undefined;
 }
 
 export type ConfigResult = { ok: true; config: Config } | { ok: false; badKeys: string[] };
 
-export function readConfig(env: unknown): ConfigResult {
-  const parsed = Env.safeParse(env);
+export function readConfig(env: object): ConfigResult {
+  // An empty line of .dev.vars counts as missing.
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ""));
+  const parsed = Settings.safeParse(given);
   if (!parsed.success) {
     return { ok: false, badKeys: [...new Set(parsed.error.issues.map((issue) => String(issue.path[0])))] };
   }
@@ -70,11 +114,19 @@ export function readConfig(env: unknown): ConfigResult {
         data.DATABASE_URL === undefined
           ? undefined
           : { databaseUrl: data.DATABASE_URL, httpUrl: data.DATABASE_HTTP_URL },
+      vectors:
+        data.KNOWLEDGE_EMBEDDING_MODEL === undefined
+          ? undefined
+          : { model: data.KNOWLEDGE_EMBEDDING_MODEL, minSimilarity: data.KNOWLEDGE_MIN_SIMILARITY },
     },
   };
 }
 
-function providerOf({ BRAVE_API_KEY, TAVILY_API_KEY, SEARXNG_URL }: z.output<typeof Env>): SearchProvider | undefined {
+function providerOf({
+  BRAVE_API_KEY,
+  TAVILY_API_KEY,
+  SEARXNG_URL,
+}: z.output<typeof Settings>): SearchProvider | undefined {
   if (BRAVE_API_KEY !== undefined) return { kind: "brave", apiKey: BRAVE_API_KEY };
   if (TAVILY_API_KEY !== undefined) return { kind: "tavily", apiKey: TAVILY_API_KEY };
   return SEARXNG_URL === undefined ? undefined : { kind: "searxng", url: SEARXNG_URL };

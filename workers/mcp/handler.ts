@@ -9,6 +9,7 @@ import { isOwnOrigin, isTrustedHost } from "../../contracts/origins.ts";
 import { isTraceparent, traceIdOf } from "../../contracts/trace.ts";
 import type { Config } from "./env.ts";
 import { isInitialize, parseBody, readBody, refuseMessage } from "./protocol/messages.ts";
+import { isOfRevision2026, serveRevision2026 } from "./protocol/revision-2026.ts";
 import type { ServerParts } from "./protocol/server.ts";
 import { serveStateless } from "./protocol/stateless.ts";
 import type { LogLine } from "./run.ts";
@@ -80,12 +81,19 @@ async function answer(request: Request, { asker, path, deps }: Asked): Promise<R
   }
   const caller = { ...asker, userId };
   return path === "/mcp"
-    ? answerClient(request, caller, deps)
+    ? answerClient(request, caller, { ...deps, parts: setup.parts })
     : answerMain(request, { ...caller, now: deps.now }, setup.parts);
 }
 
-/** A client's request goes to the object of its session, which reads it itself; the first one begins a session. */
-async function answerClient(request: Request, caller: Caller, deps: HandlerDeps): Promise<Response> {
+/**
+ * A client's request goes to the object of its session, which reads it itself; the first one begins a session. A client of revision
+ * 2026-07-28 has none.
+ */
+async function answerClient(
+  request: Request,
+  caller: Caller,
+  deps: HandlerDeps & { parts: ServerParts },
+): Promise<Response> {
   const handle = request.headers.get("mcp-session-id");
   if (handle !== null) {
     if (!isHandle(handle)) return refuseMessage({ code: -32001, message: "Session not found" }, 404);
@@ -96,6 +104,10 @@ async function answerClient(request: Request, caller: Caller, deps: HandlerDeps)
   if (!body.ok) return refuse(body.error.code, body.error.message, caller);
   const parsed = parseBody(body.value);
   if (!parsed.ok) return refuseMessage(parsed.refusal);
+  if (await isOfRevision2026(request, parsed.message)) {
+    const context = { ...caller, now: deps.now, signal: request.signal };
+    return serveRevision2026(request, parsed.message, { parts: deps.parts, context });
+  }
   if (!isInitialize(parsed.message)) return refuseMessage({ code: -32000, message: "Mcp-Session-Id is required" });
   const fresh = newHandle(deps.randomBytes);
   const headers = new Headers(request.headers);

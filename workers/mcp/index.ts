@@ -8,11 +8,13 @@ import { createLog } from "../../contracts/log.ts";
 import type { CallContext } from "../../contracts/tools.ts";
 import type { NewServer, Toolbox, ToolCaller, ToolRecord } from "../../contracts/toolbox.ts";
 import { newId } from "../../contracts/ids.ts";
+import type { LlmAgent } from "../../contracts/llm.ts";
 import { type Config, readConfig } from "./env.ts";
 import { handleRequest, readAsker, type Setup } from "./handler.ts";
 import { createBreaker } from "./gateway/breaker.ts";
 import { createGateway } from "./gateway/gateway.ts";
 import { createVault, type Vault } from "./gateway/secret.ts";
+import { createEmbedder } from "./knowledge/embedder.ts";
 import { createKnowledgeStore } from "./knowledge/store.ts";
 import { MonitorObject as MonitorHost } from "./monitor/object.ts";
 import { makeParts, type Outside } from "./parts.ts";
@@ -27,6 +29,7 @@ interface Env {
   MCP_SESSIONS: DurableObjectNamespace;
   TOOLBOX: DurableObjectNamespace;
   MONITOR: DurableObjectNamespace;
+  LLM_AGENT: Fetcher;
 }
 
 const randomBytes = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
@@ -45,6 +48,7 @@ let whole: Whole | undefined;
 function read(env: Env): Whole {
   if (whole === undefined) {
     const config = readConfig(env);
+    if (!config.ok) tellMalformed(config.badKeys);
     const outside = makeOutside(env, config.ok ? config.config : undefined);
     const setup = config.ok ? { ...config, parts: makeParts(config.config, outside) } : config;
     whole = { setup, outside };
@@ -52,8 +56,13 @@ function read(env: Env): Whole {
   return whole;
 }
 
+function tellMalformed(keys: string[]): void {
+  const problems = keys.map((key) => `${key} is malformed`);
+  console.log(JSON.stringify({ service: "mcp", route: "start", error: "settings", problems }));
+}
+
 function makeOutside(env: Env, config: Config | undefined): Whole["outside"] {
-  const { secretKey, database } = config ?? {};
+  const { secretKey, database, vectors } = config ?? {};
   const log = makeLog(config);
   const onFault = (reason: string) => log({ service: "mcp", route: "postgres", error: reason });
   const reach = (url: string, init: RequestInit) => fetch(url, init);
@@ -75,8 +84,10 @@ function makeOutside(env: Env, config: Config | undefined): Whole["outside"] {
         .catch(() => undefined),
     );
   const store = database && createKnowledgeStore({ ...database, onFault });
+  const onMissing = (reason: string) => log({ service: "mcp", route: "embeddings", error: reason });
+  const embedder = vectors && createEmbedder({ ...vectors, llm: llmOf(env), onFault: onMissing });
   const makeId = () => newId(now(), randomBytes);
-  return { snapshots, vault, gateway, log, record, fetch: reach, store, newId: makeId };
+  return { snapshots, vault, gateway, log, record, fetch: reach, store, embedder, newId: makeId };
 }
 
 function makeLog({ logLevel: level = "info", logSample: sample = 1 }: Partial<Config> = {}) {
@@ -94,6 +105,9 @@ interface MonitorStub extends MonitorAnswers {
 const ONLY = "deployment";
 const toolboxOf = ({ TOOLBOX: objects }: Env) => objects.get(objects.idFromName(ONLY)) as unknown as ToolboxStub;
 const monitorOf = ({ MONITOR: objects }: Env) => objects.get(objects.idFromName(ONLY)) as unknown as MonitorStub;
+
+// As of a namespace's stubs.
+const llmOf = ({ LLM_AGENT: llm }: Env) => llm as unknown as Pick<LlmAgent, "embed">;
 
 export default class McpWorker extends WorkerEntrypoint<Env> {
   override fetch(request: Request): Promise<Response> {

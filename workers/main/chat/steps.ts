@@ -7,13 +7,14 @@ import type { Decision } from "../../../contracts/approvals.ts";
 import type { CacheValue } from "../../../contracts/cache.ts";
 import { createDecoder } from "../../../contracts/dialects.ts";
 import { AppError, type Result, orThrow } from "../../../contracts/errors.ts";
-import type { ModelMessage, ModelRequest, ModelStream, WhenGone } from "../../../contracts/llm.ts";
-import { estimateUsage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
+import type { ModelMessage, ModelRequest, ModelStream, OfferedTool, WhenGone } from "../../../contracts/llm.ts";
+import { addUsage, estimateUsage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
+import { askToMend, findProblem, unusable, wantsJson } from "./answer-format.ts";
 import { systemMessage } from "./prompt.ts";
 import { callSpan } from "./spans.ts";
 import { type Reply, readReply } from "./read-reply.ts";
-import { type Found, isShareable, type Reusable, tokensOf } from "./reuse.ts";
-import type { ToolCall } from "../../../contracts/tools.ts";
+import { type Found, hasAttachments, isShareable, type Reusable, tokensOf } from "./reuse.ts";
+import type { ToolCall, ToolDefinition } from "../../../contracts/tools.ts";
 import { jsonBytes, MAX_CALLS_A_ROUND, type RequestedCall, runToolRound } from "./tool-round.ts";
 import type { TurnRequest, TurnRun } from "./turn.ts";
 import { BrokenReply } from "./watchdog.ts";
@@ -64,6 +65,7 @@ export class TurnSteps {
   /** The calls to run first: from the cached intent, or from the model, whose words are the answer if it makes none. */
   async decide(): Promise<RequestedCall[]> {
     const { resumed } = this.#run.request;
+    if (resumed?.open && this.#run.request.client?.tools) return this.#handOver(resumed.open.calls);
     if (resumed?.open) return resumed.open.calls;
     if (resumed?.rounds.length) return this.think();
     if (this.#cachedCalls !== undefined) {
@@ -124,20 +126,44 @@ export class TurnSteps {
     this.#run.signal.addEventListener("abort", () => left.resolve(), { once: true });
     try {
       const { stages, request } = this.#run;
-      return await stages.during("model", () => this.#ask(() => left.promise), callSpan(request));
+      const answer = () => this.#answer(() => left.promise);
+      const calls = await stages.during("model", answer, callSpan(request));
+      return request.client?.tools ? this.#handOver(calls) : calls;
     } finally {
       left.resolve();
     }
+  }
+
+  /** Where JSON is asked for: words beside calls are taken back, and an answer that is not what was asked for is made once more. */
+  async #answer(gone: WhenGone): Promise<RequestedCall[]> {
+    const { responseFormat } = this.#run.request;
+    const before = this.#mark();
+    const calls = await this.#ask(gone);
+    if (!wantsJson(responseFormat)) return calls;
+    const problem = calls.length > 0 ? undefined : findProblem(responseFormat, this.#words);
+    if (problem !== undefined || calls.length > 0) this.#rewind(before);
+    if (problem === undefined) return calls;
+    // One that was cut off would be so again.
+    if (this.progress.finishReason !== "stop") throw unusable();
+    const again = this.#mark();
+    await this.#ask(gone, askToMend(this.#words, problem));
+    if (findProblem(responseFormat, this.#words) === undefined) return [];
+    this.#rewind(again);
+    throw unusable();
+  }
+
+  #mark(): { event: number; content: string } {
+    return { event: this.#run.emit.last, content: this.progress.content };
   }
 
   /**
    * `gone` tells the model service that nobody reads any more: a cancelled body alone is seen only at its next byte. A reply that breaks off
    * is begun again where another route serves the model; what was shown of it is rewound.
    */
-  async #ask(gone: WhenGone): Promise<RequestedCall[]> {
+  async #ask(gone: WhenGone, more: ModelMessage[] = []): Promise<RequestedCall[]> {
     const { progress } = this;
-    const asked = modelRequest(this.#run.request, progress.rounds);
-    const before = { event: this.#run.emit.last, content: progress.content };
+    const asked = modelRequest(this.#run.request, progress.rounds, more);
+    const before = this.#mark();
     const avoid: string[] = [];
     progress.modelCalls += 1;
     let current: ModelRequest = asked;
@@ -152,6 +178,24 @@ export class TurnSteps {
       this.#rewind(before);
       opened = next;
     }
+  }
+
+  /** Calls of a client's own tools end the turn: nothing is run here. */
+  #handOver(made: RequestedCall[]): [] {
+    const calls = made.flatMap((call) => ("malformed" in call ? [] : [call]));
+    if (calls.length < made.length)
+      throw new AppError("upstream_error", "the model called a tool with unreadable arguments");
+    if (calls.length === 0) return [];
+    const { emit, flight } = this.#run;
+    const isTold = this.#openRound !== undefined;
+    this.#takeOpenRound();
+    for (const call of isTold ? [] : calls) emit.append({ event: "tool_call", data: call });
+    emit.save();
+    this.progress.rounds.push({ content: "", calls, results: [] });
+    this.progress.finishReason = "tool_calls";
+    this.progress.reusable.answer = false;
+    flight?.close();
+    return [];
   }
 
   /** Reads a reply to its end; gives back what broke it off, where another try may help. */
@@ -248,43 +292,40 @@ function decided(call: RequestedCall, decisions: Decision[]): RequestedCall {
   return edited === undefined ? call : { id: call.id, name: call.name, arguments: edited };
 }
 
-function modelRequest(request: TurnRequest, rounds: ToolRound[]): ModelRequest {
-  const { model, onlyType, temperature, maxTokens, responseFormat, tools } = request;
+/** `more`: an answer that is to be mended, and that alone. */
+function modelRequest(request: TurnRequest, rounds: ToolRound[], more: ModelMessage[]): ModelRequest {
+  const { model, onlyType, temperature, maxTokens, responseFormat, tools, client } = request;
+  const { instructions: _, ...ownTools } = client ?? {};
   return {
     model,
     ...(onlyType && { modelType: onlyType }),
-    messages: promptOf(request, rounds),
+    messages: [...promptOf(request, rounds), ...more],
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { maxTokens }),
     ...(responseFormat !== undefined && { responseFormat }),
-    ...(tools !== undefined && tools.tools.length > 0 && { tools: tools.tools.map(offer) }),
+    ...(tools !== undefined && tools.tools.length > 0 && more.length === 0 && { tools: tools.tools.map(offer) }),
+    ...(more.length === 0 && ownTools),
   };
 }
 
-function offer({ name, description, inputSchema }: NonNullable<ModelRequest["tools"]>[number]) {
+function offer({ name, description, inputSchema }: ToolDefinition): OfferedTool {
   return { name, description, inputSchema };
 }
 
 function promptOf(request: TurnRequest, rounds: ToolRound[]): ModelMessage[] {
-  return [systemMessage(), ...request.context, ...rounds.flatMap(roundMessages)];
+  const instructions = request.client?.instructions;
+  const told: ModelMessage[] = instructions === undefined ? [] : [{ role: "system", content: instructions }];
+  return [systemMessage(), ...told, ...request.context, ...rounds.flatMap(roundMessages)];
 }
 
 async function openStream(model: ModelRequest, { request, deps }: TurnRun, gone: WhenGone): Promise<ModelStream> {
   const { requestId, userId, sessionId, traceparent } = request;
   const cacheSalt = deps.cacheSalt(userId);
   const context = { requestId, userId, sessionId, traceparent, ...(cacheSalt !== undefined && { cacheSalt }) };
-  const opened: Result<ModelStream> = await deps.llm.stream(model, context, gone).catch((cause: unknown) => {
+  const isPlain = !model.messages.some(hasAttachments);
+  const shown = isPlain ? model : { ...model, messages: await deps.showAttachments(model.messages, request) };
+  const opened: Result<ModelStream> = await deps.llm.stream(shown, context, gone).catch((cause: unknown) => {
     throw new AppError("upstream_error", "the model service did not answer", { cause });
   });
   return orThrow(opened);
-}
-
-function addUsage(sum: Usage | undefined, next: Usage): Usage {
-  if (sum === undefined) return next;
-  return {
-    prompt_tokens: sum.prompt_tokens + next.prompt_tokens,
-    completion_tokens: sum.completion_tokens + next.completion_tokens,
-    total_tokens: sum.total_tokens + next.total_tokens,
-    ...((sum.estimated || next.estimated) && { estimated: true }),
-  };
 }

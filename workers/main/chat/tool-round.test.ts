@@ -44,7 +44,7 @@ function runWith(content: string): TurnRun {
       },
     },
     deps: {
-      llm: { stream: never, generate: never, models: never, health: never },
+      llm: { stream: never, generate: never, embed: never, models: never, health: never },
       tools: { list: never, call: () => Promise.resolve({ ok: true, content }) },
       ...{
         cache,
@@ -59,6 +59,7 @@ function runWith(content: string): TurnRun {
         newCallId: () => "id",
       },
       cacheSalt: () => undefined,
+      showAttachments: async (messages) => messages,
       saver: () => {
         throw new Error("nothing asks first");
       },

@@ -8,7 +8,7 @@ import { createCache } from "../cache/cache.ts";
 import { createTurnRunner, type TurnDeps, type TurnRequest, type TurnResult } from "./turn.ts";
 
 const never = () => Promise.reject(new Error("not asked for"));
-const LLM: LlmAgent = { stream: never, generate: never, models: never, health: never };
+const LLM: LlmAgent = { stream: never, generate: never, embed: never, models: never, health: never };
 const TOOLS: ToolServer = { list: () => Promise.resolve(undefined), call: never };
 
 const REQUEST: Omit<TurnRequest, "askFirst"> = {
@@ -72,6 +72,7 @@ async function run(
       log: () => {},
     },
     cacheSalt: () => undefined,
+    showAttachments: async (messages) => messages,
     saver: () => {
       throw new Error("nothing asks first");
     },

@@ -3,7 +3,7 @@
  * No storage and no HTTP: it gets a request, writes events, and returns an outcome. Failures are outcomes; only bugs throw.
  */
 import type { Approval, Decision, PolicyRule } from "../../../contracts/approvals.ts";
-import type { CacheVerdict, FinishReason, ModelType, Usage } from "../../../contracts/chat.ts";
+import type { CacheVerdict, FinishReason, ModelType, ResponseFormat, Usage } from "../../../contracts/chat.ts";
 import { AppError, type Failure } from "../../../contracts/errors.ts";
 import type { ChatEvent } from "../../../contracts/events.ts";
 import type { LlmAgent, ModelMessage, SeenCall } from "../../../contracts/llm.ts";
@@ -12,10 +12,12 @@ import { StageClock } from "../../../contracts/timing.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { ToolCall, ToolList, ToolOutcome, ToolServer } from "../../../contracts/tools.ts";
 import type { Cache, TurnWrite } from "../cache/cache.ts";
+import type { Semantic } from "../cache/semantic.ts";
 import type { Flights } from "../flights/client.ts";
 import type { Looked } from "../cache/counts.ts";
 import type { CachedRoute, CacheValue } from "../../../contracts/cache.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
+import type { ClientOptions } from "../../../contracts/session.ts";
 import { type GraphThread, runGraph, runWaitingGraph } from "./graph.ts";
 import { applyPolicy } from "./policy.ts";
 import { turnAttributes, turnSpan } from "./spans.ts";
@@ -41,11 +43,13 @@ export interface TurnRequest {
   onlyType?: ModelType;
   temperature: number | undefined;
   maxTokens: number | undefined;
-  responseFormat: { type: "text" | "json_object" } | undefined;
+  responseFormat: ResponseFormat | undefined;
   /** The window of the session and the new message; the system prompt is added here. */
   context: ModelMessage[];
   /** The tools the model may call; undefined for none. */
   tools: ToolList | undefined;
+  /** What its client brings: instructions, and tools of its own. */
+  client?: ClientOptions;
   /** Names of those that ask a person first. */
   askFirst: string[];
   /** Nothing of an earlier turn is in the context. */
@@ -85,8 +89,15 @@ export interface TurnDeps {
   /** Where turns that wait are checkpointed. */
   saver: () => GraphThread["saver"];
   llm: LlmAgent;
+  /** Fills in the bytes of what is attached, right before a model is called. */
+  showAttachments(
+    messages: ModelMessage[],
+    turn: Pick<TurnRequest, "sessionId" | "userId" | "model">,
+  ): Promise<ModelMessage[]>;
   tools: ToolServer;
   cache: Cache;
+  /** Left out: an answer is found by its own question alone. */
+  semantic?: Semantic | undefined;
   /** Left out: every turn makes its own answer. */
   flights?: Flights | undefined;
   /** How long a turn waits to be told who makes the same answer, beside its look-up in the cache. */
@@ -256,7 +267,7 @@ async function runTurn(run: TurnRun, slots: TurnSlots, entry: Entry): Promise<Tu
     const { finishReason } = steps.progress;
     if (finishReason === undefined) throw new AppError("upstream_truncated", "the model's answer was cut off");
     const outcome = { ...base(steps.progress, verdict), ok: true, finishReason } as const;
-    const made = { ...steps.progress, ms: deps.now() - startedAtMs };
+    const made = { ...steps.progress, ms: deps.now() - startedAtMs, meaning: found.meaning };
     return { outcome, keep: { since, entries: entriesOf(outcome, request, slots, made), looked } };
   } catch (error) {
     const outcome = { ...base(steps.progress, verdict), ok: false, failure: failureOf(error, run) } as const;

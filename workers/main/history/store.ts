@@ -22,6 +22,7 @@ import {
 import { alias } from "drizzle-orm/pg-core";
 import { ok } from "../../../contracts/errors.ts";
 import type {
+  AttachmentRow,
   ErasedRows,
   HistoryBatch,
   HistoryStore,
@@ -36,7 +37,7 @@ import type {
   WindowQuery,
 } from "../../../contracts/history.ts";
 import { readDbFault, type Db } from "../../../db/open.ts";
-import { chatSessions, deadLetters, messages, users } from "../../../db/schema.ts";
+import { attachments, chatSessions, deadLetters, messages, users } from "../../../db/schema.ts";
 import { createAttempt, type OnFault, toFailure } from "./faults.ts";
 
 export interface HistoryStoreOptions {
@@ -68,6 +69,11 @@ export function createHistoryStore(
     readWindow: (query) => attempt(() => readWindow(db, query)),
     eraseSession: (sessionId, userId) => attempt(() => eraseSession(db, sessionId, userId)),
     inspectSession: (query) => attempt(() => inspectSession(db, query)),
+    saveAttachment: (row) =>
+      attempt(async () => {
+        await saveAttachment(db, row);
+      }),
+    readAttachment: (key) => attempt(() => readAttachment(db, key)),
     setAside: (letter) =>
       attempt(async () => {
         await db.insert(deadLetters).values(letter).onConflictDoNothing();
@@ -129,6 +135,28 @@ async function eraseSession(db: Db, sessionId: string, userId: string): Promise<
     db.delete(chatSessions).where(inArray(chatSessions.id, own)),
   ]);
   return { sessions: sessions.rowCount, messages: said.rowCount, deadLetters: letters.rowCount };
+}
+
+/** Bytes cross as base64: a third more than they are, where Postgres' own notation would double them. */
+function saveAttachment(db: Db, { sessionId, userId, sha256, mimeType, data }: AttachmentRow) {
+  return db.execute(sql`
+    insert into ${attachments} (session_id, sha256, mime_type, bytes)
+    select ${chatSessions.id}, ${sha256}, ${mimeType}, decode(${data}, 'base64') from ${chatSessions}
+    where ${chatSessions.id} = ${sessionId} and ${chatSessions.userId} = ${userId}
+    on conflict do nothing`);
+}
+
+type AttachmentKey = Pick<AttachmentRow, "sessionId" | "userId" | "sha256">;
+
+async function readAttachment(db: Db, key: AttachmentKey): Promise<AttachmentRow | undefined> {
+  const { sessionId, userId, sha256 } = key;
+  const [found] = await db
+    .select({ mimeType: attachments.mimeType, data: sql<string>`encode(${attachments.bytes}, 'base64')` })
+    .from(attachments)
+    .innerJoin(chatSessions, eq(chatSessions.id, attachments.sessionId))
+    .where(and(eq(attachments.sessionId, sessionId), eq(attachments.sha256, sha256), eq(chatSessions.userId, userId)));
+  // Postgres breaks its lines.
+  return found && { ...key, mimeType: found.mimeType, data: found.data.replaceAll("\n", "") };
 }
 
 function upsertSession(db: Db, session: SessionRow) {

@@ -16,7 +16,15 @@ export type TextType =
   | "text/html"
   | "text/plain"
   | "text/css"
-  | "text/javascript";
+  | "text/csv"
+  | "text/javascript"
+  | "image/png"
+  | "image/jpeg"
+  | "image/webp"
+  | "image/gif"
+  | "audio/wav"
+  | "audio/mpeg"
+  | "application/pdf";
 
 export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> {
   method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -42,6 +50,8 @@ export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z
   query?: Q;
   /** JSON. Left out: a request with a body is refused. `raw`: the handler reads the body itself. */
   body?: B | "raw";
+  /** The body may be larger by what is attached to its messages. */
+  takesAttachments?: boolean;
   /** The media type of a raw body, for the document; left out: JSON. */
   bodyType?: string;
   /** Request headers that the handler reads, for the document. */

@@ -62,9 +62,9 @@ function requireSelf(params: unknown, user: User | undefined, others: "admin" | 
   throw new AppError("not_found", "there is no such user");
 }
 
-function readBody(raw: Request, { body }: Route): Promise<unknown> {
+function readBody(raw: Request, { body, takesAttachments }: Route): Promise<unknown> {
   if (body === "raw") return Promise.resolve(undefined);
-  return body === undefined ? refuseBody(raw) : readJson(raw, body);
+  return body === undefined ? refuseBody(raw) : readJson(raw, body, takesAttachments);
 }
 
 function readQuery(url: string): Record<string, string> {

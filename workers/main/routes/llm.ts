@@ -3,16 +3,19 @@
  * client. Refuses a model that is not known, and one that cannot do what is asked, before anything is called.
  */
 import { type ChatRequest, requestMessages } from "../../../contracts/chat.ts";
+import type { AttachedFile, ModelAttachment, SaidMessage } from "../../../contracts/parts.ts";
 import { DirectReply, DirectRequest, LlmHealth, ModelList, viewHealth, viewModel } from "../../../contracts/direct.ts";
 import { type ErrorCode, orThrow, type Result } from "../../../contracts/errors.ts";
-import type { ModelRequest, SeenCall } from "../../../contracts/llm.ts";
+import type { ModelMessage, ModelRequest, SeenCall } from "../../../contracts/llm.ts";
 import type { Meter } from "../../../contracts/metrics.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { ResolvedChat } from "../../../contracts/session.ts";
 import { traceIdOf } from "../../../contracts/trace.ts";
 import type { Preferences } from "../../../contracts/users.ts";
-import { completeDirect, type DirectCall, type DirectDeps, type DirectEnd, streamDirect } from "../chat/direct.ts";
+import { completeDirect, streamDirect } from "../chat/direct.ts";
+import type { DirectCall, DirectDeps, DirectEnd } from "../chat/direct-call.ts";
 import { type Call, type Route, route } from "../http/route.ts";
+import { type Taken, takeAttachments } from "../media/take.ts";
 import type { WhileStanding } from "../http/standing-signal.ts";
 import { measureCall } from "../metrics/measure.ts";
 import { eventStream } from "../session/responses.ts";
@@ -21,16 +24,18 @@ import { asker } from "./chat.ts";
 export interface LlmRoutesDeps extends DirectDeps {
   whileStanding: WhileStanding;
   /** Fills in what a request leaves out, or refuses it. */
-  resolve(request: ChatRequest, preferences: Preferences): Result<ResolvedChat>;
+  resolve(request: ChatRequest, preferences: Preferences, said?: SaidMessage[]): Result<ResolvedChat>;
+  attachmentHosts: readonly string[];
   cacheSalt(userId: string): string | undefined;
   defaultModel: string;
   log: Log;
   meter: Meter;
 }
 
-const CALL_FAILS: ErrorCode[] = [
+/** What can go wrong with a model that is asked directly. */
+export const CALL_FAILS: ErrorCode[] = [
   ...(["model_not_found", "unsupported_modality", "context_length_exceeded", "cancelled", "rate_limited"] as const),
-  ...(["upstream_error", "upstream_auth", "upstream_truncated", "upstream_timeout"] as const),
+  ...(["upstream_error", "upstream_auth", "upstream_truncated", "upstream_timeout", "invalid_model_output"] as const),
 ];
 
 export function llmRoutes(deps: LlmRoutesDeps): Route[] {
@@ -64,7 +69,13 @@ function tellingRoutes({ llm, defaultModel }: LlmRoutesDeps): Route[] {
 }
 
 function callingRoutes(deps: LlmRoutesDeps): Route[] {
-  const shared = { method: "POST", access: "user", body: DirectRequest, fails: CALL_FAILS } as const;
+  const shared = {
+    method: "POST",
+    access: "user",
+    body: DirectRequest,
+    takesAttachments: true,
+    fails: CALL_FAILS,
+  } as const;
   return [
     route(
       {
@@ -93,37 +104,71 @@ function callingRoutes(deps: LlmRoutesDeps): Route[] {
 }
 
 function toDirect(deps: LlmRoutesDeps, call: Call<unknown, unknown, DirectRequest>, name: string): DirectCall {
-  const { body, user, requestId, traceparent, raw } = call;
-  const chat = orThrow(deps.resolve({ ...body, tools: "none" }, user.preferences));
+  const taken = takeAttachments(call.body, deps.attachmentHosts);
+  const chat = orThrow(deps.resolve({ ...call.body, tools: "none" }, call.user.preferences, taken?.said));
+  const { response_format: heldTo } = call.body;
+  const asked = callOf(deps, call, { request: toModelRequest(call.body, chat, taken), name });
+  return { ...asked, ...(heldTo && { heldTo }) };
+}
+
+/** A call on its client's behalf, logged under a name. It ends when the client leaves, and when its credential no longer holds. */
+export function callOf(
+  deps: LlmRoutesDeps,
+  call: Call,
+  { request, name }: { request: ModelRequest; name: string },
+): DirectCall {
+  const { user, requestId, traceparent, raw } = call;
   const cacheSalt = deps.cacheSalt(user.id);
   const startedAtMs = deps.now();
   const standing = deps.whileStanding(user.credential, raw.signal);
   return {
-    request: toModelRequest(body, chat),
+    request,
     context: { ...asker(call), ...(cacheSalt !== undefined && { cacheSalt }) },
     signal: standing.signal,
     onEnd(end) {
       standing.end();
       deps.log({ ...lineOf(end, requestId, name), user_id: user.id, trace_id: traceIdOf(traceparent) });
-      if (name === "generate-stream") measureCall(deps.meter, seenCall(end, deps.now() - startedAtMs));
+      measureCall(deps.meter, seenCall(end, deps.now() - startedAtMs));
     },
   };
 }
 
-function toModelRequest(body: DirectRequest, { model, onlyType, temperature, maxTokens }: ResolvedChat): ModelRequest {
+function toModelRequest(
+  body: DirectRequest,
+  { model, onlyType, temperature, maxTokens }: ResolvedChat,
+  taken: Taken | undefined,
+): ModelRequest {
   return {
     model,
     ...(onlyType && { modelType: onlyType }),
-    messages: requestMessages(body),
+    messages: taken ? fillData(toMessages(taken.said), taken.files) : requestMessages(body),
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { maxTokens }),
     ...(body.response_format && { responseFormat: body.response_format }),
   };
 }
 
-/** A reply in one piece is measured where it is asked for. */
 function seenCall({ model, provider = "none", usage, failure }: DirectEnd, ms: number): SeenCall {
   return { provider, model, ms, usage, error: failure?.code };
+}
+
+function toMessages(said: SaidMessage[]): ModelMessage[] {
+  return said.map(({ role, content, attachments }) =>
+    attachments === undefined || role === "assistant" ? { role, content } : { role, content, attachments },
+  );
+}
+
+/** The messages with the bytes of what is attached to them. */
+export function fillData(messages: ModelMessage[], files: AttachedFile[]): ModelMessage[] {
+  const data = new Map(files.map((file) => [file.sha256, file.data]));
+  return messages.map((message) => {
+    if (message.role !== "user" || message.attachments === undefined) return message;
+    const attachments = message.attachments.map((one): ModelAttachment => {
+      const bytes = "sha256" in one ? data.get(one.sha256) : undefined;
+      return bytes === undefined ? one : { ...one, data: bytes };
+    });
+    return { ...message, attachments };
+  });
 }
 
 function lineOf({ model, provider, usage, failure }: DirectEnd, requestId: string, name: string) {

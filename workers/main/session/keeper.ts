@@ -4,6 +4,7 @@
  */
 import type { ChatRequest } from "../../../contracts/chat.ts";
 import type { HistoryStore } from "../../../contracts/history.ts";
+import type { SaidMessage } from "../../../contracts/parts.ts";
 import { costUsd, type ModelPrices } from "../../../contracts/prices.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { Meter } from "../../../contracts/metrics.ts";
@@ -17,6 +18,7 @@ import type { Cache } from "../cache/cache.ts";
 import type { StopReason, TurnRunner } from "../chat/turn.ts";
 import type { SeenTurn } from "../metrics/measure.ts";
 import { deleteCheckpoints, hasTables as hasCheckpoints } from "./checkpoints.ts";
+import type { Attachments } from "./attachments.ts";
 import { Boarding } from "./boarding.ts";
 import type { Drain } from "./drain.ts";
 import {
@@ -41,13 +43,14 @@ const WATCH_MS = 30_000;
 export interface SessionDeps {
   accounts: Pick<Accounts, "check">;
   /** Fills in what a request leaves out. */
-  resolve(request: ChatRequest, preferences: Preferences): ResolvedChat;
+  resolve(request: ChatRequest, preferences: Preferences, said?: SaidMessage[]): ResolvedChat;
   turns: TurnRunner;
   tools: ToolServer;
   cache: Pick<Cache, "write">;
   purge: CacheAdmin["purge"];
   explain: CacheAdmin["explain"];
   history: HistoryStore;
+  attachments: Attachments;
   prices: ModelPrices;
   log: Log;
   meter: Meter;

@@ -13,6 +13,7 @@ import type {
   EraseSession,
   ExplainTurn,
   InspectTurn,
+  ReadAttachment,
   SessionCommand,
   StartTurn,
   WatchTurn,
@@ -23,9 +24,11 @@ import { createHold, type Hold, type KeepingCommand } from "./hold.ts";
 import { claim, findClaim } from "./idempotency.ts";
 import { type SessionDeps, TurnKeeper } from "./keeper.ts";
 import { openSavedLog, readFrames, type Viewable } from "./log.ts";
+import { recallLog } from "./recall.ts";
 import { createPages, type Pages } from "./pages.ts";
 import { SessionRecords } from "./records.ts";
 import {
+  attachmentReply,
   cacheHeaders,
   errorResponse,
   eventStream,
@@ -37,7 +40,7 @@ import {
 import { createRest, type Rest } from "./rest.ts";
 import { readSession, requireOwner, type Session } from "./session.ts";
 import { createTables, hasTables, upgradeTables } from "./storage.ts";
-import { TurnStarter } from "./starter.ts";
+import { requireSession, TurnStarter } from "./starter.ts";
 import { newestTurn, readTurn, type TurnRow } from "./turns.ts";
 import { Viewers } from "./viewers.ts";
 
@@ -136,6 +139,8 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
         return this.#approve(command);
       case "messages":
         return Response.json(await this.#pages.list(command, this.#ownedIfHeld(command) !== undefined));
+      case "attachment":
+        return this.#attachment(command);
       case "create":
         return this.#records.create(command);
       case "view":
@@ -177,9 +182,11 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     return turn;
   }
 
-  async #start(command: StartTurn, admitted: Promise<Standing>): Promise<Response> {
+  async #start(asked: StartTurn, admitted: Promise<Standing>): Promise<Response> {
     const receivedAtMs = this.#deps.now();
-    if (!command.create) await this.#held(command);
+    const command = asked.makeIfMissing && !(await this.#hold.find(asked)) ? { ...asked, create: true } : asked;
+    if (command.branch.kind === "after") requireSession(this.#sql, command);
+    else if (!command.create) await this.#held(command);
     const { turnId, replayed } = await this.#starter.start(command, admitted);
     return this.#respond(turnId, command, replayed ? undefined : receivedAtMs);
   }
@@ -226,11 +233,12 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     return new Response(null, { status: 204 });
   }
 
-  #watch({ turnId, after, userId, credential }: WatchTurn): Response {
+  #watch({ turnId, after, userId, credential, atOnce }: WatchTurn): Response {
     const session = this.#owned({ userId });
     const turn = this.#turn(turnId);
     const live = this.#keeper.find(turnId);
-    const log = live?.log ?? this.#openEnded(turn);
+    const log = live?.log ?? this.#openEnded(turn, atOnce ? session.id : undefined);
+    if (atOnce) return eventStream(log.after(0), turnHeaders(turnId, session.id));
     // Of a turn that was cut for good, events that were shown and not saved have no place in the log any more.
     const from = Math.min(after, turn.cutAfter ?? Number.POSITIVE_INFINITY);
     // Event 1 of a live turn always comes; of one that was taken up again, later ones may have been shown and not saved.
@@ -271,6 +279,11 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     return this.#records.append(command, this.#owned(command));
   }
 
+  async #attachment(command: ReadAttachment): Promise<Response> {
+    const held = this.#ownedIfHeld(command) !== undefined;
+    return attachmentReply(await this.#deps.attachments.read(command, command.sha256, held));
+  }
+
   #erase(command: EraseSession): Promise<Response> {
     const session = readSession(this.#sql);
     if (session?.id !== command.sessionId) return this.#eraser.eraseUnheld(command);
@@ -283,8 +296,11 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     return Response.json(await this.#eraser.discard());
   }
 
-  #openEnded({ id, endedAtMs, plan }: TurnRow): Viewable {
+  /** With `recalledFor`, a session's id, also one whose events are gone. */
+  #openEnded(turn: TurnRow, recalledFor?: string): Viewable {
+    const { id, endedAtMs, plan } = turn;
     if (endedAtMs === undefined || endedAtMs < this.#deps.now() - this.#deps.turnLogMs) {
+      if (recalledFor !== undefined) return recallLog(this.#sql, turn, recalledFor);
       const details = { message_id: plan.messageId };
       throw new AppError("turn_expired", "the turn's events are gone; its message is in the history", { details });
     }

@@ -10,8 +10,9 @@ import { toolsOf } from "../../../contracts/rounds.ts";
 import type { Log } from "../../../contracts/log.ts";
 import { storable } from "../../../contracts/text.ts";
 import { branchFrom } from "../../../contracts/branches.ts";
+import { markSent, owedFile } from "./attachments.ts";
 import { type Message, messagesAfter, parentId } from "./messages.ts";
-import { isOwed, readSession, type Session } from "./session.ts";
+import { isOwed, isRowOwed, readSession, type Session } from "./session.ts";
 
 const BATCH = 100;
 
@@ -33,7 +34,9 @@ export async function drainOutbox(deps: OutboxDeps): Promise<DrainOutcome> {
   for (;;) {
     const session = readSession(sql);
     if (session === undefined || !isOwed(sql, session)) return "drained";
-    const outcome = await saveOrSplit(deps, session, messagesAfter(sql, session.drainedSeq, BATCH));
+    const outcome = isRowOwed(sql, session)
+      ? await saveOrSplit(deps, session, messagesAfter(sql, session.drainedSeq, BATCH))
+      : await sendFile(deps, session);
     if (outcome !== "drained") return outcome;
   }
 }
@@ -47,6 +50,16 @@ export function owedBy(sql: SqlStorage, { drainedSeq, changedAtMs }: Session) {
     )
     .one();
   return { messages, oldestMs: oldest ?? (changedAtMs || undefined) };
+}
+
+/** One file, behind the messages that refer to it: the session must be there first. */
+async function sendFile({ sql, history }: OutboxDeps, { id: sessionId, userId }: Session): Promise<DrainOutcome> {
+  const file = owedFile(sql);
+  if (file === undefined) return "drained";
+  const saved = await history.saveAttachment({ sessionId, userId, ...file });
+  if (!saved.ok) return "waiting";
+  markSent(sql, file.sha256);
+  return "drained";
 }
 
 /** Saves the session and messages in one round trip; one by one when a row among them can never be saved. */
@@ -97,7 +110,7 @@ function toSessionRow(session: Session, messages: Message[]): SessionRow {
 
 function toRow({ sql, prices }: OutboxDeps, message: Message): MessageRow {
   const { id, seq, role, content, status, tokens, turnId, createdAtMs, details } = message;
-  const { model, provider, usage, cache, finish_reason, rounds = [] } = details;
+  const { model, provider, usage, cache, finish_reason, attachments, rounds = [] } = details;
   return {
     ...{
       id,
@@ -118,7 +131,7 @@ function toRow({ sql, prices }: OutboxDeps, message: Message): MessageRow {
     modelUsed: model ?? null,
     provider: provider ?? null,
     mcpToolsUsed: toolsOf(rounds),
-    metaInfo: storableJson({ usage, cache, finish_reason, ...(rounds.length > 0 && { rounds }) }),
+    metaInfo: storableJson({ usage, cache, finish_reason, attachments, ...(rounds.length > 0 && { rounds }) }),
   };
 }
 

@@ -2,7 +2,9 @@
  * What a session's object answers with: a reply, a turn's state, a stream of events, an error. Pure.
  */
 import type { ChatReply, TurnView } from "../../../contracts/chat.ts";
-import { ERROR_STATUS, type Failure, toErrorBody } from "../../../contracts/errors.ts";
+import { fromBase64 } from "../../../contracts/base64.ts";
+import { AppError, ERROR_STATUS, type Failure, toErrorBody } from "../../../contracts/errors.ts";
+import type { AttachedFile } from "../../../contracts/parts.ts";
 import { type StageClock, toServerTiming } from "../../../contracts/timing.ts";
 import { traceIdOf } from "../../../contracts/trace.ts";
 import type { CacheNote } from "../chat/turn.ts";
@@ -25,6 +27,21 @@ export function turnReply(
   }
   const details = { ...outcome.failure.details, ...ids, ...(outcome.response && { message_id: plan.messageId }) };
   return errorResponse({ ...outcome.failure, details }, requestId, headers);
+}
+
+/** Never shown by a browser as a part of our pages, whatever it is: to be saved, and of exactly the type that it has. */
+export function attachmentReply(file: AttachedFile | undefined): Response {
+  const bytes = file && fromBase64(file.data);
+  if (file === undefined || bytes === undefined) {
+    throw new AppError("not_found", "the session has no such attachment");
+  }
+  return new Response(bytes, {
+    headers: {
+      "content-type": file.mimeType,
+      "content-disposition": "attachment",
+      "content-security-policy": "default-src 'none'; sandbox",
+    },
+  });
 }
 
 interface Ended {
@@ -109,6 +126,11 @@ export function timingHeader(stages: StageClock, receivedAtMs: number, { why }: 
   return { "server-timing": toServerTiming({ start, ...stages.read() }, why) };
 }
 
+/** Of a reply that is no turn's: why the cache gave none. */
+export function reasonHeader({ why }: CacheNote): Record<string, string> {
+  return why === undefined ? {} : { "server-timing": toServerTiming({ cache: 0 }, why) };
+}
+
 export function cacheHeaders({ verdict, ageSeconds }: CacheNote): Record<string, string> {
   return {
     "x-cache": verdict.toUpperCase(),
@@ -116,7 +138,7 @@ export function cacheHeaders({ verdict, ageSeconds }: CacheNote): Record<string,
   };
 }
 
-export function eventStream(body: ReadableStream<Uint8Array>, headers: Record<string, string>): Response {
+export function eventStream(body: ReadableStream<Uint8Array> | string, headers: Record<string, string>): Response {
   return new Response(body, {
     headers: {
       ...headers,

@@ -3,7 +3,7 @@
  * messages wait for a busy session. Nothing is written before the user's account has agreed.
  */
 import type { Standing } from "../../../contracts/accounts.ts";
-import { requestMessages } from "../../../contracts/chat.ts";
+import { type ChatRequest, requestMessages } from "../../../contracts/chat.ts";
 import { AppError, orThrow } from "../../../contracts/errors.ts";
 import { newTurnId } from "../../../contracts/ids.ts";
 import type { ExplainTurn, StartTurn } from "../../../contracts/session.ts";
@@ -14,6 +14,7 @@ import { branchOf } from "./branches.ts";
 import { claim, findClaim } from "./idempotency.ts";
 import type { SessionDeps, TurnKeeper } from "./keeper.ts";
 import type { LiveTurn, NewTurn } from "./live-turn.ts";
+import { readMessage } from "./messages.ts";
 import { insertSession, newSession, readSession, requireOwner, type Session } from "./session.ts";
 import { createTables, hasTables } from "./storage.ts";
 import { forgetLogs, newestTurn, nextTurnId, toPlan } from "./turns.ts";
@@ -130,26 +131,36 @@ export class TurnStarter {
   }
 
   #plan(command: PlannedTurn, preferences: Preferences): { session: Session; turn: NewTurn } {
-    const { create, idempotency, requestId, traceparent, route, userId } = command;
-    const chat = this.#deps.resolve(command.request, preferences);
+    const { create, idempotency, requestId, traceparent, route, userId, files = [], client } = command;
     const nowMs = this.#deps.now();
+    const said = command.said ?? requestMessages(command.request);
+    const chat = { ...this.#deps.resolve(command.request, preferences, said), ...(client && { client }) };
     if (create) this.#requireNoSession();
     const session = create
       ? newSession({ id: command.sessionId, userId, chat, createdAtMs: nowMs })
       : requireSession(this.#sql, command);
-    const said = requestMessages(command.request);
     const branch = create ? { leafSeq: null, said } : branchOf(this.#sql, command.branch, said);
+    if (branch.said.length === 0) this.#requireShowable(command.request, preferences, branch.leafSeq);
     const id = create ? newTurnId(nowMs, session.id) : nextTurnId(this.#sql, session.id, nowMs);
     const turn: NewTurn = {
       id,
       plan: toPlan({ chat, branch, messageId: this.#deps.newId(), requestId, traceparent, route }),
       ...branch,
+      files,
       alsoWrite: () => {
         forgetLogs(this.#sql, this.#deps.now() - this.#deps.turnLogMs);
         if (idempotency) claim(this.#sql, idempotency, id, this.#deps.now());
       },
     };
     return { session, turn };
+  }
+
+  /** The model must be able to be shown what is attached to the question that it is to answer again. */
+  #requireShowable(request: ChatRequest, preferences: Preferences, questionSeq: number | null): void {
+    const question = readMessage(this.#sql, questionSeq ?? 0);
+    const { attachments } = question?.details ?? {};
+    if (question === undefined || attachments === undefined) return;
+    this.#deps.resolve(request, preferences, [{ role: "user", content: question.content, attachments }]);
   }
 
   /** What the account says of who asks; throws when it refuses. */
@@ -189,14 +200,16 @@ export class TurnStarter {
 
 /** What it takes to plan a turn. */
 type PlannedTurn = Pick<StartTurn, "create" | "requestId" | "route" | "userId" | "sessionId" | "request" | "branch"> &
-  Pick<StartTurn, "traceparent"> &
-  Pick<Partial<StartTurn>, "idempotency">;
+  Pick<StartTurn, "idempotency" | "traceparent" | "client" | "said" | "files">;
 
-function requireSession(sql: SqlStorage, { userId, sessionId }: Pick<StartTurn, "userId" | "sessionId">): Session {
+/** The one that is named; whoever goes on after a turn of it need not know its name. */
+export function requireSession(sql: SqlStorage, { userId, sessionId, branch }: Addressed): Session {
   const session = requireOwner(readSession(sql), userId);
-  if (session.id !== sessionId) throw new AppError("not_found", "there is no such session");
+  if (branch.kind !== "after" && session.id !== sessionId) throw new AppError("not_found", "there is no such session");
   return session;
 }
+
+type Addressed = Pick<StartTurn, "userId" | "sessionId" | "branch">;
 
 function busy(turnId: string): AppError {
   const details = { turn_id: turnId };

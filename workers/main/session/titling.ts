@@ -27,7 +27,8 @@ export interface TitleModel {
 export function titleByWords(sql: SqlStorage, session: Session, nowMs: number): void {
   if (session.title !== "" || session.titleBy !== "words") return;
   const content = firstOf(sql, "user")?.content;
-  if (content !== undefined) changeSession(sql, session, { title: titleOf(content) }, nowMs);
+  // Nothing is said beside a picture: it may be later.
+  if (content) changeSession(sql, session, { title: titleOf(content) }, nowMs);
 }
 
 export interface TitlingHost {

@@ -1,0 +1,101 @@
+/**
+ * Whether the three wrangler files fit together, in each environment: names, bindings, classes, migrations, compatibility. State: none; it
+ * reads the files in a folder. Refuses nothing: what does not fit is a finding.
+ */
+import { join } from "node:path";
+import { unstable_readConfig } from "wrangler";
+import { CONFIGS } from "../build.ts";
+import { ENVIRONMENTS } from "../deployment.ts";
+import { listSettings } from "../settings-table.ts";
+import { failure, type Finding, good } from "./finding.ts";
+
+/** What is read of wrangler's own type, whose parts are not exported. */
+interface WorkerFile {
+  file: string;
+  name: string;
+  compatibility_date?: string | undefined;
+  compatibility_flags: string[];
+  migrations: { new_sqlite_classes?: string[] }[];
+  durable_objects: { bindings: { name: string; class_name: string }[] };
+  services?: { binding: string; service: string }[] | undefined;
+  secrets?: { required?: string[] } | undefined;
+  vars: Record<string, unknown>;
+}
+
+export function checkWranglerFiles(root: string): Finding[] {
+  try {
+    const problems = findProblems(root);
+    if (problems.length > 0)
+      return problems.map((problem) =>
+        failure("wrangler files", problem, "mend that file: docs/deploy.md says what each environment needs"),
+      );
+    return [
+      good("wrangler files", `${CONFIGS.length} files, ${ENVIRONMENTS.length - 1} environments and the top level`),
+    ];
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.split("\n")[0] : "unreadable";
+    return [
+      failure("wrangler files", `cannot be read: ${reason}`, "mend the file, or take it from the repository again"),
+    ];
+  }
+}
+
+/** By environment, in the order of CONFIGS; the first is main's. */
+function findProblems(root: string): string[] {
+  const top = readAll(root, "");
+  return ENVIRONMENTS.flatMap((environment) => {
+    const files = readAll(root, environment);
+    const where = (file: WorkerFile) => `${file.file}${environment && `, [env.${environment}]`}`;
+    const names = files.map(({ name }) => name);
+    return files.flatMap((file, at) => {
+      const problems = [...findLooseEnds(file, names), ...(top[at] ? findGaps(file, top[at], environment) : [])];
+      const [first] = files;
+      if (file.compatibility_date !== first?.compatibility_date)
+        problems.push("compatibility_date differs from wrangler.toml's");
+      return problems.map((problem) => `${where(file)}: ${problem}`);
+    });
+  });
+}
+
+/** Bindings that lead nowhere, objects without storage, secrets that stand in the file. */
+function findLooseEnds(file: WorkerFile, names: string[]): string[] {
+  const made = new Set(file.migrations.flatMap((migration) => migration.new_sqlite_classes ?? []));
+  const secret = new Set(
+    ["main", "llm-agent", "mcp"].flatMap((worker) =>
+      listSettings(worker as "main").flatMap(({ name, isSecret }) => (isSecret ? [name] : [])),
+    ),
+  );
+  return [
+    ...(file.services ?? [])
+      .filter(({ service }) => !names.includes(service))
+      .map(({ binding, service }) => `${binding} is bound to ${service}, which no file of this environment names`),
+    ...file.durable_objects.bindings
+      .filter(({ class_name }) => !made.has(class_name))
+      .map(({ class_name }) => `no migration makes ${class_name}`),
+    ...Object.keys(file.vars)
+      .filter((name) => secret.has(name))
+      .map((name) => `${name} is a secret and stands under vars`),
+  ];
+}
+
+/** What the top level has and an environment was not given: bindings are not inherited. */
+function findGaps(file: WorkerFile, top: WorkerFile, environment: string): string[] {
+  const bindings = (of: WorkerFile) => [
+    ...of.durable_objects.bindings.map(({ name }) => name),
+    ...(of.services ?? []).map(({ binding }) => binding),
+  ];
+  const gaps = bindings(top)
+    .filter((name) => !bindings(file).includes(name))
+    .map((name) => `the binding ${name} is missing`);
+  if (environment !== "" && file.name === top.name) gaps.push("has the top level's name and would replace it");
+  if (environment === "" && file.secrets !== undefined)
+    gaps.push("`secrets` at the top level keeps other settings of .dev.vars from a local run");
+  return gaps;
+}
+
+function readAll(root: string, env: string): WorkerFile[] {
+  return CONFIGS.map((file) => {
+    const config = unstable_readConfig({ config: join(root, file), env }, { hideWarnings: true });
+    return { ...config, file, name: config.name ?? "" };
+  });
+}
