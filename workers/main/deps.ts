@@ -74,7 +74,7 @@ export interface Env {
 
 export const now = (): number => Date.now();
 const randomBytes = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
-const write = (text: string): void => console.log(text);
+const writeLine = (text: string): void => console.log(text);
 const makeId = (): string => newId(now(), randomBytes);
 const newCallId = (): string => `call_${makeId()}`;
 
@@ -83,7 +83,7 @@ type WaitUntil = (work: Promise<unknown>) => void;
 /** What the public routes need. */
 export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): AppDeps {
   const config = readConfig({ ...env });
-  const log = makeLog(config, write);
+  const log = makeLog(config, writeLine);
   const { problems } = config;
   if (problems.length > 0) log({ service: "main", route: "start", error: "settings", problems });
   const meter = reporterOf(env, config, waitUntil);
@@ -138,7 +138,7 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): App
 /** What a session's object needs. */
 export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InSpan): SessionDeps {
   const config = readConfig({ ...env });
-  const log = makeLog(config, write);
+  const log = makeLog(config, writeLine);
   const waitUntil: WaitUntil = (work) => state.waitUntil(work);
   const meter = reporterOf(env, config, waitUntil);
   const cache = makeCache(config, meter);
@@ -195,7 +195,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InS
 /** What an account's object needs. */
 export function makeAccountDeps(env: Env, state: DurableObjectState): AccountDeps {
   const config = readConfig({ ...env });
-  const log = makeLog(config, write);
+  const log = makeLog(config, writeLine);
   const meter = reporterOf(env, config, (work) => state.waitUntil(work));
   const send = createSessionClient(env.SESSIONS);
   const { purge } = makeCacheAdmin(config, meter);
@@ -289,7 +289,7 @@ function makeRedis(config: Config): RedisStore | undefined {
 function makeCacheAdmin(config: Config, meter: Meter): CacheAdmin {
   const enabled = config.CACHE_ENABLED === "true";
   const [redis, prices] = [makeRedis(config), pricesOf(config.MODELS)];
-  const parts = { redis, enabled, prices, now, log: makeLog(config, write), index: questionsOf(config) };
+  const parts = { redis, enabled, prices, now, log: makeLog(config, writeLine), index: questionsOf(config) };
   return measurePurges(createCacheAdmin(parts), meter);
 }
 
@@ -303,7 +303,7 @@ function makeSemantic(config: Config, cache: Cache, llm: LlmAgent): Semantic | u
   const { CACHE_SEMANTIC_MODEL: model, CACHE_SEMANTIC_THRESHOLD: threshold } = config;
   const index = questionsOf(config);
   if (model === undefined || index === undefined) return undefined;
-  const log = makeLog(config, write);
+  const log = makeLog(config, writeLine);
   return createSemantic({ ...{ model, threshold, index, cache, now, log }, embed: (...asked) => llm.embed(...asked) });
 }
 
@@ -325,7 +325,7 @@ function reporterOf(env: Env, config: Config, waitUntil: WaitUntil): Reporter {
 
 function makeStores(config: Config): Stores {
   const { DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl, RESIDENCY: residency } = config;
-  const log = makeLog(config, write);
+  const log = makeLog(config, writeLine);
   const onFault: OnFault = ({ kind, reason }) => log({ service: "main", route: "postgres", error: kind, code: reason });
   return openStores({ databaseUrl, httpUrl, now, onFault, residency });
 }
