@@ -1112,4 +1112,8 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/decisions/0048",
     text: "A session's object is made near its user.",
   },
+  "OPS-4": {
+    source: "docs/operations.md",
+    text: "Each alert says what it means and what to do.",
+  },
 };
