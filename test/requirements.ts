@@ -1462,6 +1462,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   "LOG-5": {
     source: "contracts/trace.ts",
     text: "A caller's W3C trace is taken over or one is begun; it crosses all Workers, comes back, and stands in the lines.",
+  },
   "OPS-4": {
     source: "docs/operations.md",
     text: "Each alert says what it means and what to do.",
