@@ -471,7 +471,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   S6: {
     source: "security",
-    text: "Sign-in and sign-up are limited, exactly, also under parallel requests.",
+    text: "Sign-in, sign-up and chats are limited, exactly, also under parallel requests.",
   },
   S27: {
     source: "security",
@@ -919,7 +919,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   S33: {
     source: "security",
-    text: "Whoever leaves does not make a provider work for nobody: stateless requests are ended, session turns are kept.",
+    text: "Whoever leaves does not make a provider work for nobody: stateless requests are ended, session turns are kept, and either is charged.",
   },
   B80: { source: "bad input", text: "Arguments that do not fit a tool's schema never reach it." },
   B82: { source: "bad input", text: "Output that looks like frames or markup is text in JSON." },
@@ -950,7 +950,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   S4: {
     source: "security",
-    text: "Every field of a request has a bound; sign-in, tries of a password and purges are limited.",
+    text: "Every field of a request has a bound; sign-in, tries of a password, purges, streams at once and a day's tokens and money are limited.",
   },
   S12: {
     source: "security",
@@ -1073,6 +1073,63 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   P13: {
     source: "budgets",
     text: "Over 40-turn sessions with trims and tools at least 0.90 of the possible prefix is reused.",
+  },
+  "LIMIT-1": {
+    source: "docs/decisions/0044",
+    text: "No user has more requests in a minute than are allowed, however many come at once; who waits as told is let in.",
+  },
+  "LIMIT-2": {
+    source: "docs/decisions/0044",
+    text: "Tokens a minute are counted by estimate while a call runs, and by the truth once it has ended.",
+  },
+  "LIMIT-3": {
+    source: "docs/decisions/0044",
+    text: "A user has so many turns and direct calls at once; one that waits for a person, or did not start, is none of them.",
+  },
+  "LIMIT-4": {
+    source: "docs/decisions/0044",
+    text: "A day's budget in tokens or money is not overdrawn, however many ask at once, and is there again the next day.",
+  },
+  "LIMIT-5": {
+    source: "docs/decisions/0044",
+    text: "An answer from the cache is a request and takes no tokens.",
+  },
+  "LIMIT-6": {
+    source: "docs/decisions/0044",
+    text: "A restart forgives nothing; a call whose end is never told gives up its place and stays as it was estimated.",
+  },
+  "LIMIT-7": {
+    source: "API: limits",
+    text: "Every reply of a route that asks a model tells how the limits stand, by RateLimit and by x-ratelimit headers.",
+  },
+  "LIMIT-8": {
+    source: "contracts/models.ts",
+    text: "A provider that has as many calls as it may is passed by; where no other serves the model, the call is told to come again.",
+  },
+  "LEDGER-1": {
+    source: "docs/decisions/0044",
+    text: "A turn is written down with user, session, turn, model, provider, tokens and cost; an answer from the cache is not.",
+  },
+  "LEDGER-2": { source: "docs/decisions/0044", text: "A direct call is written down like a turn." },
+  "LEDGER-3": {
+    source: "docs/decisions/0044",
+    text: "Failed turns, sessions that are kept nowhere and deleted ones leave what they cost.",
+  },
+  "LEDGER-4": {
+    source: "docs/decisions/0044",
+    text: "The ledger is the provider's bill to the token where it gives figures, whoever leaves; where not, it says so.",
+  },
+  "LEDGER-5": { source: "docs/decisions/0044", text: "A turn that is cut is written down by what was saved of it." },
+  "LEDGER-6": {
+    source: "docs/decisions/0044",
+    text: "Records wait for Postgres, and come once.",
+  },
+  "LEDGER-7": { source: "docs/decisions/0044", text: "Erasing a user removes the user's records." },
+  "LEDGER-8": { source: "docs/decisions/0044", text: "Statistics and invoices are queries of the ledger." },
+  "LEDGER-9": { source: "docs/decisions/0044", text: "A title is written down as a call of its own." },
+  F42: {
+    source: "faults",
+    text: "Limits that cannot be read let no model be asked; reads go on. A limiter's object that starts again forgives nothing.",
   },
   "CONF-1": {
     source: "docs/configuration.md",

@@ -9,6 +9,7 @@ import { overallHealth } from "../../contracts/direct.ts";
 import { fail, ok, orThrow } from "../../contracts/errors.ts";
 import { lackedBy, pricesOf } from "../../contracts/models.ts";
 import { costUsd } from "../../contracts/prices.ts";
+import type { LimitSettings } from "./accounts/limits.ts";
 import type { AccountDeps } from "./accounts/object.ts";
 import type { AppDeps } from "./app.ts";
 import { lookUpDirect } from "./chat/direct-reuse.ts";
@@ -69,7 +70,7 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil): AppDeps {
   const stores = makeStores(config);
   const findLimiter = (name: string) => limiterOf(env, config, name);
   return {
-    ...{ now, log, newId: makeId, accounts, findLimiter, meter, readMetrics, randomBytes },
+    ...{ now, log, newId: makeId, accounts, findLimiter, waitUntil, meter, readMetrics, randomBytes },
     metricsToken: config.METRICS_TOKEN,
     authenticate: createAuthenticator(config.SECRET_KEY, accounts),
     secretKey: config.SECRET_KEY,
@@ -167,8 +168,11 @@ export function makeAccountDeps(env: Env, state: DurableObjectState): AccountDep
   const meter = makeReporter(env, config, (work) => state.waitUntil(work));
   const send = createSessionClient(env.SESSIONS);
   const { purge } = makeCacheAdmin(config, meter);
+  const stores = makeStores(config);
   return {
-    ...{ now, log, newId: makeId, users: makeStores(config).users(), loginMs: REFRESH_SECONDS * 1_000 },
+    ...{ now, log, newId: makeId, users: stores.users(), ledger: stores.ledger(), loginMs: REFRESH_SECONDS * 1_000 },
+    limits: limitsOf(config),
+    prices: pricesOf(config.MODELS),
     async discardSession(sessionId, userId) {
       const response = await send(sessionId, { kind: "discard", sessionId, userId, requestId: "erasure" });
       if (response.status === 404) return ok(false);
@@ -178,6 +182,16 @@ export function makeAccountDeps(env: Env, state: DurableObjectState): AccountDep
       const purged = await purge({ user: userId }, { userId });
       return purged.ok ? ok(purged.value.deletedCount) : purged;
     },
+  };
+}
+
+function limitsOf(config: Config): LimitSettings {
+  return {
+    requestsPerMinute: config.LIMIT_REQUESTS_PER_MINUTE,
+    tokensPerMinute: config.LIMIT_TOKENS_PER_MINUTE,
+    streams: config.LIMIT_STREAMS,
+    tokensPerDay: config.LIMIT_TOKENS_PER_DAY,
+    costPerDayUsd: config.LIMIT_COST_PER_DAY_USD,
   };
 }
 

@@ -66,7 +66,7 @@ export function makeFlights(env: Env, config: Config): Flights {
 }
 
 /** Where the deployment says that all objects are. Those of sessions say it themselves, by their ids. */
-export function placed(objects: DurableObjectNamespace, { RESIDENCY }: Config): DurableObjectNamespace {
+function placed(objects: DurableObjectNamespace, { RESIDENCY }: Config): DurableObjectNamespace {
   return RESIDENCY === "eu" ? inEurope(objects) : objects;
 }
 

@@ -51,6 +51,7 @@ export const TURN_FAILS: ErrorCode[] = [
   ...(["unsupported_modality", "context_length_exceeded", "invalid_model_output"] as const),
   ...(["turn_expired", "session_deleted", "cancelled", "rate_limited"] as const),
   ...(["upstream_error", "upstream_auth", "upstream_truncated", "tool_loop_limit", "overloaded"] as const),
+  "budget_exceeded",
   ...(["interrupted", "upstream_timeout", "cache_miss"] as const),
 ];
 const JSON_TURN = { 200: ChatReply, 202: TurnView } as const;
