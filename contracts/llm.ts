@@ -142,6 +142,8 @@ export type Reported<T> = Result<T> & ModelReport;
 
 /** A call of a model as its caller saw it to its end. */
 export interface SeenCall {
+  /** Left out: chat. */
+  operation?: "embeddings";
   provider: string;
   model: string;
   ms: number;
@@ -151,8 +153,6 @@ export interface SeenCall {
   error?: ErrorCode | undefined;
   /** An answer that broke off was begun again. */
   isRestart?: boolean;
-  /** Left out: a chat. */
-  operation?: "chat" | "embeddings";
 }
 
 /** Expected failures come back as `Result`; only bugs throw. */
@@ -161,7 +161,7 @@ export interface LlmAgent {
   stream(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Reported<ModelStream>>;
   generate(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Reported<Completion>>;
   /** Refuses a model that is known to be no model for it, and more than one call carries. */
-  embed(request: EmbedRequest, context: CallContext): Promise<Result<Embeddings>>;
+  embed(request: EmbedRequest, context: CallContext): Promise<Reported<Embeddings>>;
   models(context: CallContext): Promise<Result<ModelInfo[]>>;
   health(context: CallContext): Promise<AgentHealth>;
 }

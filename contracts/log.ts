@@ -8,6 +8,13 @@ const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 export const LogLevel = z.enum(LOG_LEVELS);
 export type LogLevel = z.infer<typeof LogLevel>;
 
+/** Of the two settings, which all Workers have. */
+export const LOG_MEANINGS = {
+  level: "`debug`, `info`, `warn` or `error`: lines below it are left out of the log",
+  sample:
+    "the share of requests whose lines are written, 0 to 1: all lines of a request or none; errors, warnings and what was done in whose name are written in any case",
+};
+
 export interface LogLine {
   service: string;
   request_id?: string | undefined;

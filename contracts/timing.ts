@@ -2,18 +2,29 @@
  * Where the time of a request goes: one stage at a time, so that the stages' times add up to the whole. Pure: the clock is an argument.
  * And the header `Server-Timing`, which tells it.
  */
+import { type Attributes, type InSpan, untraced } from "./spans.ts";
+
+interface Span {
+  /** Left out: the stage's. */
+  name?: string;
+  attributes?: Attributes;
+}
+
 /** In milliseconds, by stage. */
 export type Stages = Record<string, number>;
 
 export class StageClock {
   readonly startedAtMs: number;
   readonly #now: () => number;
+  readonly #inSpan: InSpan;
   readonly #times = new Map<string, number>();
   #stage: string;
   #sinceMs: number;
 
-  constructor(now: () => number, first: string) {
+  /** Stages that run by `during` are spans as well. */
+  constructor(now: () => number, first: string, inSpan: InSpan = untraced) {
     this.#now = now;
+    this.#inSpan = inSpan;
     this.#stage = first;
     this.startedAtMs = now();
     this.#sinceMs = this.startedAtMs;
@@ -26,11 +37,11 @@ export class StageClock {
   }
 
   /** Runs as a stage of its own, and goes on with the one before. */
-  async during<T>(stage: string, work: () => Promise<T>): Promise<T> {
+  async during<T>(stage: string, work: () => Promise<T>, span: Span = {}): Promise<T> {
     const before = this.#stage;
     this.to(stage);
     try {
-      return await work();
+      return await this.#inSpan({ name: stage, ...span }, work);
     } finally {
       this.to(before);
     }

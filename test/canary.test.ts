@@ -299,8 +299,8 @@ describe("bad days", () => {
     );
   const reads = () =>
     Promise.all([
-      ...["/auth/me", "/auth/api-keys", "/history/health", "/health", `/history/users/${user.id}`].map((path) =>
-        ask(user, path),
+      ...["/auth/me", "/auth/api-keys", "/history/health", "/health", "/health/ready", `/history/users/${user.id}`].map(
+        (path) => ask(user, path),
       ),
       ask(user, `/history/search?q=${say("a search on a bad day", "wire")}`),
       ask(user, "/history/import", { body: importFile(), headers: { "content-type": "application/json" } }),
@@ -349,7 +349,8 @@ describe("bad days", () => {
   test.for(GOSSIP_FORMS)("[S12] [S16] [S10] a model provider that repeats what it was told: %s", async (form) => {
     gossips.vllm.control({ mode: form });
     await turns(`a gossip with ${form}`, { model_type: "vllm" });
-    await ask(undefined, "/health");
+    for (const path of ["/health", "/health/ready"]) await ask(undefined, path);
+    await ask(admin, "/health/ready");
     expectQuiet();
   });
 

@@ -69,6 +69,7 @@ const PROTOCOL = { accept: "application/json, text/event-stream" };
 
 export const MATRIX: Readonly<Record<string, Row>> = {
   "GET /health": { gets: everyone() },
+  "GET /health/ready": { gets: everyone() },
   "GET /metrics": { gets: adminsAlone() },
 
   "POST /auth/login": { gets: everyone(), body: ({ email, password }) => ({ email, password }) },

@@ -1131,6 +1131,46 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "faults",
     text: "Limits that cannot be read let no model be asked; reads go on. A limiter's object that starts again forgives nothing.",
   },
+  "LOG-6": {
+    source: "architecture",
+    text: "One line a request, tool call, model call, purge and drain, with what it needs to be understood.",
+  },
+  "TIME-1": {
+    source: "contracts/timing.ts",
+    text: "Stages of a request add up to its whole time.",
+  },
+  "TIME-2": {
+    source: "contracts/timing.ts",
+    text: "Every reply says in Server-Timing where its time went.",
+  },
+  "HEALTH-1": {
+    source: "API: GET /health",
+    text: "/health is for anyone and asks no other part.",
+  },
+  "HEALTH-2": {
+    source: "API: GET /health/ready",
+    text: "Anyone is told whether chat can be served; details only admins and the scrape token.",
+  },
+  "HEALTH-3": {
+    source: "API: GET /health/ready",
+    text: "Nobody without a right to details has the parts asked more than once in two seconds.",
+  },
+  "HEALTH-4": {
+    source: "API: GET /health/ready",
+    text: "A dependency that is down or refuses our credentials is told of; no look is a paid call.",
+  },
+  "HEALTH-5": {
+    source: "API: GET /health/ready",
+    text: "Every look is bounded in time.",
+  },
+  "HEALTH-6": {
+    source: "API: GET /health/ready",
+    text: "Open breakers and what is owed to Postgres are told.",
+  },
+  "SPAN-1": {
+    source: "docs/decisions/0047",
+    text: "A turn, its model calls and its tool calls are spans of the platform's tracing, with GenAI names and no words.",
+  },
   "CONF-1": {
     source: "docs/configuration.md",
     text: "The settings' document is written from the schemas that check them.",
@@ -1423,16 +1463,8 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "contracts/trace.ts",
     text: "A caller's W3C trace is taken over or one is begun; it crosses all Workers, comes back, and stands in the lines.",
   },
-  "LOG-6": {
-    source: "architecture",
-    text: "One line a request, tool call, model call, purge and drain, with what it needs to be understood.",
-  },
-  "TIME-1": {
-    source: "contracts/timing.ts",
-    text: "Stages of a request add up to its whole time.",
-  },
-  "TIME-2": {
-    source: "contracts/timing.ts",
-    text: "Every reply says in Server-Timing where its time went.",
+  "OPS-4": {
+    source: "docs/operations.md",
+    text: "Each alert says what it means and what to do.",
   },
 };

@@ -100,14 +100,14 @@ export default {
   fetch: () => new Response("not found", { status: 404 }),
 };
 
-function tellMalformed(keys: string[]): void {
-  const problems = keys.map((key) => `${key} is malformed`);
-  console.log(JSON.stringify({ service: "llm-agent", route: "start", error: "settings", problems }));
-}
-
 /** No line here names a user. */
 function makeLog({ LOG_LEVEL: level, LOG_SAMPLE: sample }: CallDeps["config"]): Log {
   return createLog({ level, sample, sha256: () => "", write: (text) => console.log(text) });
+}
+
+function tellMalformed(keys: string[]): void {
+  const problems = keys.map((key) => `${key} is malformed`);
+  console.log(JSON.stringify({ service: "llm-agent", route: "start", error: "settings", problems }));
 }
 
 function createDeps(config: CallDeps["config"]): CallDeps {

@@ -6,6 +6,7 @@ import { Hono, type MiddlewareHandler } from "hono";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { secureHeaders } from "hono/secure-headers";
 import type { Log } from "../../contracts/log.ts";
+import type { InSpan } from "../../contracts/spans.ts";
 import type { Meter } from "../../contracts/metrics.ts";
 import type { Authenticate } from "./http/auth.ts";
 import type { AppContext } from "./http/context.ts";
@@ -25,8 +26,8 @@ import { embeddingsRoutes, type EmbeddingsRoutesDeps } from "./routes/embeddings
 import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
 import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { llmRoutes, type LlmRoutesDeps } from "./routes/llm.ts";
-import { openAiRoutes, type OpenAiRoutesDeps } from "./routes/openai.ts";
 import { metricsRoutes, type MetricsRoutesDeps } from "./routes/metrics.ts";
+import { openAiRoutes, type OpenAiRoutesDeps } from "./routes/openai.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
 import { responsesRoutes, type ResponsesRoutesDeps } from "./routes/responses.ts";
 import { sessionRoutes, type SessionRoutesDeps } from "./routes/sessions.ts";
@@ -64,6 +65,7 @@ export interface AppDeps extends RoutesDeps {
   log: Log;
   meter: Meter;
   randomBytes: (length: number) => Uint8Array;
+  inSpan: InSpan;
 }
 
 /** Every route of the API. */

@@ -5,8 +5,8 @@
 import { SCHEMA_VERSION } from "../../db/schema.ts";
 import { deniedTools } from "../../contracts/approvals.ts";
 import type { ToolCaller } from "../../contracts/toolbox.ts";
-import { overallHealth } from "../../contracts/direct.ts";
 import { fail, ok, orThrow } from "../../contracts/errors.ts";
+import type { InSpan } from "../../contracts/spans.ts";
 import { lackedBy, pricesOf } from "../../contracts/models.ts";
 import { costUsd } from "../../contracts/prices.ts";
 import type { LimitSettings } from "./accounts/limits.ts";
@@ -18,14 +18,14 @@ import { modelLine } from "./chat/model-line.ts";
 import { createTurnRunner } from "./chat/turn.ts";
 import { type Config, readConfig } from "./env.ts";
 import { readHistoryHealth } from "./history/health.ts";
-import { createAuthenticator } from "./http/auth.ts";
+import { createAuthenticator, createKeepers } from "./http/auth.ts";
 import { createCursors } from "./http/cursor.ts";
 import { REFRESH_SECONDS } from "./http/credentials.ts";
 import { createRequestLimit } from "./http/limits.ts";
 import { createWhileStanding } from "./http/standing-signal.ts";
-import { measureCall, measureDirect, measureTools, measureTurn } from "./metrics/measure.ts";
+import { measureCall, measureDirect, measureReplies, measureTools, measureTurn } from "./metrics/measure.ts";
 import { readFigures, readOutbox } from "./metrics/figures.ts";
-import type { Probe, Status } from "./routes/health.ts";
+import { makeLog, makeProbes, shardOf } from "./observing.ts";
 import { createAttachments } from "./session/attachments.ts";
 import { createSessionClient } from "./session/client.ts";
 import type { SessionDeps } from "./session/keeper.ts";
@@ -34,45 +34,45 @@ import { callDirectly } from "./tools/direct.ts";
 import { createMcpToolServer } from "./tools/mcp.ts";
 import {
   type Env,
+  limiterOf,
+  llmAgent,
+  makeAccounts,
+  makeCache,
+  makeCacheAdmin,
+  makeFlights,
+  makeId,
+  makeModels,
+  makeRedis,
+  makeSemantic,
+  makeStores,
+  newCallId,
   now,
   randomBytes,
-  makeId,
-  newCallId,
-  type WaitUntil,
-  makeAccounts,
-  makeFlights,
-  limiterOf,
+  reporterOf,
   toolboxOf,
-  makeModels,
-  llmAgent,
-  makeRedis,
-  makeCacheAdmin,
-  makeSemantic,
-  makeCache,
-  makeReporter,
-  shardOf,
-  makeLog,
-  makeStores,
+  type WaitUntil,
+  writeLine,
 } from "./outside.ts";
 
 /** What the public routes need. */
-export function makeAppDeps(env: Env, waitUntil: WaitUntil): AppDeps {
+export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): AppDeps {
   const config = readConfig({ ...env });
-  const log = makeLog(config);
-  const meter = makeReporter(env, config, waitUntil);
-  const readMetrics = () => readFigures(meter, (at) => shardOf(env, at));
+  const log = makeLog(config, writeLine);
   const { problems } = config;
   if (problems.length > 0) log({ service: "main", route: "start", error: "settings", problems });
+  const meter = reporterOf(env, config, waitUntil);
+  const readMetrics = () => readFigures(meter, (at) => shardOf(env, at));
   const cache = makeCache(config, meter);
   const toolbox = toolboxOf(env);
   const tools = createMcpToolServer({ fetch: (url, init) => env.MCP.fetch(url, init), now, waitUntil });
   const accounts = makeAccounts(env, config);
+  const authenticate = createAuthenticator(config.SECRET_KEY, accounts);
   const stores = makeStores(config);
   const findLimiter = (name: string) => limiterOf(env, config, name);
   return {
-    ...{ now, log, newId: makeId, accounts, findLimiter, waitUntil, meter, readMetrics, randomBytes },
+    ...{ now, log, newId: makeId, accounts, findLimiter, waitUntil, meter, readMetrics, randomBytes, inSpan },
     metricsToken: config.METRICS_TOKEN,
-    authenticate: createAuthenticator(config.SECRET_KEY, accounts),
+    authenticate,
     secretKey: config.SECRET_KEY,
     users: stores.users(),
     isSignUpOpen: config.SIGN_UP === "open",
@@ -96,7 +96,9 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil): AppDeps {
     cursors: createCursors(config.SECRET_KEY),
     problems,
     expectedSchema: SCHEMA_VERSION,
-    probes: makeProbes(env, config),
+    probes: makeProbes(env, makeRedis(config), now),
+    llmHealth: (requestId) => llmAgent(env).health({ requestId, userId: "health" }),
+    isKeeper: createKeepers(config.METRICS_TOKEN, authenticate),
     ...makeModels(env, config, meter),
     whileStanding: createWhileStanding(accounts, config.ACCOUNT_RECHECK_MS),
     resolve: (request, preferences, said) => resolveChat(request, preferences, defaultsOf(config), said),
@@ -108,11 +110,11 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil): AppDeps {
 }
 
 /** What a session's object needs. */
-export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDeps {
+export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InSpan): SessionDeps {
   const config = readConfig({ ...env });
-  const log = makeLog(config);
+  const log = makeLog(config, writeLine);
   const waitUntil: WaitUntil = (work) => state.waitUntil(work);
-  const meter = makeReporter(env, config, waitUntil);
+  const meter = reporterOf(env, config, waitUntil);
   const cache = makeCache(config, meter);
   const admin = makeCacheAdmin(config, meter);
   const server = createMcpToolServer({
@@ -127,12 +129,12 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
   const prices = pricesOf(config.MODELS);
   const models = makeModels(env, config, meter);
   const turns = createTurnRunner({
-    ...{ cache, tools, now, log, ...models },
+    ...{ cache, tools, now, log, inSpan, ...models },
     onModelCall(call, request) {
       measureCall(meter, call);
       log(modelLine(call, request, costUsd(prices, call.model, call.usage)));
     },
-    semantic: makeSemantic(env, config, cache),
+    semantic: makeSemantic(config, cache, models.llm),
     flights: config.CACHE_ENABLED === "true" ? makeFlights(env, config) : undefined,
     placeTimeoutMs: config.CACHE_READ_TIMEOUT_MS,
     joinTimeoutMs: config.CACHE_JOIN_TIMEOUT_MS,
@@ -156,7 +158,10 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
     contextTokens: config.CONTEXT_TOKENS,
     keepAliveMs: config.KEEP_ALIVE_MS,
     turnLogMs: config.TURN_LOG_SECONDS * 1_000,
-    titleModel: config.TITLE_MODEL === undefined ? undefined : { llm: models.llm, model: config.TITLE_MODEL },
+    titleModel:
+      config.TITLE_MODEL === undefined
+        ? undefined
+        : { llm: measureReplies(models.llm, meter, now), model: config.TITLE_MODEL },
     restMs: config.SESSION_REST_DAYS * 86_400_000,
   };
 }
@@ -164,8 +169,8 @@ export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDep
 /** What an account's object needs. */
 export function makeAccountDeps(env: Env, state: DurableObjectState): AccountDeps {
   const config = readConfig({ ...env });
-  const log = makeLog(config);
-  const meter = makeReporter(env, config, (work) => state.waitUntil(work));
+  const log = makeLog(config, writeLine);
+  const meter = reporterOf(env, config, (work) => state.waitUntil(work));
   const send = createSessionClient(env.SESSIONS);
   const { purge } = makeCacheAdmin(config, meter);
   const stores = makeStores(config);
@@ -209,36 +214,4 @@ function defaultsOf(config: Config): ChatDefaults {
 /** A fetched reply's headers are read-only; the body passes as it is. */
 function ownHeaders(response: Response): Response {
   return new Response(response.body, response);
-}
-
-function makeProbes(env: Env, config: Config): Probe[] {
-  const fromResult = (result: { ok: boolean }): Status => (result.ok ? "healthy" : "unhealthy");
-  const context = (requestId: string) => ({ requestId, userId: "health" });
-  return [
-    {
-      name: "llm_agent",
-      essential: true,
-      async check(requestId) {
-        const { providers } = await llmAgent(env).health(context(requestId));
-        return overallHealth(providers);
-      },
-    },
-    {
-      name: "mcp",
-      essential: false,
-      async check(requestId) {
-        const tools = createMcpToolServer({ fetch: (url, init) => env.MCP.fetch(url, init), now, cache: freshList() });
-        return (await tools.list(context(requestId))) === undefined ? "unhealthy" : "healthy";
-      },
-    },
-    {
-      name: "redis",
-      essential: false,
-      check: async () => fromResult((await makeRedis(config)?.ping()) ?? { ok: false }),
-    },
-  ];
-}
-
-function freshList() {
-  return { fetchedAtMs: 0, nextTryMs: 0 };
 }

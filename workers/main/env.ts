@@ -5,7 +5,7 @@
 import * as z from "zod";
 import { PolicyRule } from "../../contracts/approvals.ts";
 import { ModelType } from "../../contracts/chat.ts";
-import { LogLevel } from "../../contracts/log.ts";
+import { LOG_MEANINGS, LogLevel } from "../../contracts/log.ts";
 import { findModel, Models, NO_MODELS, OPEN_MODELS } from "../../contracts/models.ts";
 import { HostList, OriginList } from "../../contracts/origins.ts";
 import { isPattern } from "../../contracts/name-patterns.ts";
@@ -146,16 +146,13 @@ export const Settings = z.object({
     description:
       "`eu`: the objects of new sessions, and those of accounts, limits and flights, run and store in the EU alone; malformed, it is `eu`. Decide before the first user: a change ends every login. Postgres and Redis are where you made them",
   }),
-  LOG_LEVEL: withFallback(LogLevel, "info").meta({
-    description: "lines below it are left out of the log: `debug`, `info`, `warn` or `error`",
-  }),
-  LOG_SAMPLE: withFallback(z.coerce.number().min(0).max(1), 1).meta({
-    description: "the share of requests whose lines are written, 0 to 1; errors always are",
-  }),
+  LOG_LEVEL: withFallback(LogLevel, "info").meta({ description: LOG_MEANINGS.level }),
+  LOG_SAMPLE: withFallback(z.coerce.number().min(0).max(1), 1).meta({ description: LOG_MEANINGS.sample }),
   METRICS_TOKEN: optional(z.string().min(32).max(256)).meta({
     secret: true,
     default: "none",
-    description: "who shows it as a bearer token may read `GET /metrics`, as admins may; 32 characters or more",
+    description:
+      "whoever shows it may read `GET /metrics` and the details of `GET /health/ready`, and nothing else; 32 characters or more",
   }),
   SIGN_UP: withFallback(z.enum(["open", "closed"]), "open").meta({
     description: "`closed`: nobody signs up; users are made by `npm run user:create`; malformed, it is `closed`",

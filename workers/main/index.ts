@@ -1,5 +1,6 @@
 /** main's entry: the public API and the Durable Object classes. */
-import { waitUntil } from "cloudflare:workers";
+import { tracing, waitUntil } from "cloudflare:workers";
+import type { InSpan } from "../../contracts/spans.ts";
 import { createApp } from "./app.ts";
 import { AccountObject as AccountHost } from "./accounts/object.ts";
 import { makeAccountDeps, makeAppDeps, makeSessionDeps } from "./deps.ts";
@@ -9,9 +10,16 @@ import { MetricsObject as MetricsHost } from "./metrics/object.ts";
 import { LimiterObject as LimiterHost } from "./limits/object.ts";
 import { SessionObject as SessionHost } from "./session/object.ts";
 
+/** Of the platform: where tracing is off, or leaves this request out, a span is nothing but the call of its work. */
+const inSpan: InSpan = ({ name, attributes = {} }, work) =>
+  tracing.enterSpan(name, (span) => {
+    span.setAttributes(attributes);
+    return work((more) => void span.setAttributes(more));
+  });
+
 export class SessionObject extends SessionHost<Env> {
   constructor(state: DurableObjectState, env: Env) {
-    super(state, env, makeSessionDeps(env, state));
+    super(state, env, makeSessionDeps(env, state, inSpan));
   }
 }
 
@@ -44,7 +52,7 @@ let app: ReturnType<typeof createApp> | undefined;
 
 export default {
   fetch(request, env, context) {
-    app ??= createApp(makeAppDeps(env, waitUntil));
+    app ??= createApp(makeAppDeps(env, waitUntil, inSpan));
     return app.fetch(request, env, context);
   },
 } satisfies ExportedHandler<Env>;

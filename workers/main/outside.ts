@@ -2,14 +2,13 @@
  * What main's parts reach: Redis, Postgres, the other Workers, objects of other kinds, the log. Made from settings and bindings where it is
  * needed; lives as long as what it is made for. Pure wiring; deps.ts puts the parts together.
  */
-import { createHash, createHmac } from "node:crypto";
+import { createHmac } from "node:crypto";
 import type { Account } from "../../contracts/accounts.ts";
 import type { Toolbox } from "../../contracts/toolbox.ts";
 import { newId } from "../../contracts/ids.ts";
 import type { LlmAgent } from "../../contracts/llm.ts";
 import type { Limiter } from "../../contracts/limits.ts";
-import { createLog, type Log } from "../../contracts/log.ts";
-import type { Meter, MetricsShard } from "../../contracts/metrics.ts";
+import type { Meter } from "../../contracts/metrics.ts";
 import { namedModels, pricesOf } from "../../contracts/models.ts";
 import type { QuestionIndex } from "../../contracts/vectors.ts";
 import { type Accounts, createAccounts } from "./accounts/client.ts";
@@ -23,7 +22,8 @@ import type { OnFault } from "./history/faults.ts";
 import { openStores, type Stores } from "./history/open.ts";
 import { createFlights, type FlightStub, type Flights } from "./flights/client.ts";
 import { measureCache, measureModels, measurePurges } from "./metrics/measure.ts";
-import { createReporter, pause, type Reporter } from "./metrics/reporter.ts";
+import type { Reporter } from "./metrics/reporter.ts";
+import { makeLog, makeReporter } from "./observing.ts";
 import { createSessionClient, inEurope } from "./session/client.ts";
 
 export interface Env {
@@ -42,6 +42,7 @@ export interface Env {
 
 export const now = (): number => Date.now();
 export const randomBytes = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
+export const writeLine = (text: string): void => console.log(text);
 export const makeId = (): string => newId(now(), randomBytes);
 export const newCallId = (): string => `call_${makeId()}`;
 
@@ -107,7 +108,14 @@ export function makeRedis(config: Config): RedisStore | undefined {
 export function makeCacheAdmin(config: Config, meter: Meter): CacheAdmin {
   const enabled = config.CACHE_ENABLED === "true";
   const prices = pricesOf(config.MODELS);
-  const admin = { redis: makeRedis(config), enabled, prices, now, log: makeLog(config), index: questionsOf(config) };
+  const admin = {
+    redis: makeRedis(config),
+    enabled,
+    prices,
+    now,
+    log: makeLog(config, writeLine),
+    index: questionsOf(config),
+  };
   return measurePurges(createCacheAdmin(admin), meter);
 }
 
@@ -117,11 +125,11 @@ function questionsOf(config: Config): QuestionIndex | undefined {
   return enabled === "true" && model !== undefined ? makeStores(config).questions() : undefined;
 }
 
-export function makeSemantic(env: Env, config: Config, cache: Cache): Semantic | undefined {
+export function makeSemantic(config: Config, cache: Cache, llm: LlmAgent): Semantic | undefined {
   const { CACHE_SEMANTIC_MODEL: model, CACHE_SEMANTIC_THRESHOLD: threshold } = config;
   const index = questionsOf(config);
   if (model === undefined || index === undefined) return undefined;
-  const [llm, log] = [llmAgent(env), makeLog(config)];
+  const log = makeLog(config, writeLine);
   return createSemantic({ ...{ model, threshold, index, cache, now, log }, embed: (...asked) => llm.embed(...asked) });
 }
 
@@ -137,25 +145,15 @@ export function makeCache(config: Config, meter: Meter): Cache {
   );
 }
 
-export function makeReporter(env: Env, config: Config, waitUntil: WaitUntil): Reporter {
+export function reporterOf(env: Env, config: Config, waitUntil: WaitUntil): Reporter {
   const { DEFAULT_MODEL: model, TITLE_MODEL: title = model } = config;
   const models = new Set([model, title, ...namedModels(config.MODELS)]);
-  const shard = (at: number) => shardOf(env, at);
-  return createReporter({ shard, dataset: env.ANALYTICS, models, now, newId: makeId, wait: pause, waitUntil });
-}
-
-export function shardOf({ METRICS: objects }: Env, at: number): MetricsShard {
-  return objects.get(objects.idFromName(`shard-${at}`)) as unknown as MetricsShard; // as of accounts
-}
-
-export function makeLog({ LOG_LEVEL: level, LOG_SAMPLE: sample }: Config): Log {
-  const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
-  return createLog({ level, sample, sha256, write: (text) => console.log(text) });
+  return makeReporter(env, { models, now, newId: makeId, waitUntil });
 }
 
 export function makeStores(config: Config): Stores {
   const { DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl, RESIDENCY: residency } = config;
-  const log = makeLog(config);
+  const log = makeLog(config, writeLine);
   const onFault: OnFault = ({ kind, reason }) => log({ service: "main", route: "postgres", error: kind, code: reason });
   return openStores({ databaseUrl, httpUrl, now, onFault, residency });
 }

@@ -2,7 +2,7 @@
  * The Worker's settings. Pure. Names a malformed setting, never its value.
  */
 import * as z from "zod";
-import { LogLevel } from "../../contracts/log.ts";
+import { LOG_MEANINGS, LogLevel } from "../../contracts/log.ts";
 import { OriginList } from "../../contracts/origins.ts";
 import { HostList } from "./web/address.ts";
 import type { SearchProvider } from "./web/search.ts";
@@ -70,12 +70,8 @@ export const Settings = z.object({
     .meta({
       description: "else this SearXNG; without any of the three there is no tool `web_search`",
     }),
-  LOG_LEVEL: LogLevel.default("info").catch("info").meta({
-    description: "lines below it are left out of the log: `debug`, `info`, `warn` or `error`",
-  }),
-  LOG_SAMPLE: z.coerce.number().min(0).max(1).default(1).catch(1).meta({
-    description: "the share of requests whose lines are written, 0 to 1; errors always are",
-  }),
+  LOG_LEVEL: LogLevel.default("info").catch("info").meta({ description: LOG_MEANINGS.level }),
+  LOG_SAMPLE: z.coerce.number().min(0).max(1).default(1).catch(1).meta({ description: LOG_MEANINGS.sample }),
 });
 
 export interface Config {

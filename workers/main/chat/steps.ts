@@ -11,6 +11,7 @@ import type { ModelMessage, ModelRequest, ModelStream, OfferedTool, WhenGone } f
 import { addUsage, estimateUsage, roundMessages, spentBy, type ToolRound } from "../../../contracts/rounds.ts";
 import { askToMend, findProblem, unusable, wantsJson } from "./answer-format.ts";
 import { systemMessage } from "./prompt.ts";
+import { callSpan } from "./spans.ts";
 import { type Reply, readReply } from "./read-reply.ts";
 import { type Found, hasAttachments, isShareable, type Reusable, tokensOf } from "./reuse.ts";
 import type { ToolCall, ToolDefinition } from "../../../contracts/tools.ts";
@@ -124,8 +125,10 @@ export class TurnSteps {
     const left = Promise.withResolvers<void>();
     this.#run.signal.addEventListener("abort", () => left.resolve(), { once: true });
     try {
-      const calls = await this.#run.stages.during("model", () => this.#answer(() => left.promise));
-      return this.#run.request.client?.tools ? this.#handOver(calls) : calls;
+      const { stages, request } = this.#run;
+      const answer = () => this.#answer(() => left.promise);
+      const calls = await stages.during("model", answer, callSpan(request));
+      return request.client?.tools ? this.#handOver(calls) : calls;
     } finally {
       left.resolve();
     }

@@ -7,6 +7,7 @@ import type { CacheVerdict, FinishReason, ModelType, ResponseFormat, Usage } fro
 import { AppError, type Failure } from "../../../contracts/errors.ts";
 import type { ChatEvent } from "../../../contracts/events.ts";
 import type { LlmAgent, ModelMessage, SeenCall } from "../../../contracts/llm.ts";
+import { type InSpan, untraced } from "../../../contracts/spans.ts";
 import { StageClock } from "../../../contracts/timing.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { ToolCall, ToolList, ToolOutcome, ToolServer } from "../../../contracts/tools.ts";
@@ -19,6 +20,7 @@ import { NO_USAGE, type ToolRound } from "../../../contracts/rounds.ts";
 import type { ClientOptions } from "../../../contracts/session.ts";
 import { type GraphThread, runGraph, runWaitingGraph } from "./graph.ts";
 import { applyPolicy } from "./policy.ts";
+import { turnAttributes, turnSpan } from "./spans.ts";
 import type { TurnFlight } from "./flight.ts";
 import type { Followed } from "./follow.ts";
 import { countJoined, enter, type Entry, joinLeader, noteOf, openFlight } from "./join.ts";
@@ -112,6 +114,8 @@ export interface TurnDeps {
   /** What parts a user's prompts from others' in a shared cache of prefixes. */
   cacheSalt: (userId: string) => string | undefined;
   log: Log;
+  /** Left out: nothing is traced. */
+  inSpan?: InSpan;
   /** Told of each call of a model when it has ended. */
   onModelCall?(call: SeenCall, request: TurnRequest): void;
 }
@@ -197,7 +201,7 @@ export function createTurnRunner(deps: TurnDeps): TurnRunner {
     slots: (asked) => turnSlots(deps, decide(asked)),
     begin(asked) {
       const request = decide(asked);
-      const stages = new StageClock(deps.now, "cache");
+      const stages = new StageClock(deps.now, "cache", deps.inSpan);
       const slots = turnSlots(deps, request);
       const lookup = lookUp(deps.cache, slots, request);
       const flight = openFlight(deps, request, slots);
@@ -213,7 +217,12 @@ export function createTurnRunner(deps: TurnDeps): TurnRunner {
           const entry = await entered;
           stages.to("turn");
           const looked = lookedUp(entry.found);
-          return runTurn({ request, deps, emit, signal, approver, stages, looked, flight }, slots, entry);
+          const turn = { request, deps, emit, signal, approver, stages, looked, flight };
+          return (deps.inSpan ?? untraced)(turnSpan(request), async (describe) => {
+            const result = await runTurn(turn, slots, entry);
+            describe(turnAttributes(result.outcome));
+            return result;
+          });
         },
       };
     },

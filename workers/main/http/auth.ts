@@ -6,6 +6,7 @@ import type { Credential } from "../../../contracts/accounts.ts";
 import { AppError, orThrow } from "../../../contracts/errors.ts";
 import { type Preferences, type Role, type Scope, SCOPES } from "../../../contracts/users.ts";
 import type { Accounts } from "../accounts/client.ts";
+import { holdsToken } from "./scrape-token.ts";
 import { verifyCredential } from "./credentials.ts";
 
 export interface User {
@@ -29,5 +30,14 @@ export function createAuthenticator(secretKey: string | undefined, accounts: Acc
     const id = credential.userId;
     if (later) return { id, credential, role: "user", scopes: [...SCOPES], preferences: accounts.guess(id) };
     return { id, credential, ...orThrow(await accounts.check(credential)) };
+  };
+}
+
+/** Who may see how the deployment is: an admin, with a key only if it is made for that, and whoever has the scrape token. */
+export function createKeepers(scrapeToken: string | undefined, authenticate: Authenticate) {
+  return async function isKeeper(authorization = ""): Promise<boolean> {
+    if (holdsToken(authorization, scrapeToken)) return true;
+    const user = await authenticate(authorization, false).catch(() => undefined);
+    return user?.role === "admin" && user.scopes.includes("admin");
   };
 }

@@ -7,6 +7,7 @@ import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import { routePath } from "hono/route";
 import type { Log } from "../../../contracts/log.ts";
+import type { InSpan } from "../../../contracts/spans.ts";
 import type { Meter } from "../../../contracts/metrics.ts";
 import { readServerTiming, StageClock, type Stages, toServerTiming } from "../../../contracts/timing.ts";
 import { continueTrace, traceIdOf } from "../../../contracts/trace.ts";
@@ -18,14 +19,15 @@ export interface RequestLogOptions {
   now: () => number;
   log: Log;
   meter: Meter;
+  inSpan: InSpan;
 }
 
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 export function logRequests(options: RequestLogOptions) {
   return createMiddleware<AppContext>(async function logRequest(context, next) {
-    const { newId, randomBytes, now, log, meter } = options;
-    const stages = new StageClock(now, "other");
+    const { newId, randomBytes, now, log, meter, inSpan } = options;
+    const stages = new StageClock(now, "other", inSpan);
     context.set("stages", stages);
     context.set("requestId", newId());
     context.set("traceparent", continueTrace(context.req.header("traceparent"), randomBytes));

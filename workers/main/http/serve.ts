@@ -21,10 +21,10 @@ export function serveRoutes(app: Hono<AppContext>, routes: Route[], authenticate
 async function answer(route: Route, context: Context<AppContext>, authenticate: Authenticate): Promise<Response> {
   const { req } = context;
   const { requestId, traceparent, stages } = context.var;
-  stages.to("auth");
   const authorization = req.header("authorization");
   const isOpen = route.access === "open" || (authorization !== undefined && route.opens?.(authorization) === true);
-  const user = isOpen ? undefined : await identify(route, authorization, authenticate);
+  const who = () => identify(route, authorization, authenticate);
+  const user = isOpen ? undefined : await stages.during("auth", who);
   context.set("userId", user?.id);
   stages.to("input");
   const params = checkShape(req.param(), route.params ?? Nothing);
@@ -33,8 +33,8 @@ async function answer(route: Route, context: Context<AppContext>, authenticate: 
   const body = await readBody(req.raw, route);
   // An open route's handler is not given a user, by its type; one with a credential of its own asks for none.
   const call = { params, query, body, requestId, traceparent, raw: req.raw, user: user as User };
-  stages.to("handler");
-  const response = await route.handle(call);
+  const attributes = { "http.route": route.path };
+  const response = await stages.during("handler", async () => route.handle(call), { attributes });
   stages.to("other");
   return req.method === "HEAD" ? withoutBody(response) : response;
 }

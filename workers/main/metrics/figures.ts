@@ -69,6 +69,15 @@ function outboxOf({ gauges }: Sums, nowMs: number): OutboxHealth {
   };
 }
 
+/** By what they guard. */
+export function openBreakers({ gauges }: Sums): Record<string, number> {
+  const named = [...gauges].flatMap(([series, value]) => {
+    const [, breaker] = /^basechat_breaker_open\{breaker="(.*)"\}$/.exec(series) ?? [];
+    return breaker === undefined ? [] : [[breaker, value] as const];
+  });
+  return Object.fromEntries(named);
+}
+
 /** Every metric is named, also those of which nothing is known yet. */
 export function toExposition(sums: Sums, nowMs: number): string {
   const all: Record<string, string[]> = Object.fromEntries(Object.keys(METRICS).map((name) => [name, []]));

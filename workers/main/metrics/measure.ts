@@ -5,7 +5,7 @@
 import type { Layer } from "../../../contracts/cache.ts";
 import type { Usage } from "../../../contracts/chat.ts";
 import type { ErrorCode, Result } from "../../../contracts/errors.ts";
-import type { LlmAgent, ModelReport, SeenCall } from "../../../contracts/llm.ts";
+import type { LlmAgent, ModelReport, Reported, SeenCall } from "../../../contracts/llm.ts";
 import type { Meter } from "../../../contracts/metrics.ts";
 import { costUsd, type ModelPrices } from "../../../contracts/prices.ts";
 import type { ToolServer } from "../../../contracts/tools.ts";
@@ -14,33 +14,40 @@ import type { Cache } from "../cache/cache.ts";
 import type { Looked } from "../cache/counts.ts";
 
 export function measureModels(llm: LlmAgent, meter: Meter, now: () => number): LlmAgent {
+  const counted = async <R extends ModelReport>(asked: Promise<R>): Promise<R> => {
+    const reported = await asked;
+    countAttempts(meter, reported);
+    return reported;
+  };
   return {
     models: (context) => llm.models(context),
     health: (context) => llm.health(context),
+    stream: (request, context, gone) => counted(llm.stream(request, context, gone)),
+    generate: (request, context, gone) => counted(llm.generate(request, context, gone)),
     async embed(request, context) {
       const startedAtMs = now();
-      const embedded = await llm.embed(request, context);
-      const { provider, usage } = embedded.ok ? embedded.value : { provider: "none" };
-      const error = embedded.ok ? undefined : embedded.error.code;
-      const seen = { provider, model: request.model, ms: now() - startedAtMs, usage, error };
-      measureCall(meter, { ...seen, operation: "embeddings" });
+      const embedded = await counted(llm.embed(request, context));
+      measureCall(meter, { ...seen(embedded), operation: "embeddings", model: request.model, ms: now() - startedAtMs });
       return embedded;
     },
-    async stream(request, context, gone) {
-      const opened = await llm.stream(request, context, gone);
-      countAttempts(meter, opened);
-      return opened;
-    },
+  };
+}
+
+/** For who asks for whole replies and keeps no account of them. */
+export function measureReplies(llm: LlmAgent, meter: Meter, now: () => number): Pick<LlmAgent, "generate"> {
+  return {
     async generate(request, context, gone) {
       const startedAtMs = now();
       const completed = await llm.generate(request, context, gone);
-      countAttempts(meter, completed);
-      const { provider, usage } = completed.ok ? completed.value : { provider: lastProvider(completed) };
-      const error = completed.ok ? undefined : completed.error.code;
-      measureCall(meter, { provider, model: request.model, ms: now() - startedAtMs, usage, error });
+      measureCall(meter, { ...seen(completed), model: request.model, ms: now() - startedAtMs });
       return completed;
     },
   };
+}
+
+function seen(replied: Reported<{ provider: string; usage: Usage }>): Pick<SeenCall, "provider" | "usage" | "error"> {
+  if (!replied.ok) return { provider: lastProvider(replied), error: replied.error.code };
+  return { provider: replied.value.provider, usage: replied.value.usage };
 }
 
 function lastProvider({ attempts }: ModelReport): string {
@@ -59,10 +66,8 @@ function countAttempts(meter: Meter, { attempts = [], openNodes = {} }: ModelRep
 }
 
 /** One call of a model as its caller saw it. */
-export function measureCall(
-  meter: Meter,
-  { provider, model, ms, usage, error, isRestart, operation = "chat" }: SeenCall,
-): void {
+export function measureCall(meter: Meter, call: SeenCall): void {
+  const { operation = "chat", provider, model, ms, usage, error, isRestart } = call;
   const labels = { gen_ai_operation_name: operation, gen_ai_provider_name: provider, gen_ai_request_model: model };
   meter.observe("gen_ai_client_operation_duration_seconds", { ...labels, error_type: error ?? "" }, ms / 1_000);
   if (isRestart) meter.count("basechat_model_restarts_total", {});

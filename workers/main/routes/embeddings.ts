@@ -8,6 +8,7 @@ import { limitHeaders } from "../../../contracts/limits.ts";
 import type { LlmAgent } from "../../../contracts/llm.ts";
 import { estimateTokens } from "../../../contracts/rounds.ts";
 import { admitCall, type AdmitDeps } from "../chat/admit.ts";
+import { asker } from "./chat.ts";
 import { type Route, route } from "../http/route.ts";
 
 export interface EmbeddingsRoutesDeps extends AdmitDeps {
@@ -27,16 +28,18 @@ export function embeddingsRoutes(deps: EmbeddingsRoutesDeps): Route[] {
         ...{ body: EmbeddingsRequest, fails: FAILS },
         ...{ summary: "Texts as vectors", answers: { 200: EmbeddingsReply } },
       },
-      async ({ body, requestId, user }) => {
+      async (call) => {
+        const { body } = call;
         const { model, input, dimensions, encoding_format: format } = body;
         const texts = typeof input === "string" ? [input] : input;
         const request = { model, texts, ...(dimensions !== undefined && { dimensions }) };
-        const { credential, preferences } = user;
+        const { credential, preferences } = call.user;
+        const { requestId } = call;
         const asked = { credential, requestId, preferences, plan: () => ok(request) };
         const promptTokens = texts.reduce((sum, text) => sum + estimateTokens(text), 0);
         const weigh = () => ({ model, promptTokens, answerTokens: 0 });
         const { limits, settle, release } = orThrow(await admitCall(asked, { kind: "embedding", weigh }, deps));
-        const embedded = await deps.llm.embed(request, { requestId, userId: user.id }).catch((error: unknown) => {
+        const embedded = await deps.llm.embed(request, asker(call)).catch((error: unknown) => {
           release();
           throw error;
         });

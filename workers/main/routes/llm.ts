@@ -120,11 +120,7 @@ async function toDirect(
     return chat.ok ? ok(toModelRequest(body, chat.value, taken)) : chat;
   };
   const { response_format: heldTo } = body;
-  const asked = callOf(deps, call, {
-    admitted: orThrow(await admit(deps, call, plan)),
-    name,
-    isStream: name === "generate-stream",
-  });
+  const asked = callOf(deps, call, { admitted: orThrow(await admit(deps, call, plan)), name });
   return { ...asked, ...(heldTo && { heldTo }) };
 }
 
@@ -141,7 +137,7 @@ export function admit(
 export function callOf(
   deps: LlmRoutesDeps,
   call: Call,
-  { admitted, name, isStream }: { admitted: AdmittedCall; name: string; isStream: boolean },
+  { admitted, name }: { admitted: AdmittedCall; name: string },
 ): DirectCall {
   const { user, requestId, traceparent, raw } = call;
   const cacheSalt = deps.cacheSalt(user.id);
@@ -154,7 +150,7 @@ export function callOf(
     onEnd(end) {
       standing.end();
       deps.log({ ...lineOf(end, requestId, name), user_id: user.id, trace_id: traceIdOf(traceparent) });
-      if (isStream) measureCall(deps.meter, seenCall(end, deps.now() - startedAtMs));
+      measureCall(deps.meter, seenCall(end, deps.now() - startedAtMs));
     },
   };
 }
@@ -174,6 +170,10 @@ function toModelRequest(
   };
 }
 
+function seenCall({ model, provider = "none", usage, failure }: DirectEnd, ms: number): SeenCall {
+  return { provider, model, ms, usage, error: failure?.code };
+}
+
 function toMessages(said: SaidMessage[]): ModelMessage[] {
   return said.map(({ role, content, attachments }) =>
     attachments === undefined || role === "assistant" ? { role, content } : { role, content, attachments },
@@ -191,11 +191,6 @@ export function fillData(messages: ModelMessage[], files: AttachedFile[]): Model
     });
     return { ...message, attachments };
   });
-}
-
-/** A reply in one piece is measured where it is asked for. */
-function seenCall({ model, provider = "none", usage, failure }: DirectEnd, ms: number): SeenCall {
-  return { provider, model, ms, usage, error: failure?.code };
 }
 
 function lineOf({ model, provider, usage, failure }: DirectEnd, requestId: string, name: string) {

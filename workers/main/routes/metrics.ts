@@ -2,9 +2,9 @@
  * GET /metrics: the figures of the whole deployment as Prometheus reads them, for admins and for whoever has the scrape token. The token
  * is looked for in the Authorization header alone.
  */
-import { createHash, timingSafeEqual } from "node:crypto";
 import { orThrow, type Result } from "../../../contracts/errors.ts";
 import { type Route, route } from "../http/route.ts";
+import { holdsToken } from "../http/scrape-token.ts";
 import { EXPOSITION, type Sums, toExposition } from "../metrics/figures.ts";
 
 export interface MetricsRoutesDeps {
@@ -30,7 +30,7 @@ export function metricsRoutes({ readMetrics, metricsToken, now }: MetricsRoutesD
         summary: "Figures of the whole deployment, as Prometheus reads them",
         description: "For an admin, or with the scrape token of the deployment as the bearer credential.",
         fails: ["overloaded"],
-        opens: (authorization) => isToken(authorization, metricsToken),
+        opens: (authorization) => holdsToken(authorization, metricsToken),
       },
       async () => {
         const text = toExposition(orThrow(await readMetrics()), now());
@@ -38,11 +38,4 @@ export function metricsRoutes({ readMetrics, metricsToken, now }: MetricsRoutesD
       },
     ),
   ];
-}
-
-/** Hashed first, so that neither the length nor the first wrong character shows in the time. */
-function isToken(authorization: string, token: string | undefined): boolean {
-  if (token === undefined) return false;
-  const digest = (text: string) => createHash("sha256").update(text).digest();
-  return timingSafeEqual(digest(authorization), digest(`Bearer ${token}`));
 }

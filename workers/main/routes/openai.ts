@@ -18,8 +18,9 @@ import { withCacheControl } from "../http/cache-control.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 import { completionChunks, type Heading, toCompletion, toldOf } from "../openai/completion.ts";
 import { inputOf, toModelRequest, toResolve } from "../openai/model-request.ts";
-import { cacheHeaders, eventStream } from "../session/responses.ts";
+import { cacheHeaders, eventStream, reasonHeader } from "../session/responses.ts";
 import { takeAttachments } from "../media/take.ts";
+import { asker } from "./chat.ts";
 import { admit, CALL_FAILS, callOf, fillData, type LlmRoutesDeps } from "./llm.ts";
 
 export interface OpenAiRoutesDeps extends LlmRoutesDeps {
@@ -53,7 +54,8 @@ function completionsRoute(deps: OpenAiRoutesDeps): Route {
       const { admitted, lookup } = await begin(deps, call, control, taken?.said);
       const { request } = admitted;
       const heading = { requestId: call.requestId, model: request.model, createdAtMs: deps.now() };
-      const headers = { ...cacheHeaders(lookup.note), ...limitHeaders(admitted.limits) };
+      const limited = limitHeaders(admitted.limits);
+      const headers = { ...cacheHeaders(lookup.note), ...reasonHeader(lookup.note), ...limited };
       if (lookup.reply !== undefined) {
         admitted.release();
         deps.keepAnswer(lookup.toWrite(undefined));
@@ -64,8 +66,7 @@ function completionsRoute(deps: OpenAiRoutesDeps): Route {
         throw new AppError("cache_miss", "no cached answer to this request", { limits: admitted.limits });
       }
       const whole = { ...request, messages: fillData(request.messages, taken?.files ?? []) };
-      const asked = { admitted, name: "chat-completions", isStream: call.body.stream === true };
-      const direct = { ...callOf(deps, call, asked), request: whole };
+      const direct = { ...callOf(deps, call, { admitted, name: "chat-completions" }), request: whole };
       const { onEnd } = direct;
       const kept: DirectCall = {
         ...direct,
@@ -152,8 +153,8 @@ function modelRoutes({ llm }: OpenAiRoutesDeps): Route[] {
         ...{ ...shared, path: "/v1/models", summary: "The models, in OpenAI's form", answers: { 200: OpenAiModels } },
         fails: MODEL_FAILS,
       },
-      async ({ requestId, user }) => {
-        const models = orThrow(await llm.models({ requestId, userId: user.id }));
+      async (call) => {
+        const models = orThrow(await llm.models(asker(call)));
         return Response.json({ object: "list", data: models.map(toModel) });
       },
     ),
@@ -162,8 +163,9 @@ function modelRoutes({ llm }: OpenAiRoutesDeps): Route[] {
         ...{ ...shared, path: "/v1/models/{model}", params: ModelPath, answers: { 200: OpenAiModel } },
         ...{ summary: "One of them", fails: [...MODEL_FAILS, "not_found"] },
       },
-      async ({ requestId, user, params }) => {
-        const models = orThrow(await llm.models({ requestId, userId: user.id }));
+      async (call) => {
+        const { params } = call;
+        const models = orThrow(await llm.models(asker(call)));
         const model = models.find(({ id }) => id === params.model);
         return Response.json(toModel(model ?? orThrow(fail("not_found", "there is no such model"))));
       },

@@ -2,9 +2,9 @@
  * What a session's object answers with: a reply, a turn's state, a stream of events, an error. Pure.
  */
 import type { ChatReply, TurnView } from "../../../contracts/chat.ts";
-import { limitHeaders } from "../../../contracts/limits.ts";
 import { fromBase64 } from "../../../contracts/base64.ts";
 import { ERROR_STATUS, type Failure, toErrorBody } from "../../../contracts/errors.ts";
+import { limitHeaders } from "../../../contracts/limits.ts";
 import type { AttachedFile } from "../../../contracts/parts.ts";
 import { type StageClock, toServerTiming } from "../../../contracts/timing.ts";
 import { traceIdOf } from "../../../contracts/trace.ts";
@@ -122,6 +122,11 @@ export function turnHeaders(turnId: string, sessionId: string, note?: CacheNote)
 export function timingHeader(stages: StageClock, receivedAtMs: number, { why }: CacheNote): Record<string, string> {
   const start = Math.max(0, stages.startedAtMs - receivedAtMs);
   return { "server-timing": toServerTiming({ start, ...stages.read() }, why) };
+}
+
+/** Of a reply that is no turn's: why the cache gave none. */
+export function reasonHeader({ why }: CacheNote): Record<string, string> {
+  return why === undefined ? {} : { "server-timing": toServerTiming({ cache: 0 }, why) };
 }
 
 export function cacheHeaders({ verdict, ageSeconds }: CacheNote): Record<string, string> {

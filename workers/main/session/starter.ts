@@ -251,8 +251,7 @@ export class TurnStarter {
 
 /** What it takes to plan a turn. */
 type PlannedTurn = Pick<StartTurn, "create" | "requestId" | "route" | "userId" | "sessionId" | "request" | "branch"> &
-  Pick<StartTurn, "traceparent"> &
-  Partial<Pick<StartTurn, "idempotency" | "client" | "said" | "files">>;
+  Pick<StartTurn, "idempotency" | "traceparent" | "client" | "said" | "files">;
 
 /** The one that is named; whoever goes on after a turn of it need not know its name. */
 export function requireSession(sql: SqlStorage, { userId, sessionId, branch }: Addressed): Session {
