@@ -11,21 +11,19 @@ const { model, model_type, temperature, max_tokens, tools, response_format, cach
 export const ChatId = z.string().regex(/^[\x21-\x7e]{1,255}$/);
 const MessageId = z.string().max(256);
 
+const Text = z.looseObject({ type: z.literal("text"), text: z.string() });
+const File = z.looseObject({
+  type: z.literal("file"),
+  ...{ mediaType: z.string().max(128), url: z.string(), filename: z.string().optional() },
+});
+/** Steps, tools, data: not said by anyone. */
+const Other = z.looseObject({ type: z.string().refine((type) => type !== "text" && type !== "file") });
+
 /** A page's copy of a message: whatever a stream of ours, or another one, has made of it. */
 const UiMessage = z.looseObject({
   id: MessageId,
   role: z.enum(["system", "user", "assistant"]),
-  parts: z
-    .array(
-      z.looseObject({
-        type: z.string(),
-        text: z.string().optional(),
-        url: z.string().optional(),
-        mediaType: z.string().max(128).optional(),
-        filename: z.string().optional(),
-      }),
-    )
-    .max(1_000),
+  parts: z.array(z.union([Text, File, Other])).max(1_000),
 });
 export type UiMessage = z.infer<typeof UiMessage>;
 

@@ -104,6 +104,10 @@ describe("a response", () => {
     await ask("My name is Bob", told);
     // Of the branch with Bob the first one knows nothing.
     expect((await ask("What is my name?", named)).output_text).toContain("Ada");
+    const both = await Promise.all([ask("Who am I?", named), ask("What is my name?", named)]);
+    expect(both.map(({ output_text }) => output_text)).toEqual([
+      ...[expect.stringContaining("Ada") as unknown, expect.stringContaining("Ada") as unknown],
+    ]);
     expect(await sessionOf(named.id)).toBe(await sessionOf(told.id));
   });
 

@@ -4,6 +4,7 @@
  */
 import { Agent, request as httpRequest } from "node:http";
 import { ChatReply } from "../../contracts/chat.ts";
+import { toResponseId } from "../../contracts/openai-responses.ts";
 import { ErasedSession, MessagePage } from "../../contracts/sessions.ts";
 import { NewApiKey } from "../../contracts/users.ts";
 import type { House, Tenant } from "../house.ts";
@@ -149,6 +150,7 @@ function find({ id, sessions, keys, mcpSession }: Person, name: string, at: numb
   if (name === "user_id") return id;
   if (name === "key_id") return keys.at(-1);
   const session = sessions[at % Math.max(sessions.length, 1)];
+  if (name.endsWith("response_id")) return session && toResponseId(session.turn_id);
   const ids: Record<string, string | undefined> = { ...session };
   return ids[name];
 }

@@ -203,6 +203,8 @@ export class TurnSteps {
       throw new AppError("upstream_error", "the model called a tool with unreadable arguments");
     if (calls.length === 0) return [];
     const { emit, flight } = this.#run;
+    // Whoever follows this turn must not be shown calls that are its client's.
+    flight?.close();
     const isTold = this.#openRound !== undefined;
     this.#takeOpenRound();
     for (const call of isTold ? [] : calls) emit.append({ event: "tool_call", data: call });
@@ -210,7 +212,6 @@ export class TurnSteps {
     this.progress.rounds.push({ content: "", calls, results: [] });
     this.progress.finishReason = "tool_calls";
     this.progress.reusable.answer = false;
-    flight?.close();
     return [];
   }
 

@@ -1,4 +1,7 @@
-/** A request of OpenAI's Responses as the turn that it starts. Pure. Tools of ours are not offered to it: its client brings its own. */
+/**
+ * A request of OpenAI's Responses as the turn that it starts. Pure. Tools of ours are not offered to it: its client brings its own. Its clients
+ * go on from one response several times at once: a session answers them one after the other.
+ */
 import type { ChatRequest } from "../../../contracts/chat.ts";
 import type { OfferedTool } from "../../../contracts/llm.ts";
 import type { ResponsesRequest } from "../../../contracts/openai-responses.ts";
@@ -17,7 +20,7 @@ export function toResponseTurn(asked: ResponsesRequest): ResponseTurn {
     request: {
       ...(outputs.length > 0 ? { prompt: "again" } : saidIn(asked)),
       ...optionsOf(asked),
-      tools: "none",
+      ...{ tools: "none", on_busy: "enqueue" },
       ...(store === false && { store }),
     },
     branch: turnId ? { kind: "after", turnId, outputs } : { kind: "end" },

@@ -123,11 +123,13 @@ function beforeOf(messages: UiMessage[]): Branch {
 
 /** Texts and files of a message; what else a page keeps in it is not said. */
 function inputOf(message: UiMessage | undefined): Pick<ChatRequest, "parts"> {
-  const parts = (message?.parts ?? []).flatMap(({ type, text, url, mediaType = "", filename }): unknown[] => {
-    if (type === "text") return [{ type, text }];
-    if (type !== "file") return [];
-    if (mediaType.startsWith("image/")) return [{ type: "image_url", image_url: { url } }];
-    return [{ type, file: { file_data: url, filename } }];
-  });
-  return { parts: checkShape(parts, InputParts) };
+  return { parts: checkShape((message?.parts ?? []).flatMap(toPart), InputParts) };
+}
+
+function toPart(part: UiMessage["parts"][number]): object[] {
+  if (part.type === "text") return [{ type: "text", text: part["text"] }];
+  if (part.type !== "file") return [];
+  const { url, filename, mediaType } = part;
+  if (String(mediaType).startsWith("image/")) return [{ type: "image_url", image_url: { url } }];
+  return [{ type: "file", file: { file_data: url, ...(filename !== undefined && { filename }) } }];
 }

@@ -12,6 +12,7 @@ import {
   ResponsesRequest,
   toResponseId,
 } from "../../../contracts/openai-responses.ts";
+import { toOpenAiError } from "../../../contracts/openai-errors.ts";
 import { count } from "../../../contracts/params.ts";
 import type { SessionCommand } from "../../../contracts/session.ts";
 import { SessionView } from "../../../contracts/sessions.ts";
@@ -33,7 +34,8 @@ const RetrieveQuery = z.strictObject({
   include_obfuscation: z.enum(["true", "false"]).optional(),
 });
 const FAILS: ErrorCode[] = ["not_found", "overloaded"];
-const TOLD_HEADERS = ["x-turn-id", "x-session-id", "x-cache", "age", "server-timing", "idempotent-replayed"];
+const TOLD_HEADERS =
+  /^(x-turn-id|x-session-id|x-cache|age|server-timing|idempotent-replayed|retry-after|www-authenticate|(x-)?ratelimit.*)$/;
 
 export function responsesRoutes(deps: ResponsesRoutesDeps): Route[] {
   return [createRoute(deps), retrieveRoute(deps), cancelRoute(deps), deleteRoute(deps)];
@@ -56,6 +58,7 @@ function createRoute(deps: ResponsesRoutesDeps): Route {
       orThrow(deps.resolve({ ...turn.request, ...(tools && { tools }) }, call.user.preferences));
       const body = call.body;
       const begun = await start(deps, call, { ...turn, view: "stream", route: "v1-responses", body });
+      if (!begun.ok) return refusal(begun);
       const stream = await bodyOf(begun);
       const headers = headersOf(begun);
       if (body.stream) return eventStream(rewriteTurn(stream, responseFrames()), headers);
@@ -165,8 +168,14 @@ async function jsonOf(response: Response): Promise<unknown> {
   });
 }
 
+/** The same in this API's form, with the headers that say when to come back. */
+async function refusal(response: Response): Promise<Response> {
+  const { request_id: requestId, details, ...failure } = ErrorBody.parse(await response.json()).error;
+  const { status } = response;
+  const error = toOpenAiError({ ...failure, ...(details && { details }) }, requestId);
+  return Response.json(error, { status, headers: headersOf(response) });
+}
+
 function headersOf({ headers }: Response): Record<string, string> {
-  return Object.fromEntries(
-    TOLD_HEADERS.flatMap((name) => (headers.has(name) ? [[name, headers.get(name) ?? ""]] : [])),
-  );
+  return Object.fromEntries([...headers].filter(([name]) => TOLD_HEADERS.test(name)));
 }
