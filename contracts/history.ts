@@ -6,6 +6,7 @@ import * as z from "zod";
 import type { BranchStart } from "./branches.ts";
 import type { CacheVerdict } from "./chat.ts";
 import type { Result } from "./errors.ts";
+import type { UsageRecord } from "./ledger.ts";
 
 export const MESSAGE_ROLES = ["system", "user", "assistant", "tool"] as const;
 export type MessageRole = (typeof MESSAGE_ROLES)[number];
@@ -64,6 +65,8 @@ export interface MessageRow {
 export interface HistoryBatch {
   session: SessionRow;
   messages: MessageRow[];
+  /** What the answers among them cost, for the ledger. */
+  usage?: UsageRecord[];
 }
 
 export type SaveReport =
@@ -117,6 +120,13 @@ export interface ErasedRows {
   deadLetters: number;
 }
 
+export interface DeadLetter {
+  sessionId: string;
+  seq: number;
+  code: string;
+  usage?: UsageRecord[];
+}
+
 /** The bytes of what is attached to a session's messages, in base64. */
 export interface AttachmentRow {
   sessionId: string;
@@ -140,8 +150,8 @@ export interface HistoryStore {
   readAttachment(
     key: Pick<AttachmentRow, "sessionId" | "userId" | "sha256">,
   ): Promise<Result<AttachmentRow | undefined>>;
-  /** Notes a message that can never be stored; twice is once. */
-  setAside(letter: { sessionId: string; seq: number; code: string }): Promise<Result<void>>;
+  /** Notes a message that can never be stored, and what it cost; twice is once. */
+  setAside(letter: DeadLetter): Promise<Result<void>>;
   ping(): Promise<Result<{ latencyMs: number }>>;
   countDeadLetters(): Promise<Result<number>>;
   /** Removes a session of this user with its messages and dead letters; nothing to remove is fine. */

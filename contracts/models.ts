@@ -47,6 +47,8 @@ const Provider = z.strictObject({
     .array(z.union([NodeUrl.transform((url) => Node.parse({ url })), Node]))
     .min(1)
     .max(32),
+  /** Calls of all its nodes at once, counted in one isolate: what is more goes to the next route, or is told to come again. */
+  max_calls: z.int().min(1).max(100_000).optional(),
   /** Send the service token of Cloudflare Access; left out: to vLLM only. */
   access: z.boolean().optional(),
   quirks: Quirks.partial().default({}),

@@ -10,7 +10,7 @@ import { CallId, FunctionName, FunctionTool, JsonObject, passedOver } from "./op
 
 const MAX_OUTPUT_CHARS = 256 * 1024;
 
-const RESPONSE = /^resp_([0-9a-f]{8})([0-9a-f]{4})(7[0-9a-f]{3})([89ab][0-9a-f]{3})([0-9a-f]{12})$/;
+const RESPONSE = /^resp_([0-9a-f]{8})([0-9a-f]{4})([78][0-9a-f]{3})([89ab][0-9a-f]{3})([0-9a-f]{12})$/;
 
 /** Gives the turn's id. */
 export const ResponseId = z

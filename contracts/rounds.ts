@@ -3,6 +3,7 @@
  * Pure.
  */
 import type { Usage } from "./chat.ts";
+import type { Failure } from "./errors.ts";
 import type { ModelMessage, ModelRequest } from "./llm.ts";
 import { estimateAttachmentTokens } from "./parts.ts";
 import type { ToolCall } from "./tools.ts";
@@ -68,4 +69,11 @@ export function estimateUsage({ messages, tools }: Pick<ModelRequest, "messages"
   const prompt_tokens = estimateTokens(JSON.stringify([messages.map(withoutAttachments), tools])) + attached;
   const completion_tokens = estimateTokens(said);
   return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens, estimated: true };
+}
+
+export const NO_USAGE: Usage = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
+
+/** What a call cost that came to no answer. A provider that was left in the middle has read the prompt; one that refused has not. */
+export function spentBy(request: Pick<ModelRequest, "messages" | "tools">, { code }: Pick<Failure, "code">): Usage {
+  return code === "cancelled" || code === "upstream_timeout" ? estimateUsage(request, "") : NO_USAGE;
 }

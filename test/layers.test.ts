@@ -50,7 +50,16 @@ const IMPORTS: [file: string, refused: string[], allowed: string[]][] = [
   ],
   [
     "workers/main/routes/snippet.ts",
-    ["../env.ts", "../deps.ts", "type ../deps.ts", "../../../db/open.ts", "@upstash/redis", "openai", "drizzle-orm"],
+    [
+      "../env.ts",
+      "../deps.ts",
+      "../outside.ts",
+      "type ../deps.ts",
+      "../../../db/open.ts",
+      "@upstash/redis",
+      "openai",
+      "drizzle-orm",
+    ],
     ["hono", "hono/cors", "zod", "../http/auth.ts", "../history/search.ts", "../../../contracts/chat.ts"],
   ],
   [
@@ -76,6 +85,7 @@ const IMPORTS: [file: string, refused: string[], allowed: string[]][] = [
   ["workers/main/http/snippet.ts", ["../env.ts", "../deps.ts", "@upstash/redis"], ["hono", "hono/factory"]],
   ["workers/main/app.ts", ["openai", "../../db/open.ts", "cloudflare:workers"], ["hono", "./deps.ts", "./env.ts"]],
   ["workers/main/index.ts", ["hono", "../mcp/index.ts"], ["cloudflare:workers", "./deps.ts", "./session/object.ts"]],
+  ["workers/main/outside.ts", ["hono", "drizzle-orm", "../mcp/index.ts"], ["./env.ts", "./cache/redis.ts"]],
   ["workers/main/deps.ts", ["hono", "drizzle-orm", "../llm-agent/index.ts"], ["./env.ts", "../../db/open.ts"]],
   ["workers/main/snippet.ts", ["./deps.ts", "./env.ts", "hono"], ["zod", "../../contracts/ids.ts"]],
   [

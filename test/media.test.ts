@@ -6,7 +6,20 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { ErrorBody } from "../contracts/errors.ts";
 import type { MessagePage } from "../contracts/sessions.ts";
 import { type House, openHouse, type Tenant, untilRows } from "./house.ts";
-import { animatedPng, base64, dataUrl, gif, imagePart, jpeg, mp3, pdf, png, wav, webp } from "../dev/house/images.ts";
+import {
+  animatedPng,
+  base64,
+  dataUrl,
+  gif,
+  imagePart,
+  jpeg,
+  largePng,
+  mp3,
+  pdf,
+  png,
+  wav,
+  webp,
+} from "../dev/house/images.ts";
 
 const MODELS = {
   models: {
@@ -259,6 +272,19 @@ test("[MEDIA-6] a later turn shows it again at its place, and no token is counte
   await chat({ prompt: "And now?", session_id });
   expect(lastPrompt().slice(0, 2)).toEqual(before.slice(0, 2));
   expect(lastPrompt()).toHaveLength(4);
+});
+
+test("[MEDIA-6] one prompt carries 16 MiB at most: then half of the history is let go", async () => {
+  const ask = (mark: number, session_id?: string) =>
+    chat({ parts: [imagePart(largePng(mark, 6_000_000))], session_id, cache: { mode: "no-store" } });
+  const shown = () => JSON.stringify(lastPrompt()).match(/"image_url":\{/g)?.length;
+  const { session_id } = await ask(1);
+  const counts = [shown()];
+  for (const mark of [2, 3]) {
+    expect((await ask(mark, session_id)).status).toBe(200);
+    counts.push(shown());
+  }
+  expect(counts).toEqual([1, 2, 1]);
 });
 
 test("[MEDIA-7] Postgres gets each file once, behind the messages that refer to it, also when it was away", async () => {

@@ -471,7 +471,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   S6: {
     source: "security",
-    text: "Sign-in and sign-up are limited, exactly, also under parallel requests.",
+    text: "Sign-in, sign-up and chats are limited, exactly, also under parallel requests.",
   },
   S27: {
     source: "security",
@@ -919,7 +919,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   S33: {
     source: "security",
-    text: "Whoever leaves does not make a provider work for nobody: stateless requests are ended, session turns are kept.",
+    text: "Whoever leaves does not make a provider work for nobody: stateless requests are ended, session turns are kept, and either is charged.",
   },
   B80: { source: "bad input", text: "Arguments that do not fit a tool's schema never reach it." },
   B82: { source: "bad input", text: "Output that looks like frames or markup is text in JSON." },
@@ -950,7 +950,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   S4: {
     source: "security",
-    text: "Every field of a request has a bound; sign-in, tries of a password and purges are limited.",
+    text: "Every field of a request has a bound; sign-in, tries of a password, purges, streams at once and a day's tokens and money are limited.",
   },
   S12: {
     source: "security",
@@ -1074,57 +1074,62 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "budgets",
     text: "Over 40-turn sessions with trims and tools at least 0.90 of the possible prefix is reused.",
   },
-  "METRICS-1": {
-    source: "API: GET /metrics",
-    text: "After a scripted run the figures of GET /metrics are what the stand-ins and the replies have counted.",
+  "LIMIT-1": {
+    source: "docs/decisions/0044",
+    text: "No user has more requests in a minute than are allowed, however many come at once; who waits as told is let in.",
   },
-  "METRICS-2": {
-    source: "docs/decisions/0047",
-    text: "Labels hold what comes from closed sets, never an id; series are bounded.",
+  "LIMIT-2": {
+    source: "docs/decisions/0044",
+    text: "Tokens a minute are counted by estimate while a call runs, and by the truth once it has ended.",
   },
-  "METRICS-3": {
-    source: "API: GET /metrics",
-    text: "Every metric is shown from the start, and a Prometheus parser reads it.",
+  "LIMIT-3": {
+    source: "docs/decisions/0044",
+    text: "A user has so many turns and direct calls at once; one that waits for a person, or did not start, is none of them.",
   },
-  "METRICS-4": {
-    source: "API: GET /metrics",
-    text: "GET /metrics is for admins and for the scrape token, which is taken from the Authorization header alone.",
+  "LIMIT-4": {
+    source: "docs/decisions/0044",
+    text: "A day's budget in tokens or money is not overdrawn, however many ask at once, and is there again the next day.",
   },
-  "METRICS-5": {
-    source: "docs/decisions/0047",
-    text: "What sessions owe to Postgres is told while it is away, by /metrics and by /history/health.",
+  "LIMIT-5": {
+    source: "docs/decisions/0044",
+    text: "An answer from the cache is a request and takes no tokens.",
   },
-  "METRICS-6": {
-    source: "docs/decisions/0047",
-    text: "Open streams are counted down however they end.",
+  "LIMIT-6": {
+    source: "docs/decisions/0044",
+    text: "A restart forgives nothing; a call whose end is never told gives up its place and stays as it was estimated.",
   },
-  "METRICS-7": {
-    source: "docs/decisions/0047",
-    text: "Figures outlive the objects that add them up, in one row each.",
+  "LIMIT-7": {
+    source: "API: limits",
+    text: "Every reply of a route that asks a model tells how the limits stand, by RateLimit and by x-ratelimit headers.",
   },
-  "METRICS-8": {
-    source: "API: GET /metrics",
-    text: "Dashboard and alert rules ask for metrics and labels that there are; the dashboard for each metric.",
+  "LIMIT-8": {
+    source: "contracts/models.ts",
+    text: "A provider that has as many calls as it may is passed by; where no other serves the model, the call is told to come again.",
   },
-  "METRICS-9": {
-    source: "docs/decisions/0047",
-    text: "One batch in five seconds and isolate, however much is counted; a lost one is counted.",
+  "LEDGER-1": {
+    source: "docs/decisions/0044",
+    text: "A turn is written down with user, session, turn, model, provider, tokens and cost; an answer from the cache is not.",
   },
-  "LOG-2": {
-    source: "contracts/log.ts",
-    text: "Lines below LOG_LEVEL are left out.",
+  "LEDGER-2": { source: "docs/decisions/0044", text: "A direct call is written down like a turn." },
+  "LEDGER-3": {
+    source: "docs/decisions/0044",
+    text: "Failed turns, sessions that are kept nowhere and deleted ones leave what they cost.",
   },
-  "LOG-3": {
-    source: "contracts/log.ts",
-    text: "LOG_SAMPLE writes all lines of a request or none; errors, warnings and audits always.",
+  "LEDGER-4": {
+    source: "docs/decisions/0044",
+    text: "The ledger is the provider's bill to the token where it gives figures, whoever leaves; where not, it says so.",
   },
-  "LOG-4": {
-    source: "contracts/log.ts",
-    text: "Users stand in log lines as hashes.",
+  "LEDGER-5": { source: "docs/decisions/0044", text: "A turn that is cut is written down by what was saved of it." },
+  "LEDGER-6": {
+    source: "docs/decisions/0044",
+    text: "Records wait for Postgres, and come once.",
   },
-  "LOG-5": {
-    source: "contracts/trace.ts",
-    text: "A caller's W3C trace is taken over or one is begun; it crosses all Workers, comes back, and stands in the lines.",
+  "LEDGER-7": { source: "docs/decisions/0044", text: "Erasing a user removes the user's records." },
+  "LEDGER-8": { source: "docs/decisions/0044", text: "Statistics and invoices are queries of the ledger." },
+  "LEDGER-9": { source: "docs/decisions/0044", text: "A title is written down as a call of its own." },
+  F42: {
+    source: "faults",
+    text: "Limits that cannot be read let no model be asked; reads go on. A limiter's object that starts again forgives nothing.",
   },
   "LOG-6": {
     source: "architecture",
@@ -1405,5 +1410,61 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   "REGION-3": {
     source: "docs/decisions/0048",
     text: "A session's object is made near its user.",
+  },
+  "METRICS-1": {
+    source: "API: GET /metrics",
+    text: "After a scripted run the figures of GET /metrics are what the stand-ins and the replies have counted.",
+  },
+  "METRICS-2": {
+    source: "docs/decisions/0047",
+    text: "Labels hold what comes from closed sets, never an id; series are bounded.",
+  },
+  "METRICS-3": {
+    source: "API: GET /metrics",
+    text: "Every metric is shown from the start, and a Prometheus parser reads it.",
+  },
+  "METRICS-4": {
+    source: "API: GET /metrics",
+    text: "GET /metrics is for admins and for the scrape token, which is taken from the Authorization header alone.",
+  },
+  "METRICS-5": {
+    source: "docs/decisions/0047",
+    text: "What sessions owe to Postgres is told while it is away, by /metrics and by /history/health.",
+  },
+  "METRICS-6": {
+    source: "docs/decisions/0047",
+    text: "Open streams are counted down however they end.",
+  },
+  "METRICS-7": {
+    source: "docs/decisions/0047",
+    text: "Figures outlive the objects that add them up, in one row each.",
+  },
+  "METRICS-8": {
+    source: "API: GET /metrics",
+    text: "Dashboard and alert rules ask for metrics and labels that there are; the dashboard for each metric.",
+  },
+  "METRICS-9": {
+    source: "docs/decisions/0047",
+    text: "One batch in five seconds and isolate, however much is counted; a lost one is counted.",
+  },
+  "LOG-2": {
+    source: "contracts/log.ts",
+    text: "Lines below LOG_LEVEL are left out.",
+  },
+  "LOG-3": {
+    source: "contracts/log.ts",
+    text: "LOG_SAMPLE writes all lines of a request or none; errors, warnings and audits always.",
+  },
+  "LOG-4": {
+    source: "contracts/log.ts",
+    text: "Users stand in log lines as hashes.",
+  },
+  "LOG-5": {
+    source: "contracts/trace.ts",
+    text: "A caller's W3C trace is taken over or one is begun; it crosses all Workers, comes back, and stands in the lines.",
+  },
+  "OPS-4": {
+    source: "docs/operations.md",
+    text: "Each alert says what it means and what to do.",
   },
 };

@@ -25,6 +25,13 @@ export function png(width: number, height: number, { mark = 0, more = [] as numb
   ]);
 }
 
+/** One of so many bytes more, with a chunk that says nothing. */
+export function largePng(mark: number, moreBytes: number): Uint8Array {
+  const small = png(3, 5, { mark });
+  const head = Uint8Array.from([...u32(moreBytes), ...bytes("teXt")]);
+  return Buffer.concat([small.subarray(0, -12), head, Buffer.alloc(moreBytes + 4), small.subarray(-12)]);
+}
+
 export const animatedPng = (): Uint8Array => png(3, 5, { more: pngChunk("acTL", [0, 0, 0, 2, 0, 0, 0, 0]) });
 
 export function gif(width: number, height: number, frames = 1, frameWidth = width): Uint8Array {

@@ -56,6 +56,12 @@ export class Fleet {
     return ranked.find((endpoint) => this.#inFlight(endpoint, nowMs) < share(endpoint)) ?? ranked[0];
   }
 
+  /** Whether a provider has as many calls as it may. `endpoints`: all of its nodes. */
+  isFull(endpoints: readonly Endpoint[], nowMs: number): boolean {
+    const calls = endpoints.reduce((sum, endpoint) => sum + this.#inFlight(endpoint, nowMs), 0);
+    return calls >= (endpoints[0]?.maxCalls ?? 0);
+  }
+
   /** Counts a call until it is released. The first call of a node that was ill is its trial. */
   take(endpoint: Endpoint, nowMs: number): Release {
     const node = this.#node(endpoint);

@@ -128,6 +128,19 @@ export const Settings = z.object({
     description:
       "how long an account's word on a credential holds; also how often it is asked again while somebody watches a turn",
   }),
+  LIMIT_REQUESTS_PER_MINUTE: positiveInt(120).meta({
+    description: "turns and direct calls of one user in any minute",
+  }),
+  LIMIT_TOKENS_PER_MINUTE: positiveInt(400_000).meta({ description: "tokens of one user in any minute" }),
+  LIMIT_STREAMS: positiveInt(5).meta({ description: "turns and direct calls of one user that have not ended" }),
+  LIMIT_TOKENS_PER_DAY: optional(z.coerce.number().int().min(0)).meta({
+    default: "none",
+    description: "a user's budget of a day (UTC) in tokens; malformed, it is 0",
+  }),
+  LIMIT_COST_PER_DAY_USD: optional(z.coerce.number().min(0)).meta({
+    default: "none",
+    description: "the same in US dollars, at the prices of `MODELS`; malformed, it is 0",
+  }),
   RESIDENCY: optional(z.enum(["eu"])).meta({
     default: "none",
     description:
@@ -161,6 +174,8 @@ const CLOSED: Record<string, unknown> = {
   CACHE_ENABLED: "false",
   CACHE_SCOPE: "user",
   SIGN_UP: "closed",
+  LIMIT_TOKENS_PER_DAY: 0,
+  LIMIT_COST_PER_DAY_USD: 0,
   RESIDENCY: "eu",
   MODELS: NO_MODELS,
   CACHE_SEMANTIC_THRESHOLD: 1,

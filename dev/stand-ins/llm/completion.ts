@@ -37,7 +37,7 @@ export function composeCompletion(
   };
 }
 
-function countTokens(text: string): number {
+export function countTokens(text: string): number {
   return Math.ceil(text.length / 4);
 }
 

@@ -5,8 +5,8 @@ import type { FinishReason, ResponseFormat, Usage } from "../../../contracts/cha
 import type { DirectEvent } from "../../../contracts/direct.ts";
 import type { Failure, Result } from "../../../contracts/errors.ts";
 import type { LlmAgent, ModelContext, ModelRequest } from "../../../contracts/llm.ts";
-import { estimateUsage } from "../../../contracts/rounds.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
+import type { AdmittedCall } from "./admit.ts";
 import { askToMend } from "./answer-format.ts";
 
 export interface DirectDeps {
@@ -41,6 +41,8 @@ export type DirectTold = DirectEvent | { event: "tool_calls"; data: ToolCall[] }
 export type DirectWriter = (told: DirectTold[]) => string;
 
 export interface DirectCall {
+  /** The account has let it in: nothing is asked without that. */
+  admitted: AdmittedCall;
   request: ModelRequest;
   context: ModelContext;
   /** Aborts when the client has left. */
@@ -65,8 +67,13 @@ export function reach<T>(asked: Promise<Result<T>>): Promise<Result<T>> {
   return asked.catch(() => ({ ok: false, error: failure }));
 }
 
-/** A provider that was left in the middle has read the prompt; one that refused has not. */
-export function spentBy(request: ModelRequest, { code }: Failure): Usage {
-  if (code === "cancelled" || code === "upstream_timeout") return estimateUsage(request, "");
-  return { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
+/** Says what the call took, to the account and to whoever asked. */
+export function tellEnd({ admitted, onEnd }: DirectCall, end: DirectEnd): void {
+  admitted.settle(end);
+  onEnd(end);
+}
+
+/** With how the user's limits stand, as every reply tells. */
+export function refusedWith(failure: Failure, { admitted }: DirectCall): Result<never> {
+  return { ok: false, error: { ...failure, limits: admitted.limits } };
 }

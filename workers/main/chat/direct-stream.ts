@@ -7,7 +7,7 @@ import { createDecoder, type Decoder, type MalformedToolCall, type ModelEvent } 
 import { type Failure, isRetryable, type Result } from "../../../contracts/errors.ts";
 import { encodeFrame, KEEP_ALIVE_FRAME } from "../../../contracts/events.ts";
 import type { ModelRequest, ModelStream, WhenGone } from "../../../contracts/llm.ts";
-import { addUsage, estimateUsage } from "../../../contracts/rounds.ts";
+import { addUsage, estimateUsage, spentBy } from "../../../contracts/rounds.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
 import { findProblem, unusable } from "./answer-format.ts";
 import {
@@ -17,7 +17,7 @@ import {
   type DirectTold,
   type DirectWriter,
   reach,
-  spentBy,
+  tellEnd,
   toMend,
 } from "./direct-call.ts";
 import { type Watchdog, watchReader } from "./watchdog.ts";
@@ -184,7 +184,7 @@ export class DirectStream {
 
   /** Closes the provider's request and says what the reply cost; once. */
   #end(failure?: Failure, finishReason?: FinishReason): Usage {
-    const { request, onEnd } = this.#call;
+    const { request } = this.#call;
     const reading = this.#reading;
     const said = this.#words + (this.#calls.length > 0 ? JSON.stringify(this.#calls) : "");
     const asked = this.#asked;
@@ -198,7 +198,7 @@ export class DirectStream {
     reading?.watch.end();
     void reading?.reader.cancel().catch(() => {}); // it may be over already
     const answer = finishReason && { content: this.#words, toolCalls: this.#calls, finishReason };
-    onEnd({ model: request.model, provider: reading?.provider, usage, failure, answer });
+    tellEnd(this.#call, { model: request.model, provider: reading?.provider, usage, failure, answer });
     return usage;
   }
 

@@ -1,26 +1,38 @@
 /**
  * A model asked directly: no session, no tools but its client's own, one request of one client. Runs in the Worker, and ends with its
- * client: who leaves ends the provider's request. No storage; what it cost and gave is told to `onEnd`, whoever ended it, once.
+ * client: who leaves ends the provider's request. No storage; what it cost and gave is told to the account and to `onEnd`, whoever ended it,
+ * once. Nothing is called that the account has not let in (admit.ts).
  */
 import type { Usage } from "../../../contracts/chat.ts";
 import { type Failure, ok, type Result } from "../../../contracts/errors.ts";
 import type { Completion, ModelRequest, WhenGone } from "../../../contracts/llm.ts";
-import { addUsage } from "../../../contracts/rounds.ts";
+import { addUsage, spentBy } from "../../../contracts/rounds.ts";
 import { findProblem, unusable } from "./answer-format.ts";
-import { BEAT_MS, type DirectCall, type DirectDeps, type DirectEnd, reach, spentBy, toMend } from "./direct-call.ts";
+import {
+  BEAT_MS,
+  type DirectCall,
+  type DirectDeps,
+  type DirectEnd,
+  reach,
+  refusedWith,
+  tellEnd,
+  toMend,
+} from "./direct-call.ts";
 import { DirectStream } from "./direct-stream.ts";
 
 export async function completeDirect(call: DirectCall, deps: DirectDeps): Promise<Result<Completion>> {
-  const { request, signal, onEnd } = call;
+  const { request, signal } = call;
   const { gone, leave } = untilGone(signal);
   try {
     const { completed, spent: usage } = await completeInForm(call, deps, gone);
     const { model } = request;
     if (completed.ok) {
       const { provider, content, toolCalls, finishReason } = completed.value;
-      onEnd({ model, provider, usage, failure: undefined, answer: { content, toolCalls, finishReason } });
-    } else onEnd({ model, provider: undefined, usage, failure: completed.error, answer: undefined });
-    return completed;
+      tellEnd(call, { model, provider, usage, failure: undefined, answer: { content, toolCalls, finishReason } });
+      return completed;
+    }
+    tellEnd(call, { model, provider: undefined, usage, failure: completed.error, answer: undefined });
+    return refusedWith(completed.error, call);
   } finally {
     leave();
   }
@@ -62,14 +74,14 @@ function spentOn(request: ModelRequest, completed: Result<Completion>): Usage {
  * and failures as events: only a write tells that a client has left.
  */
 export async function streamDirect(call: DirectCall, deps: DirectDeps): Promise<Result<ReadableStream<Uint8Array>>> {
-  const { request, context, signal, onEnd } = call;
+  const { request, context, signal } = call;
   const { gone, leave } = untilGone(signal);
   const opened = reach(deps.llm.stream(request, context, gone));
   const early = await within(opened, BEAT_MS);
   if (early === undefined || early.ok) return ok(new DirectStream(opened, call, deps, { gone, leave }).readable);
   leave();
-  onEnd(endOf(request, early.error));
-  return early;
+  tellEnd(call, endOf(request, early.error));
+  return refusedWith(early.error, call);
 }
 
 /** Undefined when it takes longer. */

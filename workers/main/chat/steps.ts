@@ -8,7 +8,7 @@ import type { CacheValue } from "../../../contracts/cache.ts";
 import { createDecoder } from "../../../contracts/dialects.ts";
 import { AppError, type Result, orThrow } from "../../../contracts/errors.ts";
 import type { ModelMessage, ModelRequest, ModelStream, OfferedTool, WhenGone } from "../../../contracts/llm.ts";
-import { addUsage, estimateUsage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
+import { addUsage, estimateUsage, roundMessages, spentBy, type ToolRound } from "../../../contracts/rounds.ts";
 import { askToMend, findProblem, unusable, wantsJson } from "./answer-format.ts";
 import { systemMessage } from "./prompt.ts";
 import { callSpan } from "./spans.ts";
@@ -54,7 +54,7 @@ export class TurnSteps {
     this.#cachedCalls = found.intent.verdict === "hit" ? found.intent.value.calls : undefined;
     const { content = "", rounds = [] } = run.request.resumed ?? {};
     this.progress = {
-      ...{ content, rounds: [...rounds], usage: undefined, finishReason: undefined, modelCalls: 0 },
+      ...{ content, rounds: [...rounds], usage: spentBefore(run.request), finishReason: undefined, modelCalls: 0 },
       model: run.request.model,
       provider: run.request.modelType,
       // Of a turn that was cut nothing is kept: what it depended on is not all known any more.
@@ -180,6 +180,22 @@ export class TurnSteps {
     }
   }
 
+  async #open(asked: ModelRequest, gone: WhenGone): Promise<ModelStream> {
+    this.#askedAtMs = this.#run.deps.now();
+    try {
+      return await openStream(asked, this.#run, gone);
+    } catch (error) {
+      // A provider that was left before its first word has its price too.
+      if (error instanceof AppError) this.#add(spentBy(asked, error.failure));
+      this.#noteCall(this.#run.request.modelType, asked, { error });
+      throw error;
+    }
+  }
+
+  #add(usage: Usage): void {
+    this.progress.usage = addUsage(this.progress.usage, usage);
+  }
+
   /** Calls of a client's own tools end the turn: nothing is run here. */
   #handOver(made: RequestedCall[]): [] {
     const calls = made.flatMap((call) => ("malformed" in call ? [] : [call]));
@@ -218,14 +234,14 @@ export class TurnSteps {
     const reply = await reading.catch((error: unknown) => {
       // A reply that was cut or stopped has its price too.
       const spent = estimateUsage(asked, this.#words);
-      progress.usage = addUsage(progress.usage, spent);
+      this.#add(spent);
       this.#noteCall(opened.provider, asked, { usage: spent, error });
       if (error instanceof BrokenReply) return error;
       throw error;
     });
     if (reply instanceof BrokenReply) return reply;
     const spent = reply.usage ?? estimateUsage(asked, this.#words);
-    progress.usage = addUsage(progress.usage, spent);
+    this.#add(spent);
     this.#noteCall(opened.provider, asked, { usage: spent });
     progress.finishReason = reply.finishReason;
     return reply;
@@ -236,14 +252,6 @@ export class TurnSteps {
     const { signal } = this.#run;
     if (signal.aborted || (request.avoid?.length ?? 0) > MAX_RESTARTS) return undefined;
     return this.#open(request, gone).catch(() => undefined);
-  }
-
-  async #open(asked: ModelRequest, gone: WhenGone): Promise<ModelStream> {
-    this.#askedAtMs = this.#run.deps.now();
-    return openStream(asked, this.#run, gone).catch((error: unknown) => {
-      this.#noteCall(this.#run.request.modelType, asked, { error });
-      throw error;
-    });
   }
 
   #noteCall(provider: string, { model, avoid }: ModelRequest, { usage, error }: { usage?: Usage; error?: unknown }) {
@@ -306,6 +314,19 @@ function modelRequest(request: TurnRequest, rounds: ToolRound[], more: ModelMess
     ...(tools !== undefined && tools.tools.length > 0 && more.length === 0 && { tools: tools.tools.map(offer) }),
     ...(more.length === 0 && ownTools),
   };
+}
+
+/** What an earlier life of the turn took: its log tells what the model said, not the figures. */
+function spentBefore(request: TurnRequest): Usage | undefined {
+  const { rounds = [], open, approval, words = "" } = request.resumed ?? {};
+  const last = open ?? (approval && { content: words, calls: approval.calls });
+  const replies = [...rounds, ...(last ? [last] : [])];
+  return replies.reduce<Usage | undefined>((sum, { content, calls }, at) => {
+    return addUsage(
+      sum,
+      estimateUsage(modelRequest(request, rounds.slice(0, at), []), content + JSON.stringify(calls)),
+    );
+  }, undefined);
 }
 
 function offer({ name, description, inputSchema }: ToolDefinition): OfferedTool {

@@ -16,7 +16,7 @@ import type { Semantic } from "../cache/semantic.ts";
 import type { Flights } from "../flights/client.ts";
 import type { Looked } from "../cache/counts.ts";
 import type { CachedRoute, CacheValue } from "../../../contracts/cache.ts";
-import type { ToolRound } from "../../../contracts/rounds.ts";
+import { NO_USAGE, type ToolRound } from "../../../contracts/rounds.ts";
 import type { ClientOptions } from "../../../contracts/session.ts";
 import { type GraphThread, runGraph, runWaitingGraph } from "./graph.ts";
 import { applyPolicy } from "./policy.ts";
@@ -236,8 +236,6 @@ const STOPPED: Record<StopReason, Failure> = {
   cancelled: { code: "cancelled", message: "the turn was stopped" },
   session_deleted: { code: "session_deleted", message: "the session was deleted" },
 };
-
-const NO_USAGE: Usage = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
 
 async function runTurn(run: TurnRun, slots: TurnSlots, entry: Entry): Promise<TurnResult> {
   const { request, deps, emit } = run;

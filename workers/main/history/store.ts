@@ -37,6 +37,7 @@ import type {
   WindowQuery,
 } from "../../../contracts/history.ts";
 import { readDbFault, type Db } from "../../../db/open.ts";
+import { insertUsage } from "./ledger.ts";
 import { attachments, chatSessions, deadLetters, messages, users } from "../../../db/schema.ts";
 import { createAttempt, type OnFault, toFailure } from "./faults.ts";
 
@@ -76,7 +77,9 @@ export function createHistoryStore(
     readAttachment: (key) => attempt(() => readAttachment(db, key)),
     setAside: (letter) =>
       attempt(async () => {
-        await db.insert(deadLetters).values(letter).onConflictDoNothing();
+        const { usage = [], ...noted } = letter;
+        const note = db.insert(deadLetters).values(noted).onConflictDoNothing();
+        await (usage.length === 0 ? note : db.batch([note, insertUsage(db, usage)]));
       }),
     countDeadLetters: () => attempt(() => db.$count(deadLetters)),
     ping: () =>
@@ -101,7 +104,7 @@ async function readSchemaVersion(db: Db): Promise<number> {
   }
 }
 
-async function writeBatch(db: Db, { session, messages: rows }: HistoryBatch): Promise<SaveReport> {
+async function writeBatch(db: Db, { session, messages: rows, usage = [] }: HistoryBatch): Promise<SaveReport> {
   const ids = rows.map(({ id }) => id);
   const saveSession = upsertSession(db, session);
   if (rows.length === 0) {
@@ -119,6 +122,7 @@ async function writeBatch(db: Db, { session, messages: rows }: HistoryBatch): Pr
       .select({ id: messages.id })
       .from(messages)
       .where(sql`${messages.sessionId} = ${session.id} and ${inArray(messages.id, ids)}`),
+    ...(usage.length > 0 ? [insertUsage(db, usage)] : []),
   ]);
   const found = new Set(stored.map(({ id }) => id));
   return { poison: false, inserted: inserted.length, conflicts: ids.filter((id) => !found.has(id)) };

@@ -17,18 +17,18 @@ export interface User {
   credential: Credential;
 }
 
-/** `bySession`: the account is asked by the session's object, beside its cache read; what is told here is a guess. */
-export type Authenticate = (authorization: string | undefined, bySession: boolean) => Promise<User>;
+/** `later`: the account is asked by whoever asks the model, for the user's limits as well; what is told here is a guess. */
+export type Authenticate = (authorization: string | undefined, later: boolean) => Promise<User>;
 
 export function createAuthenticator(secretKey: string | undefined, accounts: Accounts): Authenticate {
-  return async function authenticate(authorization = "", bySession): Promise<User> {
+  return async function authenticate(authorization = "", later): Promise<User> {
     if (secretKey === undefined) throw new AppError("not_configured", "sign-in is not configured: SECRET_KEY");
     const [scheme, text, ...rest] = authorization.split(" ");
     const isBearer = scheme?.toLowerCase() === "bearer" && rest.length === 0;
     const credential = isBearer && text ? await verifyCredential(text, secretKey) : undefined;
     if (credential === undefined) throw new AppError("unauthorized", "a valid bearer credential is needed");
     const id = credential.userId;
-    if (bySession) return { id, credential, role: "user", scopes: [...SCOPES], preferences: accounts.guess(id) };
+    if (later) return { id, credential, role: "user", scopes: [...SCOPES], preferences: accounts.guess(id) };
     return { id, credential, ...orThrow(await accounts.check(credential)) };
   };
 }

@@ -1,6 +1,7 @@
 /** Turns any thrown value into the error envelope of its path. A bug is logged by its name and answered dully. */
 import type { Context } from "hono";
 import { AppError, ERROR_STATUS, type Failure, toErrorBody } from "../../../contracts/errors.ts";
+import { limitHeaders } from "../../../contracts/limits.ts";
 import { isOpenAiPath, toOpenAiError } from "../../../contracts/openai-errors.ts";
 import type { Log } from "../../../contracts/log.ts";
 import { challengeFor } from "./challenge.ts";
@@ -29,6 +30,7 @@ export function respondToFailure(failure: Failure, context: Context<AppContext>)
   return Response.json(body, {
     status: ERROR_STATUS[failure.code],
     headers: {
+      ...limitHeaders(failure.limits),
       ...(retryAfter !== undefined && { "retry-after": String(Math.ceil(retryAfter)) }),
       ...(challenge !== undefined && { "www-authenticate": challenge }),
     },

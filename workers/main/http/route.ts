@@ -41,8 +41,8 @@ export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z
   scope?: Scope;
   /** A credential of the route's own, which lets in nobody in particular: true of the header that holds it. */
   opens?(authorization: string): boolean;
-  /** The account is asked by the session's object, which refuses as the others do. */
-  checkedBy?: "session";
+  /** The account is asked later, together with the user's limits: by the session's object, or by the call of a model. Both refuse as the others do. */
+  checkedBy?: "session" | "call";
   /** Of a path with `{user_id}`: who may name another user than oneself. Anyone else's looks like a missing one. */
   others?: "admin" | "nobody";
   params?: P;

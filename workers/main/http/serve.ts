@@ -47,7 +47,7 @@ async function withoutBody(response: Response): Promise<Response> {
 
 /** Whoever asks, with a credential that may be used for this route. */
 async function identify(route: Route, authorization: string | undefined, authenticate: Authenticate): Promise<User> {
-  const user = await authenticate(authorization, route.checkedBy === "session");
+  const user = await authenticate(authorization, route.checkedBy !== undefined);
   const scope = scopeOf(route);
   if (!user.scopes.includes(scope)) {
     throw new AppError("forbidden", `this needs an API key with the scope ${scope}`, { details: { scope } });

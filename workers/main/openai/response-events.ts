@@ -6,18 +6,43 @@
 import type { FinishReason, Usage } from "../../../contracts/chat.ts";
 import type { NumberedEvent } from "../../../contracts/events.ts";
 import { type ResponseObject, type ResponseOutput, toResponseId } from "../../../contracts/openai-responses.ts";
+import type { TurnWriter } from "./turn-stream.ts";
 
-export interface ResponseEvent extends Record<string, unknown> {
+interface ResponseEvent extends Record<string, unknown> {
   type: string;
   sequence_number: number;
 }
 
-export interface ResponseReader {
+interface ResponseReader {
   take(event: NumberedEvent): ResponseEvent[];
   /** As far as it is told; undefined before its first event. */
   readonly response: ResponseObject | undefined;
   /** Whether its end is told. */
   readonly ended: boolean;
+}
+
+/** Frames of the events after a number. The end is always told: of a turn that was cut a client may have seen more than was kept. */
+export function responseFrames(startingAfter = -1): TurnWriter {
+  const reader = createResponseReader();
+  let last = startingAfter;
+  return {
+    events(events) {
+      const told = events.flatMap((event) => reader.take(event));
+      const isEnd = (at: number): boolean => reader.ended && at === told.length - 1;
+      const fresh = told.filter((event, at) => event.sequence_number > startingAfter || isEnd(at));
+      last = fresh.at(-1)?.sequence_number ?? last;
+      return fresh.map(frame).join("");
+    },
+    cut: () => {
+      const message = "the response's stream broke off: go on with starting_after";
+      const error = { code: "interrupted", message, param: null };
+      return frame({ type: "error", ...error, error, sequence_number: last });
+    },
+  };
+}
+
+function frame(event: ResponseEvent): string {
+  return `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`;
 }
 
 type Told = Omit<ResponseEvent, "sequence_number"> & { type: string };

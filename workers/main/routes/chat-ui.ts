@@ -6,8 +6,8 @@ import * as z from "zod";
 import type { ChatRequest } from "../../../contracts/chat.ts";
 import { ChatId, ChatUiRequest, type UiMessage } from "../../../contracts/chat-ui.ts";
 import { AppError, type ErrorCode } from "../../../contracts/errors.ts";
-import { newId } from "../../../contracts/ids.ts";
-import { Id } from "../../../contracts/params.ts";
+import { newId, type Residency, withResidency } from "../../../contracts/ids.ts";
+import { GivenSessionOrTurnId, Id } from "../../../contracts/params.ts";
 import { InputParts } from "../../../contracts/parts.ts";
 import type { Branch } from "../../../contracts/session.ts";
 import { SessionView } from "../../../contracts/sessions.ts";
@@ -36,7 +36,7 @@ function sendRoute(deps: ChatRoutesDeps): Route {
     },
     async (call) => {
       const { body } = call;
-      const { sessionId, isNamed } = sessionOf(call.user.id, body.id);
+      const { sessionId, isNamed } = sessionOf(call.user.id, body.id, deps.residency);
       const { request, branch } = toTurn(body, sessionId);
       const turn = { request, branch, view: "stream", route: "chat-ui", body, makeIfMissing: !isNamed } as const;
       return rewritten(await start(deps, call, turn));
@@ -44,7 +44,7 @@ function sendRoute(deps: ChatRoutesDeps): Route {
   );
 }
 
-function resumeRoute({ send }: ChatRoutesDeps): Route {
+function resumeRoute({ send, residency }: ChatRoutesDeps): Route {
   return route(
     {
       ...{ method: "GET", path: `${PATH}/{id}/stream`, access: "user", params: z.strictObject({ id: ChatId }) },
@@ -53,7 +53,7 @@ function resumeRoute({ send }: ChatRoutesDeps): Route {
       fails: FAILS,
     },
     async (call) => {
-      const { sessionId, isNamed } = sessionOf(call.user.id, call.params.id);
+      const { sessionId, isNamed } = sessionOf(call.user.id, call.params.id, residency);
       const viewed = await send(sessionId, { kind: "view", sessionId, ...asker(call) });
       // A chat that has not begun yet.
       if (viewed.status === 404 && !isNamed) return nothing(viewed);
@@ -85,12 +85,18 @@ function rewritten(response: Response): Response {
 }
 
 /** A session's id names that session. Any other name of a page leads its user, and nobody else, to a session of its own. */
-function sessionOf(userId: string, chatId: string): { sessionId: string; isNamed: boolean } {
-  const named = Id.safeParse(chatId);
+function sessionOf(userId: string, chatId: string, residency: Residency | undefined) {
+  const named = GivenSessionOrTurnId.safeParse(chatId);
   if (named.success) return { sessionId: named.data, isNamed: true };
   const key = readIdempotency({ userId, route: PATH, key: chatId, body: null });
   if (key === undefined) throw new Error("a key was given");
-  return { sessionId: newId(0, () => bytesOfKey(key)), isNamed: false };
+  return {
+    sessionId: withResidency(
+      newId(0, () => bytesOfKey(key)),
+      residency,
+    ),
+    isNamed: false,
+  };
 }
 
 function toTurn(body: ChatUiRequest, sessionId: string): { request: ChatRequest; branch: Branch } {

@@ -51,6 +51,7 @@ export const TURN_FAILS: ErrorCode[] = [
   ...(["unsupported_modality", "context_length_exceeded", "invalid_model_output"] as const),
   ...(["turn_expired", "session_deleted", "cancelled", "rate_limited"] as const),
   ...(["upstream_error", "upstream_auth", "upstream_truncated", "tool_loop_limit", "overloaded"] as const),
+  "budget_exceeded",
   ...(["interrupted", "upstream_timeout", "cache_miss"] as const),
 ];
 const JSON_TURN = { 200: ChatReply, 202: TurnView } as const;
@@ -216,7 +217,7 @@ export async function start(deps: ChatRoutesDeps, call: Call, { request, body, .
   const residency = request.residency ?? deps.residency;
   const idempotency = await claimedKey(deps, call, { body, sessionId: own, residency });
   const sessionId = own ?? newSessionId(deps, idempotency, residency);
-  const near = own === undefined ? nearOf(call, residency) : undefined;
+  const near = own === undefined || turn.makeIfMissing ? nearOf(call, residency) : undefined;
   const cache = withCacheControl(request.cache, call.raw.headers.get("cache-control"));
   const { credential, preferences } = call.user;
   const command: StartTurn = {

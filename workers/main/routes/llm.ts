@@ -5,13 +5,15 @@
 import { type ChatRequest, requestMessages } from "../../../contracts/chat.ts";
 import type { AttachedFile, ModelAttachment, SaidMessage } from "../../../contracts/parts.ts";
 import { DirectReply, DirectRequest, LlmHealth, ModelList, viewHealth, viewModel } from "../../../contracts/direct.ts";
-import { type ErrorCode, orThrow, type Result } from "../../../contracts/errors.ts";
+import { type ErrorCode, ok, orThrow, type Result } from "../../../contracts/errors.ts";
+import { limitHeaders } from "../../../contracts/limits.ts";
 import type { ModelMessage, ModelRequest, SeenCall } from "../../../contracts/llm.ts";
 import type { Meter } from "../../../contracts/metrics.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { ResolvedChat } from "../../../contracts/session.ts";
 import { traceIdOf } from "../../../contracts/trace.ts";
 import type { Preferences } from "../../../contracts/users.ts";
+import { admitDirect, type AdmitDeps, type AdmittedCall } from "../chat/admit.ts";
 import { completeDirect, streamDirect } from "../chat/direct.ts";
 import type { DirectCall, DirectDeps, DirectEnd } from "../chat/direct-call.ts";
 import { type Call, type Route, route } from "../http/route.ts";
@@ -21,7 +23,7 @@ import { measureCall } from "../metrics/measure.ts";
 import { eventStream } from "../session/responses.ts";
 import { asker } from "./chat.ts";
 
-export interface LlmRoutesDeps extends DirectDeps {
+export interface LlmRoutesDeps extends DirectDeps, AdmitDeps {
   whileStanding: WhileStanding;
   /** Fills in what a request leaves out, or refuses it. */
   resolve(request: ChatRequest, preferences: Preferences, said?: SaidMessage[]): Result<ResolvedChat>;
@@ -35,6 +37,7 @@ export interface LlmRoutesDeps extends DirectDeps {
 /** What can go wrong with a model that is asked directly. */
 export const CALL_FAILS: ErrorCode[] = [
   ...(["model_not_found", "unsupported_modality", "context_length_exceeded", "cancelled", "rate_limited"] as const),
+  ...(["budget_exceeded", "overloaded"] as const),
   ...(["upstream_error", "upstream_auth", "upstream_truncated", "upstream_timeout", "invalid_model_output"] as const),
 ];
 
@@ -72,6 +75,7 @@ function callingRoutes(deps: LlmRoutesDeps): Route[] {
   const shared = {
     method: "POST",
     access: "user",
+    checkedBy: "call",
     body: DirectRequest,
     takesAttachments: true,
     fails: CALL_FAILS,
@@ -83,12 +87,12 @@ function callingRoutes(deps: LlmRoutesDeps): Route[] {
         summary: "A model asked directly, without a session, tools or cache",
       },
       async (call) => {
-        const { content, model, provider, usage, finishReason } = orThrow(
-          await completeDirect(toDirect(deps, call, "generate"), deps),
-        );
+        const direct = await toDirect(deps, call, "generate");
+        const { content, model, provider, usage, finishReason } = orThrow(await completeDirect(direct, deps));
         const timestamp = new Date(deps.now()).toISOString();
         const reply = { response: content, success: true, timestamp, model, provider, usage };
-        return Response.json({ ...reply, finish_reason: finishReason });
+        const headers = limitHeaders(direct.admitted.limits);
+        return Response.json({ ...reply, finish_reason: finishReason }, { headers });
       },
     ),
     route(
@@ -97,32 +101,50 @@ function callingRoutes(deps: LlmRoutesDeps): Route[] {
         summary: "The same as server-sent events; it ends with its client",
       },
       async (call) => {
-        return eventStream(orThrow(await streamDirect(toDirect(deps, call, "generate-stream"), deps)), {});
+        const direct = await toDirect(deps, call, "generate-stream");
+        return eventStream(orThrow(await streamDirect(direct, deps)), limitHeaders(direct.admitted.limits));
       },
     ),
   ];
 }
 
-function toDirect(deps: LlmRoutesDeps, call: Call<unknown, unknown, DirectRequest>, name: string): DirectCall {
-  const taken = takeAttachments(call.body, deps.attachmentHosts);
-  const chat = orThrow(deps.resolve({ ...call.body, tools: "none" }, call.user.preferences, taken?.said));
-  const { response_format: heldTo } = call.body;
-  const asked = callOf(deps, call, { request: toModelRequest(call.body, chat, taken), name });
+async function toDirect(
+  deps: LlmRoutesDeps,
+  call: Call<unknown, unknown, DirectRequest>,
+  name: string,
+): Promise<DirectCall> {
+  const { body } = call;
+  const taken = takeAttachments(body, deps.attachmentHosts);
+  const plan = (preferences: Preferences): Result<ModelRequest> => {
+    const chat = deps.resolve({ ...body, tools: "none" }, preferences, taken?.said);
+    return chat.ok ? ok(toModelRequest(body, chat.value, taken)) : chat;
+  };
+  const { response_format: heldTo } = body;
+  const asked = callOf(deps, call, { admitted: orThrow(await admit(deps, call, plan)), name });
   return { ...asked, ...(heldTo && { heldTo }) };
+}
+
+/** Asks the account for the call: `plan` says what is asked of the model, with the user's preferences. */
+export function admit(
+  deps: AdmitDeps,
+  { user: { credential, preferences }, requestId }: Call,
+  plan: (preferences: Preferences) => Result<ModelRequest>,
+): Promise<Result<AdmittedCall>> {
+  return admitDirect({ credential, requestId, preferences, plan }, deps);
 }
 
 /** A call on its client's behalf, logged under a name. It ends when the client leaves, and when its credential no longer holds. */
 export function callOf(
   deps: LlmRoutesDeps,
   call: Call,
-  { request, name }: { request: ModelRequest; name: string },
+  { admitted, name }: { admitted: AdmittedCall; name: string },
 ): DirectCall {
   const { user, requestId, traceparent, raw } = call;
   const cacheSalt = deps.cacheSalt(user.id);
   const startedAtMs = deps.now();
   const standing = deps.whileStanding(user.credential, raw.signal);
   return {
-    request,
+    ...{ admitted, request: admitted.request },
     context: { ...asker(call), ...(cacheSalt !== undefined && { cacheSalt }) },
     signal: standing.signal,
     onEnd(end) {

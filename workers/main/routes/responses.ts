@@ -16,9 +16,9 @@ import { count } from "../../../contracts/params.ts";
 import type { SessionCommand } from "../../../contracts/session.ts";
 import { SessionView } from "../../../contracts/sessions.ts";
 import { type Call, type Route, route } from "../http/route.ts";
-import { createResponseReader, type ResponseEvent, type ResponseReader } from "../openai/response-events.ts";
+import { createResponseReader, responseFrames } from "../openai/response-events.ts";
 import { toResponseTurn } from "../openai/response-request.ts";
-import { rewriteTurn, turnEvents, type TurnWriter } from "../openai/turn-stream.ts";
+import { rewriteTurn, turnEvents } from "../openai/turn-stream.ts";
 import { eventStream } from "../session/responses.ts";
 import { asker, type ChatRoutesDeps, KEY_HEADER, start, TURN_FAILS } from "./chat.ts";
 import type { LlmRoutesDeps } from "./llm.ts";
@@ -58,7 +58,7 @@ function createRoute(deps: ResponsesRoutesDeps): Route {
       const begun = await start(deps, call, { ...turn, view: "stream", route: "v1-responses", body });
       const stream = await bodyOf(begun);
       const headers = headersOf(begun);
-      if (body.stream) return eventStream(rewriteTurn(stream, writerOf(createResponseReader())), headers);
+      if (body.stream) return eventStream(rewriteTurn(stream, responseFrames()), headers);
       return Response.json(await readResponse(stream, body.background === true), { headers });
     },
   );
@@ -94,7 +94,7 @@ function retrieveRoute({ send }: ResponsesRoutesDeps): Route {
       if (stream !== "true") return Response.json(await recall(send, call, turnId));
       const { credential } = call.user;
       const watched = await send(turnId, { kind: "watch", turnId, after: 0, credential, ...asker(call) });
-      const writer = writerOf(createResponseReader(), startingAfter);
+      const writer = responseFrames(startingAfter);
       return eventStream(rewriteTurn(await bodyOf(watched), writer), headersOf(watched));
     },
   );
@@ -145,29 +145,6 @@ async function recall(send: ResponsesRoutesDeps["send"], call: Call, turnId: str
   if (reader.response === undefined)
     throw new AppError("overloaded", "the response is about to begin", { retryAfterSeconds: 1 });
   return reader.response;
-}
-
-/** Frames of the events after a number. The end is always told: of a turn that was cut a client may have seen more than was kept. */
-function writerOf(reader: ResponseReader, startingAfter = -1): TurnWriter {
-  let last = startingAfter;
-  const isNew = (event: ResponseEvent, isEnd: boolean): boolean => event.sequence_number > startingAfter || isEnd;
-  return {
-    events(events) {
-      const told = events.flatMap((event) => reader.take(event));
-      const fresh = told.filter((event, at) => isNew(event, reader.ended && at === told.length - 1));
-      last = fresh.at(-1)?.sequence_number ?? last;
-      return fresh.map(frame).join("");
-    },
-    cut: () => {
-      const message = "the response's stream broke off: go on with starting_after";
-      const error = { code: "interrupted", message, param: null };
-      return frame({ type: "error", ...error, error, sequence_number: last });
-    },
-  };
-}
-
-function frame(event: ResponseEvent): string {
-  return `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`;
 }
 
 /** A failure of the session's object is thrown, so that it is told in this API's form. */

@@ -251,6 +251,11 @@ export function stateOf(outcome: TurnOutcome): TurnEnd["state"] {
   return shown ? "interrupted" : "failed";
 }
 
+/** An answer's row was written for it. */
+export function isAnswered({ failure, response, toolsUsed }: StoredOutcome): boolean {
+  return failure === undefined || failure.code === "cancelled" || response !== "" || toolsUsed.length > 0;
+}
+
 function toAnswer(
   { id: turnId, plan }: Pick<TurnRow, "id" | "plan">,
   outcome: TurnOutcome,

@@ -3,8 +3,9 @@
  * State: SQLite (storage.ts) and the live turn (keeper.ts). It refuses anyone but the session's owner, as if there were no session.
  */
 import { DurableObject } from "cloudflare:workers";
-import type { Standing } from "../../../contracts/accounts.ts";
+import type { Admitted } from "../../../contracts/accounts.ts";
 import { AppError } from "../../../contracts/errors.ts";
+import { limitHeaders } from "../../../contracts/limits.ts";
 import type {
   AnswerApproval,
   AppendMessage,
@@ -40,7 +41,7 @@ import {
 import { createRest, type Rest } from "./rest.ts";
 import { readSession, requireOwner, type Session } from "./session.ts";
 import { createTables, hasTables, upgradeTables } from "./storage.ts";
-import { requireSession, TurnStarter } from "./starter.ts";
+import { requireSession, type Started, TurnStarter } from "./starter.ts";
 import { newestTurn, readTurn, type TurnRow } from "./turns.ts";
 import { Viewers } from "./viewers.ts";
 
@@ -182,27 +183,25 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     return turn;
   }
 
-  async #start(asked: StartTurn, admitted: Promise<Standing>): Promise<Response> {
+  async #start(asked: StartTurn, admitted: Promise<Admitted>): Promise<Response> {
     const receivedAtMs = this.#deps.now();
     const command = asked.makeIfMissing && !(await this.#hold.find(asked)) ? { ...asked, create: true } : asked;
     if (command.branch.kind === "after") requireSession(this.#sql, command);
     else if (!command.create) await this.#held(command);
-    const { turnId, replayed } = await this.#starter.start(command, admitted);
-    return this.#respond(turnId, command, replayed ? undefined : receivedAtMs);
+    return this.#respond(await this.#starter.start(command, admitted), command, receivedAtMs);
   }
 
   /** The turn as the request wants to see it: live or ended, as a stream or in one reply. */
   async #respond(
-    turnId: string,
+    { turnId, replayed, limits }: Started,
     { view, requestId, userId, credential }: StartTurn,
-    /** Undefined: the request has started no turn, it is shown an earlier one. */
-    receivedAtMs: number | undefined,
+    receivedAtMs: number,
   ): Promise<Response> {
     const session = this.#owned({ userId });
     const live = this.#keeper.find(turnId);
-    const isReplay = receivedAtMs === undefined;
-    const mark = isReplay ? { "idempotent-replayed": "true" } : {};
-    const timing = async () => live && !isReplay && timingHeader(live.stages, receivedAtMs, await live.verdict);
+    const mark = { ...limitHeaders(limits), ...(replayed && { "idempotent-replayed": "true" }) };
+    // An earlier turn that is shown again has no stages of this request.
+    const timing = async () => live && !replayed && timingHeader(live.stages, receivedAtMs, await live.verdict);
     if (view === "stream") {
       const headers = turnHeaders(turnId, session.id, await live?.verdict);
       const log = live?.log ?? this.#openEnded(this.#turn(turnId));
@@ -268,7 +267,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     const live = this.#keeper.find(turnId);
     if (live === undefined) throw new AppError("conflict", "the turn has ended", { details: { state: turn.state } });
     live.gate.answer(decisions);
-    void this.#keeper.lookAfter(live);
+    void this.#keeper.goOn(live);
     return Response.json(turnState(this.#turn(turnId), session.id, live.log.last), { status: 202 });
   }
 
@@ -281,7 +280,10 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
 
   async #attachment(command: ReadAttachment): Promise<Response> {
     const held = this.#ownedIfHeld(command) !== undefined;
-    return attachmentReply(await this.#deps.attachments.read(command, command.sha256, held));
+    const file = await this.#deps.attachments.read(command, command.sha256, held);
+    if (file !== undefined) return attachmentReply(file);
+    // Of one that is not here, no more is told than of one that is somebody else's.
+    throw new AppError("not_found", held ? "the session has no such attachment" : "there is no such session");
   }
 
   #erase(command: EraseSession): Promise<Response> {

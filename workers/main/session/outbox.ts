@@ -5,6 +5,7 @@
  * in its table dead_letters, and the rest goes on; the object keeps the message.
  */
 import type { HistoryStore, MessageRow, SessionRow } from "../../../contracts/history.ts";
+import type { UsageRecord } from "../../../contracts/ledger.ts";
 import { costUsd, type ModelPrices } from "../../../contracts/prices.ts";
 import { toolsOf } from "../../../contracts/rounds.ts";
 import type { Log } from "../../../contracts/log.ts";
@@ -41,6 +42,16 @@ export async function drainOutbox(deps: OutboxDeps): Promise<DrainOutcome> {
   }
 }
 
+/** One file, behind the messages that refer to it: the session must be there first. */
+async function sendFile({ sql, history }: OutboxDeps, { id: sessionId, userId }: Session): Promise<DrainOutcome> {
+  const file = owedFile(sql);
+  if (file === undefined) return "drained";
+  const saved = await history.saveAttachment({ sessionId, userId, ...file });
+  if (!saved.ok) return "waiting";
+  markSent(sql, file.sha256);
+  return "drained";
+}
+
 /** How many messages are owed, and since when; of a change alone, none and since it was made. */
 export function owedBy(sql: SqlStorage, { drainedSeq, changedAtMs }: Session) {
   const { messages, oldest } = sql
@@ -52,21 +63,12 @@ export function owedBy(sql: SqlStorage, { drainedSeq, changedAtMs }: Session) {
   return { messages, oldestMs: oldest ?? (changedAtMs || undefined) };
 }
 
-/** One file, behind the messages that refer to it: the session must be there first. */
-async function sendFile({ sql, history }: OutboxDeps, { id: sessionId, userId }: Session): Promise<DrainOutcome> {
-  const file = owedFile(sql);
-  if (file === undefined) return "drained";
-  const saved = await history.saveAttachment({ sessionId, userId, ...file });
-  if (!saved.ok) return "waiting";
-  markSent(sql, file.sha256);
-  return "drained";
-}
-
 /** Saves the session and messages in one round trip; one by one when a row among them can never be saved. */
 async function saveOrSplit(deps: OutboxDeps, session: Session, messages: Message[]): Promise<DrainOutcome> {
   const saved = await deps.history.saveBatch({
     session: toSessionRow(session, messages),
     messages: messages.map((message) => toRow(deps, message)),
+    usage: usageOf(deps, session, messages),
   });
   if (!saved.ok) return "waiting";
   const report = saved.value;
@@ -80,7 +82,7 @@ async function saveOrSplit(deps: OutboxDeps, session: Session, messages: Message
   }
   for (const message of messages) {
     const reason = report.poison ? report.reason : report.conflicts.includes(message.id) ? "conflict" : undefined;
-    if (reason !== undefined && !(await setAside(deps, session.id, message.seq, reason))) return "waiting";
+    if (reason !== undefined && !(await setAside(deps, session, message, reason))) return "waiting";
   }
   // With a message that was set aside the session was not written either: it is sent once more, alone.
   const change = report.poison && messages.length > 0 ? 0 : session.changedAtMs;
@@ -96,8 +98,11 @@ function markDrained(sql: SqlStorage, seq: number, changeMs: number): void {
   );
 }
 
-async function setAside({ history, log }: OutboxDeps, sessionId: string, seq: number, code: string): Promise<boolean> {
-  const noted = await history.setAside({ sessionId, seq, code });
+async function setAside(deps: OutboxDeps, session: Session, message: Message, code: string): Promise<boolean> {
+  const { history, log } = deps;
+  const { seq } = message;
+  const sessionId = session.id;
+  const noted = await history.setAside({ sessionId, seq, code, usage: usageOf(deps, session, [message]) });
   if (noted.ok) log({ service: "session", route: "outbox", error: "dead_letter", session_id: sessionId, seq, code });
   return noted.ok;
 }
@@ -133,6 +138,18 @@ function toRow({ sql, prices }: OutboxDeps, message: Message): MessageRow {
     mcpToolsUsed: toolsOf(rounds),
     metaInfo: storableJson({ usage, cache, finish_reason, attachments, ...(rounds.length > 0 && { rounds }) }),
   };
+}
+
+/** What the answers among them cost; one from the cache costs nothing. */
+export function usageOf({ prices }: Pick<OutboxDeps, "prices">, session: Session, messages: Message[]): UsageRecord[] {
+  return messages.flatMap(({ id, turnId, createdAtMs, details: { model, provider = null, usage, cache } }) => {
+    if (usage === undefined || usage.total_tokens === 0 || model === undefined || cache === "hit") return [];
+    const { prompt_tokens: promptTokens, completion_tokens: completionTokens, estimated = false } = usage;
+    return {
+      ...{ id, userId: session.userId, kind: "turn", sessionId: session.id, turnId, model, provider, promptTokens },
+      ...{ completionTokens, costUsd: costUsd(prices, model, usage), isEstimated: estimated, createdAtMs },
+    };
+  });
 }
 
 function storableJson(value: Record<string, unknown>): Record<string, unknown> {

@@ -3,7 +3,8 @@
  */
 import type { ChatReply, TurnView } from "../../../contracts/chat.ts";
 import { fromBase64 } from "../../../contracts/base64.ts";
-import { AppError, ERROR_STATUS, type Failure, toErrorBody } from "../../../contracts/errors.ts";
+import { ERROR_STATUS, type Failure, toErrorBody } from "../../../contracts/errors.ts";
+import { limitHeaders } from "../../../contracts/limits.ts";
 import type { AttachedFile } from "../../../contracts/parts.ts";
 import { type StageClock, toServerTiming } from "../../../contracts/timing.ts";
 import { traceIdOf } from "../../../contracts/trace.ts";
@@ -30,11 +31,8 @@ export function turnReply(
 }
 
 /** Never shown by a browser as a part of our pages, whatever it is: to be saved, and of exactly the type that it has. */
-export function attachmentReply(file: AttachedFile | undefined): Response {
-  const bytes = file && fromBase64(file.data);
-  if (file === undefined || bytes === undefined) {
-    throw new AppError("not_found", "the session has no such attachment");
-  }
+export function attachmentReply(file: AttachedFile): Response {
+  const bytes = fromBase64(file.data) ?? new Uint8Array(); // it was checked where it came in
   return new Response(bytes, {
     headers: {
       "content-type": file.mimeType,
@@ -154,6 +152,7 @@ export function errorResponse(failure: Failure, requestId: string, headers: Reco
   return Response.json(toErrorBody(failure, requestId), {
     status: ERROR_STATUS[failure.code],
     headers: {
+      ...limitHeaders(failure.limits),
       ...headers,
       ...(retryAfter !== undefined && { "retry-after": String(Math.ceil(retryAfter)) }),
       ...(failure.code === "unauthorized" && { "www-authenticate": "Bearer" }),
