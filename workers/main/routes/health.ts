@@ -61,6 +61,8 @@ async function ready(deps: HealthRoutesDeps, { raw, requestId }: OpenCall<object
   const authorization = raw.headers.get("authorization") ?? undefined;
   const isKeeper = authorization !== undefined && (await bounded(deps.isKeeper(authorization), false));
   const isFresh = deps.now() - kept.atMs < KEPT_MS;
+  // Whoever comes while one looks is told what was found before, if anything was.
+  if (!isFresh && Number.isFinite(kept.atMs)) Object.assign(kept, { atMs: deps.now() });
   const details = isKeeper || !isFresh ? await examine(deps, requestId) : undefined;
   if (details !== undefined) Object.assign(kept, { status: details.status, atMs: deps.now() });
   const { status } = details ?? kept;
