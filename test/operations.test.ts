@@ -15,6 +15,6 @@ test.skipIf(!existsSync(RULES))(
     const named = [...rules.matchAll(/^ +- alert: (\w+)$/gm)].map(([, name]) => name);
     const told = [...page.matchAll(/^### (\w+)\n./gm)].map(([, name]) => name);
     expect(named.length).toBeGreaterThan(0);
-    expect(told.toSorted()).toEqual(named.toSorted());
+    expect(new Set(told)).toEqual(new Set(named));
   },
 );

@@ -27,6 +27,7 @@ import { type Config, readConfig } from "./env.ts";
 import type { OnFault } from "./history/faults.ts";
 import { readHistoryHealth } from "./history/health.ts";
 import { openStores, type Stores } from "./history/open.ts";
+import { expireIdle } from "./history/retention.ts";
 import { createFlights, type FlightStub, type Flights } from "./flights/client.ts";
 import { createAuthenticator } from "./http/auth.ts";
 import { createCursors } from "./http/cursor.ts";
@@ -154,6 +155,14 @@ export function makeAccountDeps(env: Env): AccountDeps {
       return purged.ok ? ok(purged.value.deletedCount) : purged;
     },
   };
+}
+
+/** Deletes the sessions whose time is over; undefined: they are kept. */
+export function makeRetention(env: Env): (() => Promise<void>) | undefined {
+  const { RETENTION_DAYS: days, ...config } = readConfig({ ...env });
+  if (days === undefined) return undefined;
+  const history = makeStores(config).history();
+  return () => expireIdle({ days, history, send: createSessionClient(env.SESSIONS), requestId: makeId(), now, log });
 }
 
 function defaultsOf(config: Config): ChatDefaults {

@@ -2,7 +2,7 @@
 import { waitUntil } from "cloudflare:workers";
 import { createApp } from "./app.ts";
 import { AccountObject as AccountHost } from "./accounts/object.ts";
-import { type Env, makeAccountDeps, makeAppDeps, makeSessionDeps, now } from "./deps.ts";
+import { type Env, makeAccountDeps, makeAppDeps, makeRetention, makeSessionDeps, now } from "./deps.ts";
 import { FlightObject as FlightHost } from "./flights/object.ts";
 import { LimiterObject as LimiterHost } from "./limits/object.ts";
 import { SessionObject as SessionHost } from "./session/object.ts";
@@ -38,5 +38,9 @@ export default {
   fetch(request, env, context) {
     app ??= createApp(makeAppDeps(env, waitUntil));
     return app.fetch(request, env, context);
+  },
+  /** Once an hour: wrangler.toml. */
+  async scheduled(_event, env) {
+    await makeRetention(env)?.();
   },
 } satisfies ExportedHandler<Env>;
