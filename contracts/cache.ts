@@ -10,7 +10,10 @@ export const LAYERS = ["llm", "intent", "mcp"] as const;
 export type Layer = (typeof LAYERS)[number];
 
 /** The routes that write to the cache: each names itself here, and can be purged by its name. */
-const CACHED_ROUTES = ["chat", "chat-stream", "regenerate", "edit", "with-history", "mcp-tools-call"] as const;
+const CACHED_ROUTES = [
+  ...(["chat", "chat-stream", "regenerate", "edit", "with-history", "mcp-tools-call"] as const),
+  ...(["v1-chat-completions", "v1-responses", "chat-ui"] as const),
+] as const;
 export const CachedRoute = z.enum(CACHED_ROUTES);
 export type CachedRoute = z.infer<typeof CachedRoute>;
 
@@ -62,7 +65,11 @@ export const Saves = z.strictObject({
 export type Saves = z.infer<typeof Saves>;
 
 /** An entry as it is stored: it names the key it was written under, so that a misplaced value is seen. */
-export const Envelope = z.strictObject({ key: z.string(), created_at_ms: z.int(), saves: Saves, value: z.unknown() });
+export const Envelope = z.strictObject({
+  ...{ key: z.string(), created_at_ms: z.int(), saves: Saves, value: z.unknown() },
+  /** In its user's words, where other wordings may find it. */
+  question: z.string().optional(),
+});
 
 /** What is kept beside an entry: by what it is found, and a digest of each part of its key. */
 export const About = z.strictObject({
@@ -88,6 +95,8 @@ export const CacheCounts = z.strictObject({
   hits: Count,
   /** Of these, turns that shared an answer while another turn made it. */
   joined: Count,
+  /** And those that were given the answer to another wording of their question. */
+  similar: Count,
   misses: Count,
   /** Look-ups that were not to be, or could not be. */
   bypasses: Count,
@@ -161,5 +170,7 @@ export const CacheHealth = z.strictObject({
   latency_ms: z.number().nullable(),
   /** By its settings. */
   enabled: z.boolean(),
+  /** Whether other wordings of a question find its answer; `not_configured`: they should, and the database has no pgvector. */
+  semantic: z.enum(["off", "ready", "not_configured", "unhealthy"]),
 });
 export type CacheHealth = z.infer<typeof CacheHealth>;

@@ -3,30 +3,19 @@
  * Pure. Unknown fields are refused; role "system" is not a client's to send.
  */
 import * as z from "zod";
+import { findSchemaProblem } from "./answer-schema.ts";
 import { GivenSessionOrTurnId, Id, SessionOrTurnId } from "./params.ts";
-import { hasVisibleText } from "./text.ts";
+import { InputParts, textOfParts, VisibleText } from "./parts.ts";
 
-/** Longest text of one message, in UTF-16 code units. */
-const MAX_TEXT_CHARS = 100_000;
 const MAX_MESSAGES = 1_000;
-
-/** Text that a person can see: not empty, not only white space or zero-width characters, no NUL. */
-export const VisibleText = z
-  .string()
-  .max(MAX_TEXT_CHARS)
-  .refine((text) => !text.includes("\u0000"), "must not contain NUL")
-  .refine(hasVisibleText, "must contain visible text");
 
 export const ModelType = z.enum(["openai", "vllm"]);
 export type ModelType = z.infer<typeof ModelType>;
 
-const TextPart = z.strictObject({ type: z.literal("text"), text: VisibleText });
-const Parts = z.array(TextPart).min(1).max(100);
-
 const InputMessage = z
   .strictObject({
     role: z.enum(["user", "assistant"]),
-    content: z.union([VisibleText, Parts]),
+    content: z.union([VisibleText, InputParts]),
   })
   .meta({ id: "InputMessage" });
 
@@ -41,10 +30,26 @@ const CacheControl = z
   })
   .meta({ id: "CacheControl" });
 
-const ResponseFormat = z.discriminatedUnion("type", [
-  z.strictObject({ type: z.literal("text") }),
-  z.strictObject({ type: z.literal("json_object") }),
-]);
+export const ResponseFormat = z
+  .discriminatedUnion("type", [
+    z.strictObject({ type: z.literal("text") }),
+    z.strictObject({ type: z.literal("json_object") }),
+    z.strictObject({
+      type: z.literal("json_schema"),
+      json_schema: z.strictObject({
+        name: z.string().regex(/^[\w-]{1,64}$/),
+        description: z.string().max(1_000).optional(),
+        /** A JSON Schema of bounded size, without references that lead back to themselves. */
+        schema: z.record(z.string(), z.unknown()).superRefine((schema, issues) => {
+          const problem = findSchemaProblem(schema);
+          if (problem !== undefined) issues.addIssue({ code: "custom", message: problem });
+        }),
+        strict: z.boolean().optional(),
+      }),
+    }),
+  ])
+  .meta({ id: "ResponseFormat" });
+export type ResponseFormat = z.infer<typeof ResponseFormat>;
 
 export const ToolName = z.string().regex(/^[\w.-]{1,64}$/);
 export const ModelName = z.string().regex(/^[\w./:-]{1,128}$/);
@@ -66,7 +71,7 @@ export const answerOptions = {
 /** What is said: exactly one of them. */
 export const inputFields = {
   prompt: VisibleText.optional(),
-  parts: Parts.optional(),
+  parts: InputParts.optional(),
   messages: z.array(InputMessage).min(1).max(MAX_MESSAGES).optional(),
 };
 
@@ -126,16 +131,12 @@ function checkConversation(messages: { role: string }[], sessionId: string | und
   }
 }
 
-/** The messages that a request brings as plain text: one, or the conversation that starts a session. */
+/** The text of the messages that a request brings: one, or the conversation that starts a session. What is attached is not in it. */
 export function requestMessages(request: ChatInput): { role: "user" | "assistant"; content: string }[] {
   if (request.messages !== undefined) {
-    return request.messages.map(({ role, content }) => ({ role, content: plainText(content) }));
+    return request.messages.map(({ role, content }) => ({ role, content: textOfParts(content) }));
   }
-  return [{ role: "user", content: plainText(request.prompt ?? request.parts ?? "") }];
-}
-
-function plainText(content: string | { text: string }[]): string {
-  return typeof content === "string" ? content : content.map((part) => part.text).join("\n");
+  return [{ role: "user", content: textOfParts(request.prompt ?? request.parts ?? "") }];
 }
 
 export const FinishReason = z.enum(["stop", "length", "tool_calls", "content_filter"]);

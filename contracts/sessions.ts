@@ -2,9 +2,10 @@
  * Sessions and their messages as the API shows and takes them. Pure. Unknown fields are refused.
  */
 import * as z from "zod";
-import { ChatReply, ChatRequest, ModelName, ModelType, Residency, VisibleText } from "./chat.ts";
+import { ChatReply, ChatRequest, ModelName, ModelType, Residency } from "./chat.ts";
 import { MESSAGE_STATUSES } from "./history.ts";
 import { GivenSessionOrTurnId, Id, SessionOrTurnId } from "./params.ts";
+import { Attachment, VisibleText } from "./parts.ts";
 import { hasVisibleText } from "./text.ts";
 
 export const MessageView = z
@@ -20,6 +21,8 @@ export const MessageView = z
     turn_id: SessionOrTurnId.nullable(),
     role: z.enum(["user", "assistant"]),
     content: z.string(),
+    /** Left out: nothing is attached. The bytes are read by their hash. */
+    attachments: z.array(Attachment).min(1).optional(),
     status: z.enum(MESSAGE_STATUSES),
     tokens_used: z.int().min(0),
     created_at: z.iso.datetime(),

@@ -3,6 +3,7 @@ import { appendFile, cp, mkdtemp, readdir, rm, writeFile } from "node:fs/promise
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { serveNeon } from "../dev/stand-ins/neon.ts";
 import { DATABASE_URL, NEON_BACKENDS } from "../dev/stand-ins/neon/backends.ts";
 import type { StandIn } from "../dev/stand-ins/serve.ts";
 import { dumpSchema, findDrift } from "./drift.ts";
@@ -59,6 +60,19 @@ describe("the files", () => {
     },
   );
 });
+
+test("[SEM-5] a server without pgvector is migrated all the same, without the tables that need it", async () => {
+  for (const pgvector of [false, undefined] as const) {
+    const neon = await serveNeon({ ...(pgvector === false && { pgvector }) });
+    const sql = openSql({ databaseUrl: DATABASE_URL, httpUrl: `${neon.url}/sql`, timeoutMs: 30_000 });
+    await migrate(sql, "up");
+    const [found] =
+      await sql`select to_regclass('semantic_questions') as questions, to_regclass('chunk_vectors') as chunks`;
+    const [questions, chunks] = pgvector === false ? [null, null] : ["semantic_questions", "chunk_vectors"];
+    expect(found).toEqual({ questions, chunks });
+    await neon.close();
+  }
+}, 60_000);
 
 describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
   describe.skipIf(isMissing)("migrations", () => {

@@ -48,28 +48,28 @@ async function run({ dryRun = false, fails, db }: { dryRun?: boolean; fails?: st
   return { isDone, started, text: lines.join("\n") };
 }
 
-test("[DB-4] migrations are applied before the first Worker; then mcp, llm-agent, main", async () => {
+test("[DB-4] migrations are applied before the first Worker; then llm-agent, mcp, main", async () => {
   const { isDone, started, text } = await run({ db: sql });
   expect(isDone).toBe(true);
   expect(started).toEqual([
-    "deploy -c wrangler.mcp.toml --env staging, migrated",
     "deploy -c wrangler.llm-agent.toml --env staging, migrated",
+    "deploy -c wrangler.mcp.toml --env staging, migrated",
     "deploy -c wrangler.toml --env staging, migrated",
   ]);
   expect(text).toContain("Applied: migration 1 (initial)");
-  expect(text).toContain("Deployed: mcp, llm-agent, main.");
+  expect(text).toContain("Deployed: llm-agent, mcp, main.");
   const again = await run({ db: sql });
   expect(again).toMatchObject({ isDone: true, text: expect.stringContaining("No migration is pending.") });
 });
 
 test("[DB-4] the first Worker that fails ends it: what is deployed and what is not is told", async () => {
-  const { isDone, started, text } = await run({ db: sql, fails: "wrangler.llm-agent.toml" });
+  const { isDone, started, text } = await run({ db: sql, fails: "wrangler.mcp.toml" });
   expect(isDone).toBe(false);
   expect(started).toHaveLength(2);
-  expect(text).toContain("llm-agent failed: wrangler ended with code 7");
-  expect(text).toContain("The migrations are applied. Deployed: mcp. Not deployed: llm-agent, main.");
+  expect(text).toContain("mcp failed: wrangler ended with code 7");
+  expect(text).toContain("The migrations are applied. Deployed: llm-agent. Not deployed: mcp, main.");
   expect(text).toContain("run the same command again");
-  expect((await run({ db: sql, fails: "wrangler.mcp.toml" })).text).toContain("Deployed: nothing.");
+  expect((await run({ db: sql, fails: "wrangler.llm-agent.toml" })).text).toContain("Deployed: nothing.");
 });
 
 test("[DB-4] a migration that cannot be applied leaves the Workers alone", async () => {
@@ -89,8 +89,8 @@ test("[DB-4] a dry run lists what is pending, applies nothing and builds the thr
   const { isDone, started, text } = await run({ db: sql, dryRun: true });
   expect(isDone).toBe(true);
   expect(started).toEqual([
-    "deploy -c wrangler.mcp.toml --env staging --dry-run, not migrated",
     "deploy -c wrangler.llm-agent.toml --env staging --dry-run, not migrated",
+    "deploy -c wrangler.mcp.toml --env staging --dry-run, not migrated",
     "deploy -c wrangler.toml --env staging --dry-run, not migrated",
   ]);
   expect(text).toContain("Pending: migration 1 (initial)");
@@ -98,7 +98,7 @@ test("[DB-4] a dry run lists what is pending, applies nothing and builds the thr
   const without = await run({ dryRun: true });
   expect(without.text).toContain("Migrations: not looked at");
   expect(without.started).toHaveLength(3);
-  const failed = await run({ dryRun: true, fails: "wrangler.mcp.toml" });
+  const failed = await run({ dryRun: true, fails: "wrangler.llm-agent.toml" });
   expect(failed).toMatchObject({ isDone: false, started: { length: 1 } });
   expect(failed.text).not.toContain("Deployed");
 });
@@ -158,7 +158,7 @@ test("[CONF-3] each Worker is given its own lines of a file of secrets, for as l
   const wrangler = (all: string[]) => Promise.resolve(args.push(all) && 0);
   await deploy({ environment: "", releaseId: "r1", secrets, sql: undefined, dryRun: true, wrangler, print: () => {} });
   expect(args.map((all) => all[all.indexOf("--secrets-file") + 1])).toEqual([
-    ...[secrets.paths.mcp, secrets.paths["llm-agent"], secrets.paths.main],
+    ...[secrets.paths["llm-agent"], secrets.paths.mcp, secrets.paths.main],
   ]);
   await secrets.remove();
   await expect(read(secrets.paths.mcp ?? "")).rejects.toThrow("ENOENT");

@@ -1,5 +1,5 @@
 /**
- * `npm run deploy [-- --env staging|production]`: applies the pending migrations to DATABASE_URL, then deploys mcp, llm-agent and main, in
+ * `npm run deploy [-- --env staging|production]`: applies the pending migrations to DATABASE_URL, then deploys llm-agent, mcp and main, in
  * this order: a binding needs its target. `--dry-run` says what would be done; `--secrets-file` gives each Worker those lines of a file that
  * it reads. State: none here, the database's and the account's. Refuses without DATABASE_URL, or with an address of this machine; reads no
  * .dev.vars; stops at the first failure.

@@ -7,8 +7,8 @@ import { ROOT, WRANGLER, WRANGLER_ENV } from "./build.ts";
 
 /** By their configuration files, in the order of deployment: a binding needs its target. */
 export const WORKERS = [
-  { name: "mcp", config: "wrangler.mcp.toml" },
   { name: "llm-agent", config: "wrangler.llm-agent.toml" },
+  { name: "mcp", config: "wrangler.mcp.toml" },
   { name: "main", config: "wrangler.toml" },
 ] as const;
 

@@ -28,6 +28,8 @@ export interface HouseOptions {
   llm?: LlmStandInOptions;
   /** Stands for the public network, for the tools alone (dev/stand-ins/internet.ts). */
   internet?: StandIn;
+  /** A second main Worker with the objects of the first. */
+  hasTwin?: boolean;
   /** Folder of the objects' storage, for a house whose runtime is killed; left out: it ends with the runtime. */
   persistTo?: string;
   /** Sees every reply of `call` before its caller does; it must read a copy. */
@@ -46,6 +48,8 @@ export interface CallOptions {
   body?: unknown;
   headers?: Record<string, string>;
   signal?: AbortSignal;
+  /** Through the second main Worker. */
+  through?: "twin";
 }
 
 export interface House {
@@ -78,10 +82,16 @@ export interface House {
   close(): Promise<void>;
 }
 
+/** Houses ask more of one user than any person does. */
+const UNLIMITED = {
+  LIMIT_REQUESTS_PER_MINUTE: "1000000",
+  LIMIT_TOKENS_PER_MINUTE: "1000000000",
+  LIMIT_STREAMS: "100000",
+};
 const SILENT = { firstTokenMs: 0, tokensPerSecond: Number.POSITIVE_INFINITY };
 
 export async function openHouse(options: HouseOptions): Promise<House> {
-  const { bundles, settings, llm: llmOptions, internet, persistTo, onReply } = options;
+  const { bundles, settings, llm: llmOptions, internet, hasTwin, persistTo, onReply } = options;
   const [llm, redis, neon] = await Promise.all([
     serveLlm({ apiKey: LOCAL_LLM_KEY, pace: SILENT, ...llmOptions }),
     serveRedis({ token: LOCAL_REDIS_TOKEN }),
@@ -92,10 +102,10 @@ export async function openHouse(options: HouseOptions): Promise<House> {
   const secretKey = settings?.["SECRET_KEY"] ?? newSecretKey();
   const lines: Record<string, unknown>[] = [];
   const local = localSettings({ llm: llm.url, redis: redis.url, neon: neon.url }, secretKey);
-  const bindings = { ...local, ...settings };
+  const bindings = { ...local, ...UNLIMITED, ...settings };
   const runtime = await openRuntime({
     ...{ bundles, bindings, persistTo, onLine: (line) => void lines.push(line) },
-    internet: internet?.url,
+    ...{ internet: internet?.url, hasTwin },
   });
   let tenants = 0;
 
@@ -110,7 +120,10 @@ export async function openHouse(options: HouseOptions): Promise<House> {
     },
     async call(path, request = {}) {
       const method = request.method ?? (request.body === undefined ? "GET" : "POST");
-      const response = await callMain(new URL(runtime.url.origin + path), { ...request, method });
+      const response = await callMain(new URL((request.through ? runtime.twinUrl : runtime.url).origin + path), {
+        ...request,
+        method,
+      });
       await onReply?.({ method, path, response });
       return response;
     },

@@ -72,9 +72,9 @@ async function run({ history = EVEN, schemas = [SCHEMA_VERSION, SCHEMA_VERSION],
   return { isDone, done, text: lines.join("\n") };
 }
 
-test("[OPS-1] the Workers go back to the version before: main, llm-agent, mcp; the schema stays", async () => {
+test("[OPS-1] the Workers go back to the version before: main, mcp, llm-agent; the schema stays", async () => {
   const { isDone, done, text } = await run({ db: sql });
-  expect({ isDone, done }).toEqual({ isDone: true, done: ["main-r1", "llm-agent-r1", "mcp-r1"] });
+  expect({ isDone, done }).toEqual({ isDone: true, done: ["main-r1", "mcp-r1", "llm-agent-r1"] });
   expect(text).toContain(`main: back to main-r1 (release r1, schema ${SCHEMA_VERSION})`);
   expect(await countApplied()).toBe(SCHEMA_VERSION);
 });
@@ -85,13 +85,17 @@ test("[OPS-1] a second rollback goes further back, not forth again", async () =>
     "llm-agent": ["r1", "r2", "r1", "r0"],
     mcp: ["r1", "r2", "r1", "r0"],
   };
-  expect((await run({ history })).done).toEqual(["main-r0", "llm-agent-r0", "mcp-r0"]);
+  expect((await run({ history })).done).toEqual(["main-r0", "mcp-r0", "llm-agent-r0"]);
 });
 
 test("[OPS-1] of a deployment that broke off half-way, the half that was done goes back", async () => {
-  const half = { ...EVEN, main: ["r1", "r0"], "llm-agent": ["r1", "r0"] };
+  const half = { ...EVEN, main: ["r1", "r0"], mcp: ["r1", "r0"] };
   expect(await run({ history: half })).toMatchObject({
-    ...{ isDone: true, done: ["mcp-r1"], text: expect.stringContaining("main: stays, it is not of this release") },
+    ...{
+      isDone: true,
+      done: ["llm-agent-r1"],
+      text: expect.stringContaining("main: stays, it is not of this release"),
+    },
   });
 });
 
@@ -101,8 +105,8 @@ test("[OPS-1] a dry run tells the plan and changes nothing; a failure tells what
     done: [],
     text: expect.stringContaining("mcp-r1"),
   });
-  expect(await run({ fails: "llm-agent-r1" })).toMatchObject({
-    ...{ isDone: false, done: ["main-r1", "llm-agent-r1"], text: expect.stringMatching(/code 1. Rolled back: main\./) },
+  expect(await run({ fails: "mcp-r1" })).toMatchObject({
+    ...{ isDone: false, done: ["main-r1", "mcp-r1"], text: expect.stringMatching(/code 1. Rolled back: main\./) },
   });
   expect(await run({ history: { ...EVEN, mcp: ["r2"] } })).toMatchObject({ isDone: false, done: [] });
 });
@@ -114,7 +118,7 @@ test("[OPS-2] the schema goes down only when asked, after the Workers, to what t
   const { isDone, text } = await run({ db: sql, schemas, schemaDown: true });
   expect(isDone).toBe(true);
   expect(text).toMatch(
-    /2 migrations are taken back.*\nTaken back: migration \d+[^]*Rolled back: main, llm-agent, mcp\.$/,
+    /2 migrations are taken back.*\nTaken back: migration \d+[^]*Rolled back: main, mcp, llm-agent\.$/,
   );
   expect(await countApplied()).toBe(SCHEMA_VERSION - 2);
   // Done twice, nothing more is taken back.

@@ -1,5 +1,5 @@
 /**
- * `npm run rollback [-- --env staging|production]`: the Workers of the newest release back to the version before: main, llm-agent, mcp, since
+ * `npm run rollback [-- --env staging|production]`: the Workers of the newest release back to the version before: main, mcp, llm-agent, since
  * a caller must not want what its target no longer has. `--schema-down` then takes back the migrations that no running code knows;
  * `--dry-run` tells the plan. State: none here. Refuses before the first change: an older code that the schema does not fit, or that is unknown.
  */

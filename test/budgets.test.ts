@@ -2,7 +2,8 @@
  * What a chat costs in calls, counted by the stand-ins and the Workers' lines: rows P1 and P9 of the performance budget.
  * Every dependency call of the path is counted, so a count is also the most round trips that can lie one after another.
  */
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { gzipSync } from "node:zlib";
+import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { type House, linesOf, openHouse, readEvents, type Tenant } from "./house.ts";
 
 let house: House;
@@ -125,4 +126,19 @@ test("[P7] a long session shows the model no more than a short one, and no query
   }
   console.log(`prompt bytes at 10, 100, 1,000 and 5,000 messages: ${promptBytes.join(", ")}`);
   for (const bytes of promptBytes) expect(bytes / (promptBytes[0] ?? 1)).toBeLessThanOrEqual(1.25);
+});
+
+test.each([
+  ["wrangler.toml", 600],
+  ["wrangler.llm-agent.toml", 150],
+  ["wrangler.mcp.toml", 250],
+])("[P15] the bundle of %s is at most %d kB, compressed", (config, mostKb) => {
+  const kb = gzipSync(inject("bundles")[config] ?? "").length / 1_000;
+  console.log(`${config}: ${kb.toFixed(1)} kB of ${mostKb} kB`);
+  expect(kb).toBeGreaterThan(10);
+  expect(kb).toBeLessThanOrEqual(mostKb);
+});
+
+test("[P15] what LangGraph brings to trace what it runs is not in the bundle", () => {
+  expect(inject("bundles")["wrangler.toml"]).not.toContain("api.smith.langchain.com");
 });

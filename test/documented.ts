@@ -3,7 +3,9 @@
  * State: validators, made once. Reads only JSON, from a copy of the reply.
  */
 import { type Schema, Validator } from "@cfworker/json-schema";
+import * as z from "zod";
 import { ERROR_STATUS, ErrorBody, type ErrorCode } from "../contracts/errors.ts";
+import { OpenAiErrorBody } from "../contracts/openai-errors.ts";
 import { listRoutes } from "../dev/routes.ts";
 import { failuresOf } from "../workers/main/http/failures.ts";
 import { type ApiResponse, describeApi, type Operation } from "../workers/main/http/openapi.ts";
@@ -53,10 +55,13 @@ async function findProblem({ method, path, response }: Exchange): Promise<string
   return findInJson(documented, body, `${operation.operationId} ${status}`) ?? findCode(route, body);
 }
 
-/** A reply that belongs to no route: the one error envelope, nothing else. */
+/** An error of any path. */
+export const AnyError = z.union([ErrorBody, OpenAiErrorBody]);
+
+/** A reply that belongs to no route: an error envelope, nothing else. */
 async function findForeign(response: Response): Promise<string | undefined> {
   if (response.body === null) return undefined; // of HEAD
-  const parsed = ErrorBody.safeParse(isJson(response) ? await response.clone().json() : undefined);
+  const parsed = AnyError.safeParse(isJson(response) ? await response.clone().json() : undefined);
   if (!parsed.success) return "there is no such route, and it is no error";
   const { code } = parsed.data.error;
   return WITHOUT_ROUTE.includes(code) && ERROR_STATUS[code] === response.status ? undefined : `${code} without a route`;
@@ -64,7 +69,7 @@ async function findForeign(response: Response): Promise<string | undefined> {
 
 /** An error's code must be one that the route says it can fail with. */
 function findCode(route: Route, body: unknown): string | undefined {
-  const parsed = ErrorBody.safeParse(body);
+  const parsed = AnyError.safeParse(body);
   if (!parsed.success) return undefined;
   const { code } = parsed.data.error;
   const codes = failuresOf(route);

@@ -82,7 +82,7 @@ async function connect(who: Tenant, capabilities = {}): Promise<Client> {
   return client;
 }
 
-test("[MCP-1] a handle is random, and its own user's alone", async () => {
+test("[S22] [MCP-1] a handle is random, and its own user's alone", async () => {
   const [one, two] = [await begin(), await begin()];
   expect(one).toMatch(/^[\w-]{43}$/);
   expect(two).not.toBe(one);
@@ -95,11 +95,31 @@ test("[MCP-1] a handle is random, and its own user's alone", async () => {
   expect((await post(callOf("echo", { text: "x" }), { handle: one })).status).toBe(200);
 });
 
-test("[MCP-1] a handle is no credential", async () => {
+test("[S22] [MCP-1] a handle is no credential", async () => {
   const handle = await begin();
   const headers = { "mcp-session-id": handle, accept: "application/json, text/event-stream" };
   const response = await house.call("/mcp", { body: callOf("echo", { text: "x" }), headers });
   expect(response.status).toBe(401);
+});
+
+test("[MCP-19] a client that listens is told that the tools have changed, with its next request", async () => {
+  const admin = await house.newTenant("admin");
+  const handle = await begin();
+  const listening = await post(undefined, { handle, method: "GET" });
+  const told = hear(listening, ({ data }) => data?.method === "notifications/tools/list_changed");
+  const names = async () => {
+    const listed = resultOf(await hear(await post(message("tools/list", {}), { handle })));
+    return z
+      .array(z.object({ name: z.string() }))
+      .parse(listed?.["tools"])
+      .map(({ name }) => name);
+  };
+  expect(await names()).toContain("echo");
+  expect((await house.call("/mcp/tools/echo/disable", { as: admin, method: "POST" })).status).toBe(200);
+  // An isolate believes its copy of the switches for two seconds: this one has made the change, so it knows at once.
+  expect(await names()).not.toContain("echo");
+  expect((await told).at(-1)?.data?.method).toBe("notifications/tools/list_changed");
+  await house.call("/mcp/tools/echo/enable", { as: admin, method: "POST" });
 });
 
 test("[S21] a client without a credential, or with one for something else, is told where to read what it needs", async () => {

@@ -17,10 +17,12 @@ const caller = {
   compatibility_flags: ["nodejs_compat", "enable_request_signal", "request_signal_passthrough"],
   services: [{ binding: "MCP", service: "basechat-mcp" }],
 };
+/** Whatever a .dev.vars of this folder says. */
+const UNSET = { DATABASE_URL: "", DATABASE_HTTP_URL: "", SECRET_KEY: "" };
 const harness = createTestHarness({
   root,
   workers: [
-    { configPath: "wrangler.mcp.toml", vars: { MCP_ALLOWED_ORIGINS: "https://app.example.com" } },
+    { configPath: "wrangler.mcp.toml", secrets: { ...UNSET, MCP_ALLOWED_ORIGINS: "https://app.example.com" } },
     { config: caller },
   ],
 });
@@ -156,9 +158,9 @@ describe("who may come in", () => {
   it.each([
     ["S19: nobody unknown", { "x-basechat-user": "" }, 401, "unauthorized"],
     ["S19: nobody with a forged-looking name", { "x-basechat-user": "a b" }, 401, "unauthorized"],
-    ["B69: no page of another origin", { origin: "http://evil.example.com" }, 403, "forbidden"],
-    ["B69: no page without an origin of its own", { origin: "null" }, 403, "forbidden"],
-    ["B69: no origin that only begins like ours", { origin: "https://app.example.com.evil.com" }, 403, "forbidden"],
+    ["[B69] no page of another origin", { origin: "http://evil.example.com" }, 403, "forbidden"],
+    ["[B69] no page without an origin of its own", { origin: "null" }, 403, "forbidden"],
+    ["[B69] no origin that only begins like ours", { origin: "https://app.example.com.evil.com" }, 403, "forbidden"],
     ["B68: no session, since none are given out here", { "mcp-session-id": "0".repeat(32) }, 404, "not_found"],
   ])("%s", async (_what, headers, status, code) => {
     const sent = await send(rpc("tools/list"), headers);
@@ -166,7 +168,7 @@ describe("who may come in", () => {
     expect(sent.headers.get("x-request-id")).toBe("req-1");
   });
 
-  it("B69: a rebound host name does not make a stranger's page ours", async () => {
+  it("[B69] a rebound host name does not make a stranger's page ours", async () => {
     const request = {
       method: "POST",
       headers: { ...POST_HEADERS, origin: "http://evil.example.com" },
@@ -299,6 +301,8 @@ describe("the protocol's rules", () => {
 });
 
 describe("what is logged", () => {
+  // SHA-256 of "basechat user user-1", the first 16 digits.
+  const USER_1 = "22437220a716e761";
   it("S16: one line a request and one a call, with neither arguments nor output", async () => {
     harness.clearLogs();
     await send(echo("canary-90d1"), { "x-request-id": "req-log" });
@@ -306,10 +310,19 @@ describe("what is logged", () => {
     const own = lines.filter((line: { request_id: string }) => line.request_id === "req-log");
     expect(own).toEqual([
       {
-        ...{ service: "mcp", request_id: "req-log", audit: "tool_call", user_id: "user-1", tool: "echo", ok: true },
+        ...{
+          level: "info",
+          service: "mcp",
+          request_id: "req-log",
+          audit: "tool_call",
+          user_id: USER_1,
+          tool: "echo",
+          ok: true,
+        },
         ...{ arguments_sha256: expect.stringMatching(/^[0-9a-f]{64}$/), ms: expect.any(Number), bytes: 11 },
       },
       {
+        level: "info",
         service: "mcp",
         request_id: "req-log",
         route: "/stateless",

@@ -20,13 +20,13 @@ export interface ConformanceReport {
   output: string;
 }
 
-export async function runServerSuite(bundles: Bundles): Promise<ConformanceReport> {
+export async function runServerSuite(bundles: Bundles, revision = REVISION): Promise<ConformanceReport> {
   const house = await openHouse({ bundles, settings: { MCP_CONFORMANCE: "1" } });
   try {
     const { apiKey } = await house.newTenant();
     const proxy = await openProxy(house.url, apiKey);
     try {
-      return await runSuite(["server", "--url", `${proxy.url}/mcp`, "--requirements", REVISION]);
+      return await runSuite(["server", "--url", `${proxy.url}/mcp`, "--requirements", revision]);
     } finally {
       await proxy.close();
     }

@@ -114,11 +114,13 @@ export class CrashLoad {
   }
 
   /** Answers of many lengths and paces, some of them with a tool. */
-  #options(): { model: string } {
+  #options(): { model: string; tools?: string[] } {
     const { random } = this.#plan;
     const tokens = 1 + Math.floor(random() * 30);
     const gapMs = Math.floor(random() * 20);
-    return { model: random() < 0.2 ? "demo:toolcalls.plain" : `demo:tokens.${tokens}.gap.${gapMs}` };
+    // One that nobody is asked for first: there is no one to answer.
+    if (random() < 0.2) return { model: "demo:toolcalls.plain", tools: ["calculator"] };
+    return { model: `demo:tokens.${tokens}.gap.${gapMs}` };
   }
 
   /** What became of the acknowledged messages, once nothing is owed to Postgres any more or the wait for it is over. */

@@ -19,6 +19,8 @@ export interface RuntimeOptions {
   persistTo: string | undefined;
   /** The stand-in that is the public network for the Worker of the tools; left out: the network itself. */
   internet?: string | undefined;
+  /** A second main Worker, in an isolate of its own, with the first one's objects: as main runs in many places at once. */
+  hasTwin?: boolean | undefined;
   /** A line that a Worker has written, or the runtime itself. */
   onLine(line: Record<string, unknown>): void;
 }
@@ -26,6 +28,8 @@ export interface RuntimeOptions {
 export interface Runtime {
   /** Of the process that runs now. */
   readonly url: URL;
+  /** Of the second main Worker; without one it is main's. */
+  readonly twinUrl: URL;
   /** Queries the SQLite of the object that holds a session. */
   query(sessionId: string, query: string): Promise<Record<string, unknown>[]>;
   /** Sends a command to the object that holds a session, as main does. */
@@ -46,7 +50,8 @@ export interface Runtime {
 
 /** Which Worker an object's class belongs to. */
 const WORKER_OF = {
-  ...{ SessionObject: "basechat", McpSessionObject: "basechat-mcp" },
+  ...{ SessionObject: "basechat", MetricsObject: "basechat", AccountObject: "basechat" },
+  ...{ McpSessionObject: "basechat-mcp" },
   ...{ ToolboxObject: "basechat-mcp", MonitorObject: "basechat-mcp" },
 } as const;
 export type ObjectClass = keyof typeof WORKER_OF;
@@ -56,7 +61,11 @@ const MARK = "BASECHAT_RUNTIME";
 export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   const mark = randomUUID();
   let workerd = start(options, mark);
-  let url = await workerd.ready;
+  const addressOf = async (running: Miniflare) => {
+    const url = await running.ready;
+    return { url, twinUrl: options.hasTwin ? await running.unsafeGetDirectURL(TWIN) : url };
+  };
+  let address = await addressOf(workerd);
 
   const queryObject: Runtime["queryObject"] = async (className, name, query) => {
     const storage = await workerd.unsafeGetDurableObjectStorage(WORKER_OF[className], className, { name });
@@ -67,7 +76,10 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   return {
     ...{ queryObject, evictObject },
     get url() {
-      return url;
+      return address.url;
+    },
+    get twinUrl() {
+      return address.twinUrl;
     },
     query: (sessionId, query) => queryObject("SessionObject", objectName(sessionId), query),
     async command(sessionId, command) {
@@ -91,17 +103,19 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     async restart() {
       await workerd.dispose();
       workerd = start(options, mark);
-      url = await workerd.ready;
+      address = await addressOf(workerd);
     },
     close: () => workerd.dispose(),
   };
 }
 
-function start({ bundles, bindings, persistTo, internet, onLine }: RuntimeOptions, mark: string): Miniflare {
+function start({ bundles, bindings, persistTo, internet, hasTwin, onLine }: RuntimeOptions, mark: string): Miniflare {
   const workers = CONFIGS.map((config) => ({
     ...{ ...workerOptions(config), script: bundles[config] ?? "", bindings },
     ...(internet !== undefined && config === "wrangler.mcp.toml" && { outboundService: INTERNET_WORKER }),
   }));
+  const [main] = workers.filter(({ name }) => name === WORKER_OF.SessionObject);
+  const twins = hasTwin && main ? [twinOf(main)] : [];
   const between = internet === undefined ? [] : [internetWorker(internet)];
   return new Miniflare(
     convertV4MiniflareOptions({
@@ -110,9 +124,19 @@ function start({ bundles, bindings, persistTo, internet, onLine }: RuntimeOption
       unsafeInspectDurableObjects: true,
       unsafeRuntimeEnv: { [MARK]: mark },
       ...(persistTo !== undefined && { resourcePersistencePath: persistTo }),
-      workers: [...workers, ...between],
+      workers: [...workers, ...twins, ...between],
     }),
   );
+}
+
+const TWIN = "basechat-twin";
+
+/** The same script; its objects are the other one's. */
+function twinOf<W extends ReturnType<typeof workerOptions>>(main: W) {
+  const durableObjects = Object.fromEntries(
+    Object.entries(main.durableObjects).map(([binding, object]) => [binding, { ...object, scriptName: main.name }]),
+  );
+  return { ...main, name: TWIN, durableObjects, unsafeDirectSockets: [{}] };
 }
 
 const INTERNET_WORKER = "internet";

@@ -1,13 +1,15 @@
 /**
- * An OpenAI-compatible Chat Completions server whose one model, `demo`, answers from the prompt and says what it is;
+ * An OpenAI-compatible server of Chat Completions and embeddings whose one model, `demo`, answers from the prompt and says what it is;
  * every other name is served by it too. Faults by model name or control port: the grammar is in llm/faults.ts.
  * State: counters in serve.ts and a serial number for ids. Refuses: /v1 without a bearer key, unknown paths, bad bodies.
  * `node dev/stand-ins/llm.ts` serves on PORT (0: any) at DEMO_TOKENS_PER_SECOND and DEMO_FIRST_TOKEN_MS.
  */
 import type { ServerResponse } from "node:http";
+import { BILL_COUNTERS, openBill } from "./llm/bill.ts";
 import { composeCompletion } from "./llm/completion.ts";
+import { parseEmbeddingsRequest, sendEmbeddings } from "./llm/embeddings.ts";
 import { parseFaults, parseModel, type Faults } from "./llm/faults.ts";
-import { NO_KEY, replyError, replyRefusal } from "./llm/refusals.ts";
+import { type ApiError, NO_KEY, replyError, replyRefusal } from "./llm/refusals.ts";
 import { type CompletionRequest, parseCompletionRequest } from "./llm/request.ts";
 import { createPrefixes, type PrefixReuse } from "./llm/prefixes.ts";
 import { sendReply, sendStream, type Pace } from "./llm/send.ts";
@@ -39,6 +41,7 @@ const MODELS = [
   { id: "demo", owned_by: "basechat" },
   { id: "gpt-4o-mini", owned_by: "basechat" },
   { id: "gpt-4o", owned_by: "basechat" },
+  { id: "text-embedding-3-small", owned_by: "basechat" },
   {
     id: "meta-llama/Llama-3.1-8B-Instruct",
     owned_by: "vllm",
@@ -64,7 +67,7 @@ export async function serveLlm(options: LlmStandInOptions = {}): Promise<StandIn
     ...server,
     name: "llm",
     modes: (mode) => mode !== "" && parseFaults(mode) !== undefined,
-    counters: ["chunks_sent", "prompt_chars", "reused_chars", "reusable_chars"],
+    counters: ["chunks_sent", "prompt_chars", "reused_chars", "reusable_chars", "texts_embedded", ...BILL_COUNTERS],
     handle: (request, response, call) => {
       const faults = call.mode === "up" ? {} : (parseFaults(call.mode) ?? {});
       if (faults.refusal !== undefined) return replyRefusal(response, faults.refusal, now());
@@ -105,6 +108,7 @@ async function route(request: StandInRequest, response: ServerResponse, answerin
     });
   }
   if (method === "POST" && path === "/v1/chat/completions") return complete(request, response, answering);
+  if (method === "POST" && path === "/v1/embeddings") return embed(request, response, answering);
   replyError(response, {
     status: 404,
     type: "invalid_request_error",
@@ -115,18 +119,9 @@ async function route(request: StandInRequest, response: ServerResponse, answerin
 
 async function complete(request: StandInRequest, response: ServerResponse, answering: Answering): Promise<void> {
   const asked = parseCompletionRequest(request.body);
-  if ("problem" in asked) {
-    return replyError(response, { status: 400, type: "invalid_request_error", code: null, message: asked.problem });
-  }
+  if ("problem" in asked) return replyError(response, badRequest(asked.problem));
   const named = parseModel(asked.model);
-  if (named === undefined) {
-    return replyError(response, {
-      status: 400,
-      type: "invalid_request_error",
-      code: "unknown_fault",
-      message: "No such fault of the demo model.",
-    });
-  }
+  if (named === undefined) return replyError(response, UNKNOWN_FAULT);
   const { call, pace, now, nextId, measure, takeSlot } = answering;
   const faults = { ...named.faults, ...answering.faults };
   if (faults.refusal !== undefined) return replyRefusal(response, faults.refusal, now());
@@ -136,14 +131,33 @@ async function complete(request: StandInRequest, response: ServerResponse, answe
   call.count("prompt_chars", promptChars);
   call.count("reused_chars", reusedChars);
   call.count("reusable_chars", reusableChars);
-  const sending = { response, call, faults, pace, newChars: promptChars - reusedChars };
+  const bill = openBill(call, completion, faults);
+  const sending = { response, call, faults, pace, bill, newChars: promptChars - reusedChars };
   const release = await takeSlot(request.signal);
   try {
     await (asked.stream ? sendStream(completion, asked.includeUsage, sending) : sendReply(completion, sending));
   } finally {
+    bill.close();
     release();
   }
 }
+
+async function embed(request: StandInRequest, response: ServerResponse, answering: Answering): Promise<void> {
+  const asked = parseEmbeddingsRequest(request.body);
+  if ("problem" in asked) return replyError(response, badRequest(asked.problem));
+  const named = parseModel(asked.model);
+  if (named === undefined) return replyError(response, UNKNOWN_FAULT);
+  const { call, now } = answering;
+  const faults = { ...named.faults, ...answering.faults };
+  if (faults.refusal !== undefined) return replyRefusal(response, faults.refusal, now());
+  sendEmbeddings(asked, { response, faults, call });
+}
+
+function badRequest(message: string): ApiError {
+  return { status: 400, type: "invalid_request_error", code: null, message };
+}
+
+const UNKNOWN_FAULT: ApiError = { ...badRequest("No such fault of the demo model."), code: "unknown_fault" };
 
 if (import.meta.main) {
   const { PORT, DEMO_TOKENS_PER_SECOND, DEMO_FIRST_TOKEN_MS } = process.env;

@@ -16,11 +16,13 @@ export interface NeonOptions {
   dataDir?: string;
   /** Address of a real server, `postgres://...`: it is used instead of PGlite. */
   postgresUrl?: string;
+  /** False: PGlite without pgvector, as a server that has not installed it. */
+  pgvector?: false;
 }
 
 export async function serveNeon(options: NeonOptions = {}): Promise<StandIn> {
-  const database =
-    options.postgresUrl === undefined ? await openPglite(options.dataDir) : openPostgres(options.postgresUrl);
+  const { postgresUrl, dataDir, pgvector } = options;
+  const database = postgresUrl === undefined ? await openPglite({ dataDir, pgvector }) : openPostgres(postgresUrl);
   const standIn = await serveStandIn({
     name: "neon",
     ...(options.port !== undefined && { port: options.port }),

@@ -1,8 +1,7 @@
 /**
  * What is wrong with a reply to a fuzz request: nothing, or why no client should ever see it. Pure but for the API's document.
  */
-import { ErrorBody } from "../../contracts/errors.ts";
-import { findMismatch } from "../documented.ts";
+import { AnyError, findMismatch } from "../documented.ts";
 import type { FuzzReply } from "./client.ts";
 import type { FuzzRequest } from "./requests.ts";
 
@@ -42,7 +41,7 @@ function findInError(request: FuzzRequest, { headers, text }: FuzzReply): string
   if (requestId === null) return "it has no request id";
   const body = parse(text);
   if (typeof body === "object" && body !== null && "jsonrpc" in body) return undefined;
-  const parsed = ErrorBody.safeParse(body);
+  const parsed = AnyError.safeParse(body);
   if (!parsed.success) return "it is no error of ours";
   return parsed.data.error.request_id === requestId ? undefined : "its request id is another one";
 }

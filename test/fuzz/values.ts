@@ -82,11 +82,16 @@ export function textOf(schema: JsonSchema, making: Making, name: string): fc.Arb
   return seldom(making.badPercent, good, fc.constantFrom(...STRINGS.filter((text) => text.length < 3_000)));
 }
 
+function integerOf({ minimum = 0, maximum = 100 }: JsonSchema): fc.Arbitrary<number> {
+  const min = Math.max(minimum, -1e9);
+  return fc.integer({ min, max: Math.max(min, Math.min(maximum, 300)) });
+}
+
 function goodValue(schema: JsonSchema, making: Making, name: string): fc.Arbitrary<unknown> {
   const known = GOOD[name];
   if (known !== undefined) return fc.constantFrom(...known);
   if (name === "message_id") return fc.oneof(idMark(name), idMark("question_id"));
-  if (name.endsWith("_id") && name !== "call_id") return idMark(name);
+  if (name.endsWith("_id") && !name.endsWith("call_id")) return idMark(name);
   if (schema.$ref !== undefined) return goodValue(making.defs[schema.$ref.split("/").at(-1) ?? ""] ?? {}, making, name);
   if (schema.const !== undefined) return fc.constant(schema.const);
   if (schema.enum !== undefined) return fc.constantFrom(...schema.enum);
@@ -100,7 +105,7 @@ function goodValue(schema: JsonSchema, making: Making, name: string): fc.Arbitra
     case "string":
       return stringOf(schema);
     case "integer":
-      return fc.integer({ min: Math.max(schema.minimum ?? 0, -1e9), max: Math.min(schema.maximum ?? 100, 300) });
+      return integerOf(schema);
     case "number":
       return fc.double({ min: schema.minimum ?? 0, max: schema.maximum ?? 100, noNaN: true });
     case "boolean":

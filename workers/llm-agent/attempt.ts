@@ -19,8 +19,8 @@ export interface AttemptDeps extends Net {
   newCallId: () => string;
 }
 
-export interface Attempt {
-  request: ModelRequest;
+export interface Attempt<R = ModelRequest> {
+  request: R;
   context: ModelContext;
   endpoint: Endpoint;
   /** The provider's name for the model. */
@@ -88,7 +88,7 @@ async function readFirst(response: Response, endpoint: Endpoint, deps: AttemptDe
 }
 
 /** Aborts a call when its time is over or its caller is gone; `verdict` says which. */
-function createLimit(left: Promise<void> | undefined) {
+export function createLimit(left: Promise<void> | undefined) {
   const controller = new AbortController();
   let timer: ReturnType<typeof setTimeout> | undefined;
   let refusal: Refused | undefined;

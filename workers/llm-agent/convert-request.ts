@@ -2,7 +2,8 @@
  * A `ModelRequest` as OpenAI's Chat Completions body. Pure. The same request gives the same bytes, and tools come sorted before
  * anything volatile, because providers cache exact prefixes.
  */
-import type { ModelContext, ModelMessage, ModelRequest } from "../../contracts/llm.ts";
+import type { ModelContext, ModelMessage, ModelRequest, OfferedTool } from "../../contracts/llm.ts";
+import type { ModelAttachment } from "../../contracts/parts.ts";
 import type { ToolCall } from "../../contracts/tools.ts";
 import type { Endpoint } from "./provider.ts";
 
@@ -18,14 +19,15 @@ export function toChatCompletion(
   { request, context, endpoint, model }: Conversion,
   stream: boolean,
 ): Record<string, unknown> {
-  const { tools, messages, temperature, maxTokens, responseFormat } = request;
+  const { tools = [], messages, temperature, maxTokens, responseFormat } = request;
   const { quirks } = endpoint;
   return {
     model,
-    ...(tools !== undefined && tools.length > 0 && { tools: [...tools].sort(byName).map(toTool) }),
+    ...(tools.length > 0 && { tools: [...tools].sort(byName).map(toTool), ...howToCall(request) }),
     messages: messages.map(toMessage),
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { [quirks.max_tokens_field]: maxTokens }),
+    ...sampling(request),
     ...(responseFormat !== undefined && { response_format: responseFormat }),
     ...cacheHint(quirks.cache_hint, context),
     stream,
@@ -39,22 +41,75 @@ function cacheHint(hint: Endpoint["quirks"]["cache_hint"], { sessionId, cacheSal
   return hint === "none" || cacheSalt === undefined ? {} : { cache_salt: cacheSalt };
 }
 
-type OfferedTool = NonNullable<ModelRequest["tools"]>[number];
+function howToCall({ toolChoice, parallelToolCalls }: Pick<ModelRequest, "toolChoice" | "parallelToolCalls">) {
+  const choice = typeof toolChoice === "object" ? { type: "function", function: toolChoice } : toolChoice;
+  return {
+    ...(choice !== undefined && { tool_choice: choice }),
+    ...(parallelToolCalls !== undefined && { parallel_tool_calls: parallelToolCalls }),
+  };
+}
+
+function sampling({ topP, stop, seed }: Pick<ModelRequest, "topP" | "stop" | "seed">) {
+  return {
+    ...(topP !== undefined && { top_p: topP }),
+    ...(stop !== undefined && { stop }),
+    ...(seed !== undefined && { seed }),
+  };
+}
 
 function byName(a: OfferedTool, b: OfferedTool): number {
   return a.name < b.name ? -1 : Number(a.name > b.name);
 }
 
-function toTool({ name, description, inputSchema }: OfferedTool) {
-  return { type: "function", function: { name, description, parameters: sortKeys(inputSchema) } };
+function toTool({ name, description, inputSchema, strict }: OfferedTool) {
+  const called = { name, ...(description !== undefined && { description }), parameters: sortKeys(inputSchema) };
+  return { type: "function", function: { ...called, ...(strict !== undefined && { strict }) } };
 }
 
 function toMessage(message: ModelMessage): Record<string, unknown> {
   if (message.role === "tool") return { role: "tool", tool_call_id: message.toolCallId, content: message.content };
+  if (message.role === "user" && message.attachments) return { role: "user", content: toParts(message) };
   if (message.role !== "assistant") return { role: message.role, content: message.content };
   const { content, toolCalls } = message;
   if (toolCalls === undefined || toolCalls.length === 0) return { role: "assistant", content };
   return { role: "assistant", content: content === "" ? null : content, tool_calls: toolCalls.map(toToolCall) };
+}
+
+/** Text and attachments in the order in which they stand; a line break where one is cut out is not said again. */
+function toParts({ content, attachments = [] }: Extract<ModelMessage, { role: "user" }>): Record<string, unknown>[] {
+  const parts: Record<string, unknown>[] = [];
+  let from = 0;
+  const sayUpTo = (end?: number): void => {
+    const text = content.slice(from > 0 && content[from] === "\n" ? from + 1 : from, end);
+    if (text !== "") parts.push({ type: "text", text });
+  };
+  for (const attachment of attachments) {
+    if (attachment.at > from) sayUpTo(attachment.at);
+    from = Math.max(from, attachment.at);
+    parts.push(toPart(attachment));
+  }
+  sayUpTo();
+  return parts;
+}
+
+function toPart(attachment: ModelAttachment): Record<string, unknown> {
+  if (attachment.type === "image") {
+    const url = "url" in attachment ? attachment.url : dataUrl(attachment);
+    return { type: "image_url", image_url: { url, ...(attachment.detail && { detail: attachment.detail }) } };
+  }
+  if (attachment.type === "audio") {
+    const format = attachment.mime_type === "audio/wav" ? "wav" : "mp3";
+    return { type: "input_audio", input_audio: { data: attachment.data ?? "", format } };
+  }
+  const filename = attachment.filename ?? `file.${EXTENSIONS[attachment.mime_type] ?? "txt"}`;
+  return { type: "file", file: { filename, file_data: dataUrl(attachment) } };
+}
+
+/** A provider wants a name for every file. */
+const EXTENSIONS: Record<string, string> = { "application/pdf": "pdf", "text/markdown": "md", "text/csv": "csv" };
+
+function dataUrl({ mime_type: type, data = "" }: { mime_type: string; data?: string }): string {
+  return `data:${type};base64,${data}`;
 }
 
 /** Arguments keep the order in which the model wrote them: its own output is part of the prefix. */

@@ -3,13 +3,16 @@
  * No state but the fleet's. Never more than three calls a request: two at most at one provider while another could serve it, one
  * retry of a fault at the same node, one wait for a rate limit that ends within five seconds. What has begun is not started over here.
  */
+import { checkTexts, type Embeddings, type EmbedRequest } from "../../contracts/embeddings.ts";
 import type { Failure, Result } from "../../contracts/errors.ts";
-import type { Completion, ModelContext, ModelRequest } from "../../contracts/llm.ts";
+import type { Completion, ModelAttempt, ModelContext, ModelRequest } from "../../contracts/llm.ts";
+import { findModel, requireAbilities } from "../../contracts/models.ts";
 import { type Attempt, type AttemptDeps, completeOnce, openOnce, type OpenedStream } from "./attempt.ts";
+import { embedOnce } from "./embed.ts";
 import type { Fleet, Release } from "./fleet.ts";
 import type { Endpoint } from "./provider.ts";
 import type { Elsewhere, Outcome, Refused, Retry } from "./refusal.ts";
-import { type ModelRoute, routesFor } from "./routes.ts";
+import { type ModelRoute, type Routed, routesFor } from "./routes.ts";
 
 const MAX_CALLS = 3;
 const MAX_CALLS_A_PROVIDER = 2;
@@ -19,6 +22,13 @@ const LONGEST_JITTER_MS = 250;
 /** A node that is busy is passed by for so long at most. */
 const LONGEST_BUSY_MS = 30_000;
 
+/** Every provider that could serve it has as many calls as it may. */
+const FULL: Failure = {
+  code: "rate_limited",
+  message: "the model has all the calls it may have",
+  retryAfterSeconds: 1,
+};
+
 export interface CallDeps extends AttemptDeps {
   fleet: Fleet;
   /** 0 <= x < 1 */
@@ -26,10 +36,12 @@ export interface CallDeps extends AttemptDeps {
   wait: (ms: number) => Promise<void>;
   /** For the log: the nodes that were called. */
   trace: string[];
+  /** The same, with what became of it. */
+  attempts: ModelAttempt[];
 }
 
-export interface ModelCall {
-  request: ModelRequest;
+export interface ModelCall<R extends Routed = ModelRequest> {
+  request: R;
   context: ModelContext;
   /** Resolves when the caller wants no reply any more. */
   left?: Promise<void> | undefined;
@@ -55,15 +67,30 @@ export function complete(call: ModelCall, deps: CallDeps): Promise<Result<Comple
   });
 }
 
+/** Texts as vectors. The whole reply is small and costs little: what was cut off is asked for again. */
+export async function embed(call: ModelCall<EmbedRequest>, deps: CallDeps): Promise<Result<Embeddings>> {
+  const { request } = call;
+  const checked = checkTexts(request);
+  if (!checked.ok) return checked;
+  const model = findModel(deps.config.MODELS, request.model);
+  const able = model.ok ? requireAbilities(model.value, ["embeddings"]) : model;
+  if (!able.ok) return able;
+  return withFailover(call, deps, async (attempt, release) => {
+    const embedded = await embedOnce(attempt, deps);
+    release();
+    return embedded;
+  });
+}
+
 interface Target {
   route: ModelRoute;
   endpoint: Endpoint;
 }
 
-async function withFailover<T>(
-  { request, context, left }: ModelCall,
+async function withFailover<T, R extends Routed>(
+  { request, context, left }: ModelCall<R>,
   deps: CallDeps,
-  send: (attempt: Attempt, release: Release) => Promise<Outcome<T>>,
+  send: (attempt: Attempt<R>, release: Release) => Promise<Outcome<T>>,
 ): Promise<Result<T>> {
   const routes = routesFor(deps.config, request);
   if (!routes.ok) return routes;
@@ -76,6 +103,8 @@ async function withFailover<T>(
     void left?.then(release);
     deps.trace.push(endpoint.id);
     const outcome = await send({ request, context, endpoint, model: route.model, left }, release);
+    const code = outcome.ok ? "ok" : outcome.error.code;
+    deps.attempts.push({ provider: endpoint.provider, node: endpoint.id, code });
     if (outcome.ok) {
       deps.fleet.began(endpoint);
       return outcome;
@@ -135,10 +164,12 @@ class Story {
       .filter(({ provider }) => elsewhere === "node" || (elsewhere === "provider" && provider !== failedProvider))
       .map((route) => ({ route, endpoints: route.endpoints.filter((one) => !one.isDraining && !this.#tried.has(one)) }))
       .filter(({ endpoints }) => endpoints.length > 0);
-    const fresh = left.filter(({ route }) => this.#callsAt(route.provider) < MAX_CALLS_A_PROVIDER);
+    const open = left.filter(({ route }) => !this.#deps.fleet.isFull(route.endpoints, this.#deps.now()));
+    if (left.length > 0 && open.length === 0 && this.#tried.size === 0) this.failure = FULL;
+    const fresh = open.filter(({ route }) => this.#callsAt(route.provider) < MAX_CALLS_A_PROVIDER);
     const { fleet, now, random } = this.#deps;
     for (const state of ["ready", "busy", "ill"] as const) {
-      for (const { route, endpoints } of fresh.length > 0 ? fresh : left) {
+      for (const { route, endpoints } of fresh.length > 0 ? fresh : open) {
         const endpoint = fleet.pick(endpoints, state, { key: this.#key, nowMs: now(), random });
         if (endpoint !== undefined) return { route, endpoint };
       }

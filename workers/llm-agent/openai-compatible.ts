@@ -10,7 +10,7 @@ import { faulty, refuseMediaType, type Outcome, type RefusedResponse, refuseResp
 const MAX_ERROR_BYTES = 16 * 1024;
 
 export interface ProviderCall {
-  path: "/chat/completions" | "/models";
+  path: "/chat/completions" | "/embeddings" | "/models";
   /** Left out: a GET. */
   body?: Record<string, unknown>;
   mediaType: "text/event-stream" | "application/json";

@@ -15,7 +15,10 @@ export interface ModelRoute {
   endpoints: Endpoint[];
 }
 
-export function routesFor(config: Config, { model, modelType }: ModelRequest): Result<ModelRoute[]> {
+/** What of a request decides who serves it. */
+export type Routed = Pick<ModelRequest, "model" | "modelType" | "avoid">;
+
+export function routesFor(config: Config, { model, modelType }: Routed): Result<ModelRoute[]> {
   const found = findModel(config.MODELS, model);
   if (!found.ok) return found;
   if (found.value.routes === undefined && modelType === undefined && config.malformed.includes("LLM_TYPE")) {

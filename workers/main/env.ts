@@ -5,8 +5,9 @@
 import * as z from "zod";
 import { PolicyRule } from "../../contracts/approvals.ts";
 import { ModelType } from "../../contracts/chat.ts";
+import { LOG_MEANINGS, LogLevel } from "../../contracts/log.ts";
 import { findModel, Models, NO_MODELS, OPEN_MODELS } from "../../contracts/models.ts";
-import { OriginList } from "../../contracts/origins.ts";
+import { HostList, OriginList } from "../../contracts/origins.ts";
 import { isPattern } from "../../contracts/name-patterns.ts";
 import { jsonSetting } from "../../contracts/settings.ts";
 
@@ -83,6 +84,15 @@ export const Settings = z.object({
   CACHE_SCOPE: withFallback(z.enum(["shared", "user"]), "shared").meta({
     description: "`user`: no user is given an answer that was made for another; malformed, it is `user`",
   }),
+  CACHE_SEMANTIC_MODEL: optional(z.string().min(1)).meta({
+    default: "none",
+    description:
+      "a model that makes vectors: other wordings of a first question find its answer; needs pgvector in Postgres; left out: none does",
+  }),
+  CACHE_SEMANTIC_THRESHOLD: withFallback(z.coerce.number().min(0.5).max(1), 0.9).meta({
+    description:
+      "cosine similarity, 0.5 to 1, from which on two questions are compared word by word; malformed, it is `1`",
+  }),
   CACHE_READ_TIMEOUT_MS: positiveInt(180).meta({
     description: "how long a turn waits for Redis, and beside it to be told which turn makes the same answer",
   }),
@@ -93,6 +103,11 @@ export const Settings = z.object({
     default: "no rules",
     description:
       "a JSON list of rules for tools that a model calls: run at once, ask a person first, or not offered; malformed, all tools are denied",
+  }),
+  ATTACHMENT_HOSTS: withFallback(HostList, []).meta({
+    default: "none",
+    description:
+      "hosts whose images a provider may be told to fetch by itself, over https: exact names, separated by commas; nothing is fetched from here",
   }),
   CORS_ORIGINS: withFallback(OriginList, []).meta({
     default: "none",
@@ -118,10 +133,31 @@ export const Settings = z.object({
     description:
       "days after its last use until a session is deleted everywhere, with its messages; looked after once an hour; `npm run retention` says what would go",
   }),
+  LIMIT_REQUESTS_PER_MINUTE: positiveInt(120).meta({
+    description: "turns and direct calls of one user in any minute",
+  }),
+  LIMIT_TOKENS_PER_MINUTE: positiveInt(400_000).meta({ description: "tokens of one user in any minute" }),
+  LIMIT_STREAMS: positiveInt(5).meta({ description: "turns and direct calls of one user that have not ended" }),
+  LIMIT_TOKENS_PER_DAY: optional(z.coerce.number().int().min(0)).meta({
+    default: "none",
+    description: "a user's budget of a day (UTC) in tokens; malformed, it is 0",
+  }),
+  LIMIT_COST_PER_DAY_USD: optional(z.coerce.number().min(0)).meta({
+    default: "none",
+    description: "the same in US dollars, at the prices of `MODELS`; malformed, it is 0",
+  }),
   RESIDENCY: optional(z.enum(["eu"])).meta({
     default: "none",
     description:
       "`eu`: the objects of new sessions, and those of accounts, limits and flights, run and store in the EU alone; malformed, it is `eu`. Decide before the first user: a change ends every login. Postgres and Redis are where you made them",
+  }),
+  LOG_LEVEL: withFallback(LogLevel, "info").meta({ description: LOG_MEANINGS.level }),
+  LOG_SAMPLE: withFallback(z.coerce.number().min(0).max(1), 1).meta({ description: LOG_MEANINGS.sample }),
+  METRICS_TOKEN: optional(z.string().min(32).max(256)).meta({
+    secret: true,
+    default: "none",
+    description:
+      "whoever shows it may read `GET /metrics` and the details of `GET /health/ready`, and nothing else; 32 characters or more",
   }),
   SIGN_UP: withFallback(z.enum(["open", "closed"]), "open").meta({
     description: "`closed`: nobody signs up; users are made by `npm run user:create`; malformed, it is `closed`",
@@ -143,8 +179,11 @@ const CLOSED: Record<string, unknown> = {
   CACHE_ENABLED: "false",
   CACHE_SCOPE: "user",
   SIGN_UP: "closed",
+  LIMIT_TOKENS_PER_DAY: 0,
+  LIMIT_COST_PER_DAY_USD: 0,
   RESIDENCY: "eu",
   MODELS: NO_MODELS,
+  CACHE_SEMANTIC_THRESHOLD: 1,
 };
 
 export function readConfig(env: Record<string, unknown>): Config {
@@ -162,7 +201,9 @@ export function readConfig(env: Record<string, unknown>): Config {
   const model = config.DEFAULT_MODEL ?? firstModel(config.MODELS);
   const isKnown = (name: string) => problems.includes("MODELS is malformed") || findModel(config.MODELS, name).ok;
   if (!isKnown(model)) problems.push("DEFAULT_MODEL is not in MODELS");
-  if (config.TITLE_MODEL !== undefined && !isKnown(config.TITLE_MODEL)) problems.push("TITLE_MODEL is not in MODELS");
+  for (const key of ["TITLE_MODEL", "CACHE_SEMANTIC_MODEL"] as const) {
+    if (config[key] !== undefined && !isKnown(config[key])) problems.push(`${key} is not in MODELS`);
+  }
   return { ...config, DEFAULT_MODEL: model, problems };
 }
 

@@ -3,6 +3,7 @@
  * one that fails.
  */
 import type { Config } from "./env.ts";
+import type { Embedder } from "./knowledge/embedder.ts";
 import type { KnowledgeStore } from "./knowledge/store.ts";
 import type { ToolLoaders } from "./registry.ts";
 import type { Fetch } from "./web/read.ts";
@@ -19,11 +20,13 @@ export interface ToolParts {
   fetch: Fetch;
   /** Undefined without a database. */
   store: KnowledgeStore | undefined;
+  /** Undefined: documents are found by their words alone. */
+  embedder: Embedder | undefined;
   newId: () => string;
 }
 
 /** With what they need. */
-export function configuredTools(config: Config, { fetch, store, newId }: ToolParts): ToolLoaders {
+export function configuredTools(config: Config, { fetch, store, embedder, newId }: ToolParts): ToolLoaders {
   const { fetchHosts, searchProvider: provider } = config;
   const knowledge = () => import("./tools/knowledge.ts");
   return {
@@ -34,9 +37,9 @@ export function configuredTools(config: Config, { fetch, store, newId }: ToolPar
       web_search: async () => (await import("./tools/web-search.ts")).createWebSearch({ fetch, provider }),
     }),
     ...(store && {
-      add_document: async () => (await knowledge()).createAddDocument({ store, newId }),
-      delete_document: async () => (await knowledge()).createDeleteDocument({ store, newId }),
-      search_documents: async () => (await knowledge()).createSearchDocuments({ store, newId }),
+      add_document: async () => (await knowledge()).createAddDocument({ store, embedder, newId }),
+      delete_document: async () => (await knowledge()).createDeleteDocument({ store }),
+      search_documents: async () => (await knowledge()).createSearchDocuments({ store, embedder }),
       search_history: async () => (await import("./tools/search-history.ts")).createSearchHistory({ store }),
     }),
   };

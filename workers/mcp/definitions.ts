@@ -11,7 +11,9 @@ const MAX_DESCRIPTION_CHARS = 1_024;
 export function define(name: string, tool: Tool | undefined): ToolDefinition {
   if (tool?.name !== name || !/^[\w.-]{1,64}$/.test(name)) throw new Error("a tool's name differs from its key");
   const { description, annotations } = tool;
-  const definition = { name, description, inputSchema: { ...z.toJSONSchema(tool.input) }, ...annotations };
+  // As its caller writes it: what has a default may be left out.
+  const inputSchema = { ...z.toJSONSchema(tool.input, { io: "input" }) };
+  const definition = { name, description, inputSchema, ...annotations };
   if (!isHonest(definition)) throw new Error("a tool's definition is too long or holds invisible characters");
   return definition;
 }

@@ -2,6 +2,7 @@
  * The Worker's settings. Pure. Names a malformed setting, never its value.
  */
 import * as z from "zod";
+import { LOG_MEANINGS, LogLevel } from "../../contracts/log.ts";
 import { OriginList } from "../../contracts/origins.ts";
 import { HostList } from "./web/address.ts";
 import type { SearchProvider } from "./web/search.ts";
@@ -51,6 +52,14 @@ export const Settings = z.object({
         "where messages and documents are; without it there is neither a knowledge base nor a history to search",
     }),
   DATABASE_HTTP_URL: z.url().optional().meta({ default: "derived from `DATABASE_URL`", description: "as in `main`" }),
+  KNOWLEDGE_EMBEDDING_MODEL: z.string().min(1).max(128).optional().meta({
+    default: "none",
+    description:
+      "a model that makes vectors: the knowledge base is searched by meaning too; needs pgvector in Postgres",
+  }),
+  KNOWLEDGE_MIN_SIMILARITY: z.coerce.number().min(0).max(1).default(0.35).meta({
+    description: "cosine similarity, 0 to 1, from which on a piece of a document is found by its meaning",
+  }),
   SECRET_KEY: z.string().min(32).optional().meta({
     secret: true,
     description: "encrypts the credentials of remote MCP servers; it may be main's or another one",
@@ -61,9 +70,13 @@ export const Settings = z.object({
     .meta({
       description: "else this SearXNG; without any of the three there is no tool `web_search`",
     }),
+  LOG_LEVEL: LogLevel.default("info").catch("info").meta({ description: LOG_MEANINGS.level }),
+  LOG_SAMPLE: z.coerce.number().min(0).max(1).default(1).catch(1).meta({ description: LOG_MEANINGS.sample }),
 });
 
 export interface Config {
+  logLevel: LogLevel;
+  logSample: number;
   allowedOrigins: readonly string[];
   sessionIdleMs: number;
   hasFixtures: boolean;
@@ -72,6 +85,8 @@ export interface Config {
   secretKey: string | undefined;
   /** Undefined: there is neither a knowledge base nor a history to search. */
   database: { databaseUrl: string; httpUrl: string | undefined } | undefined;
+  /** Undefined: documents are found by their words alone. */
+  vectors: { model: string; minSimilarity: number } | undefined;
 }
 
 export type ConfigResult = { ok: true; config: Config } | { ok: false; badKeys: string[] };
@@ -87,6 +102,8 @@ export function readConfig(env: object): ConfigResult {
   return {
     ok: true,
     config: {
+      logLevel: data.LOG_LEVEL,
+      logSample: data.LOG_SAMPLE,
       allowedOrigins: data.MCP_ALLOWED_ORIGINS,
       sessionIdleMs: data.MCP_SESSION_SECONDS * 1_000,
       hasFixtures: data.MCP_CONFORMANCE === "1",
@@ -97,6 +114,10 @@ export function readConfig(env: object): ConfigResult {
         data.DATABASE_URL === undefined
           ? undefined
           : { databaseUrl: data.DATABASE_URL, httpUrl: data.DATABASE_HTTP_URL },
+      vectors:
+        data.KNOWLEDGE_EMBEDDING_MODEL === undefined
+          ? undefined
+          : { model: data.KNOWLEDGE_EMBEDDING_MODEL, minSimilarity: data.KNOWLEDGE_MIN_SIMILARITY },
     },
   };
 }

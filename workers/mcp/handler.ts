@@ -6,8 +6,10 @@
  */
 import { ERROR_STATUS, type ErrorCode, toErrorBody } from "../../contracts/errors.ts";
 import { isOwnOrigin, isTrustedHost } from "../../contracts/origins.ts";
+import { isTraceparent, traceIdOf } from "../../contracts/trace.ts";
 import type { Config } from "./env.ts";
 import { isInitialize, parseBody, readBody, refuseMessage } from "./protocol/messages.ts";
+import { isOfRevision2026, serveRevision2026 } from "./protocol/revision-2026.ts";
 import type { ServerParts } from "./protocol/server.ts";
 import { serveStateless } from "./protocol/stateless.ts";
 import type { LogLine } from "./run.ts";
@@ -50,7 +52,7 @@ export async function handleRequest(request: Request, deps: HandlerDeps): Promis
   response.headers.set("x-content-type-options", "nosniff");
   deps.log({
     ...{ service: "mcp", request_id: asker.requestId, route: path ?? "none", method: request.method },
-    ...{ status: response.status, ms: deps.now() - startMs },
+    ...{ status: response.status, ms: deps.now() - startMs, ...traceField(asker) },
   });
   return response;
 }
@@ -79,12 +81,19 @@ async function answer(request: Request, { asker, path, deps }: Asked): Promise<R
   }
   const caller = { ...asker, userId };
   return path === "/mcp"
-    ? answerClient(request, caller, deps)
+    ? answerClient(request, caller, { ...deps, parts: setup.parts })
     : answerMain(request, { ...caller, now: deps.now }, setup.parts);
 }
 
-/** A client's request goes to the object of its session, which reads it itself; the first one begins a session. */
-async function answerClient(request: Request, caller: Caller, deps: HandlerDeps): Promise<Response> {
+/**
+ * A client's request goes to the object of its session, which reads it itself; the first one begins a session. A client of revision
+ * 2026-07-28 has none.
+ */
+async function answerClient(
+  request: Request,
+  caller: Caller,
+  deps: HandlerDeps & { parts: ServerParts },
+): Promise<Response> {
   const handle = request.headers.get("mcp-session-id");
   if (handle !== null) {
     if (!isHandle(handle)) return refuseMessage({ code: -32001, message: "Session not found" }, 404);
@@ -95,6 +104,10 @@ async function answerClient(request: Request, caller: Caller, deps: HandlerDeps)
   if (!body.ok) return refuse(body.error.code, body.error.message, caller);
   const parsed = parseBody(body.value);
   if (!parsed.ok) return refuseMessage(parsed.refusal);
+  if (await isOfRevision2026(request, parsed.message)) {
+    const context = { ...caller, now: deps.now, signal: request.signal };
+    return serveRevision2026(request, parsed.message, { parts: deps.parts, context });
+  }
   if (!isInitialize(parsed.message)) return refuseMessage({ code: -32000, message: "Mcp-Session-Id is required" });
   const fresh = newHandle(deps.randomBytes);
   const headers = new Headers(request.headers);
@@ -123,6 +136,12 @@ function withRequestId(request: Request, { requestId }: Caller): Request {
   return new Request(request, { headers });
 }
 
+/** For a log line. */
+function traceField({ traceparent }: Pick<Asker, "traceparent">): { trace_id?: string } {
+  const id = traceIdOf(traceparent);
+  return id === undefined ? {} : { trace_id: id };
+}
+
 function readPath(url: string): Path | undefined {
   const { pathname } = new URL(url);
   return pathname === "/mcp" || pathname === "/stateless" ? pathname : undefined;
@@ -132,7 +151,9 @@ function readPath(url: string): Path | undefined {
 export function readAsker(headers: Headers, newId: () => string): Asker {
   const requestId = headers.get("x-request-id") ?? "";
   const userId = headers.get("x-basechat-user") ?? "";
+  const traceparent = headers.get("traceparent");
   return {
+    ...(traceparent !== null && isTraceparent(traceparent) && { traceparent }),
     requestId: /^[\w.:-]{1,128}$/.test(requestId) ? requestId : newId(),
     userId: /^[\w.:@|-]{1,128}$/.test(userId) ? userId : undefined,
     denied: (headers.get("x-basechat-denied") ?? "").split(",").filter((glob) => glob !== ""),

@@ -120,7 +120,7 @@ describe("running a tool", () => {
     expect(await call()).toMatchObject({ ok: false, content: "The call was cancelled." });
   });
 
-  it("F32: 5 MB are cut to 256 KiB between characters, with a mark", async () => {
+  it("[S24] [F32] 5 MB are cut to 256 KiB between characters, with a mark", async () => {
     const { call, log } = setUp(() => ({ ok: true, content: "\u{1F600}".repeat(1_250_000) }));
     const content = (await call())?.content ?? "";
     expect(new TextEncoder().encode(content).length).toBeLessThanOrEqual(256 * 1024);

@@ -6,6 +6,7 @@
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
+import { vector } from "@electric-sql/pglite-pgvector";
 import { Pool, type PoolClient, type QueryArrayConfig } from "pg";
 
 export interface QueryOutcome {
@@ -37,10 +38,18 @@ const asText = (value: string): string => value;
 /** A connection that breaks under a query also rejects that query: the event tells nothing more. */
 const ignore = (): void => undefined;
 
-export async function openPglite(dataDir: string | undefined): Promise<Database> {
+export interface PgliteOptions {
+  dataDir: string | undefined;
+  pgvector: false | undefined;
+}
+
+export async function openPglite({ dataDir, pgvector }: PgliteOptions): Promise<Database> {
   // PGlite makes its folder, not the folders above it.
   if (dataDir !== undefined) await mkdir(dirname(dataDir), { recursive: true });
-  const lite = await PGlite.create(dataDir === undefined ? {} : { dataDir });
+  const lite = await PGlite.create({
+    ...(pgvector ?? { extensions: { vector } }),
+    ...(dataDir !== undefined && { dataDir }),
+  });
   const types = await lite.query<{ oid: number }>("select oid::int4 as oid from pg_type");
   // A handler for every type of the catalogue: a type without one would fall back to PGlite's own.
   const text = Object.fromEntries(types.rows.map(({ oid }) => [oid, asText]));

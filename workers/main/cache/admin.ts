@@ -13,6 +13,7 @@ import {
   LAYERS,
 } from "../../../contracts/cache.ts";
 import { fail, ok, type Result } from "../../../contracts/errors.ts";
+import type { QuestionIndex } from "../../../contracts/vectors.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { ModelPrices } from "../../../contracts/prices.ts";
 import { askRedis } from "./ask.ts";
@@ -58,6 +59,8 @@ export interface CacheAdminOptions {
   redis: RedisStore | undefined;
   /** Turns use the cache. */
   enabled: boolean;
+  /** Left out: entries are found by their key alone. */
+  index?: QuestionIndex | undefined;
   prices: ModelPrices;
   now: () => number;
   log: Log;
@@ -109,11 +112,22 @@ async function readStats({ redis, prices, now }: CacheAdminOptions, days: number
   });
 }
 
-async function readHealth({ redis, enabled, now }: CacheAdminOptions): Promise<CacheHealth> {
+async function readHealth({ redis, enabled, index, now }: CacheAdminOptions): Promise<CacheHealth> {
   const askedAtMs = now();
-  const pong = await redis?.ping();
+  const [pong, found] = await Promise.all([redis?.ping(), index?.ping()]);
   const latencyMs = pong?.ok ? now() - askedAtMs : null;
-  return { status: latencyMs === null ? "unhealthy" : "healthy", latency_ms: latencyMs, enabled };
+  return {
+    status: latencyMs === null ? "unhealthy" : "healthy",
+    latency_ms: latencyMs,
+    enabled,
+    semantic: stateOf(found),
+  };
+}
+
+function stateOf(found: Result<void> | undefined): CacheHealth["semantic"] {
+  if (found === undefined) return "off";
+  if (found.ok) return "ready";
+  return found.error.code === "not_configured" ? "not_configured" : "unhealthy";
 }
 
 function byLayer<T>(of: (layer: Layer, at: number) => T): Record<Layer, T> {

@@ -12,8 +12,10 @@ import {
 } from "../../../contracts/cache.ts";
 import { countLooked, type Counts, type Looked } from "./counts.ts";
 import { cacheKey, describeParts, PURGE_COUNT, type Scope } from "./key.ts";
+import type { QuestionIndex } from "../../../contracts/vectors.ts";
 import type { RedisStore } from "./redis.ts";
 import { KEEP, REMOVE_ENTRIES } from "./scripts.ts";
+import type { Meaning } from "./semantic.ts";
 import { type Origin, tagsOf } from "./tags.ts";
 
 /** Larger values are not worth their transfer, and Upstash bounds a request. */
@@ -38,11 +40,22 @@ export interface CacheEntry<L extends Layer> {
   origin: Origin;
   /** Shorter than the layer's own, when the request asks for it. */
   ttlSeconds?: number | undefined;
+  /** Other wordings of its question may find it. */
+  meaning?: Meaning | undefined;
 }
 
 /** Why there is no value. `asked`: the request said so; `resumed`: the turn had begun before; `away`: Redis did not answer. */
 export type CacheRead<L extends Layer> =
-  | { verdict: "hit"; value: CacheValue<L>; saves: Saves; ageSeconds: number }
+  | {
+      verdict: "hit";
+      value: CacheValue<L>;
+      saves: Saves;
+      ageSeconds: number;
+      /** Where the entry tells it. */
+      question?: string | undefined;
+      /** The answer to another wording of the question. */
+      isSimilar?: true;
+    }
   | { verdict: "miss"; why: "absent" | "unfit" | "too_old" }
   | { verdict: "bypass"; why: "asked" | "resumed" | "away" };
 
@@ -79,6 +92,8 @@ export interface CacheOptions {
   now: () => number;
   /** 0 <= x < 1 */
   random: () => number;
+  /** Left out: entries are found by their key alone. */
+  index?: QuestionIndex | undefined;
   /** What could not be counted yet. */
   pending?: Counts;
 }
@@ -87,19 +102,20 @@ export interface CacheOptions {
 const isolatePending: Counts = new Map();
 
 export function createCache(options: CacheOptions): Cache {
-  const { redis, ttlSeconds, now, random, pending = isolatePending } = options;
+  const { redis, ttlSeconds, now, random, index, pending = isolatePending } = options;
   /** An entry as the script KEEP takes it: how it is kept, and its envelope. */
-  function toKept({ slot, value, saves, origin, ttlSeconds: asked = Infinity }: CacheEntry<Layer>) {
+  function toKept(entry: CacheEntry<Layer>) {
+    const { slot, value, saves, origin, ttlSeconds: asked = Infinity, meaning } = entry;
     const { layer, key, scope, parts } = slot;
     const [tags, createdAtMs] = [tagsOf(layer, origin), now()];
     const about = { layer, tags, parts: describeParts(scope, parts), created_at_ms: createdAtMs } satisfies About;
-    const envelope = { key, created_at_ms: createdAtMs, saves, value } satisfies typeof Envelope._output;
+    const question = meaning && { question: meaning.question };
+    const envelope = { key, created_at_ms: createdAtMs, saves, value, ...question } satisfies typeof Envelope._output;
+    const ttlMs = lifetimeMs(Math.min(asked, ttlSeconds[layer]), random());
     return {
-      plan: {
-        ...{ layer, key, tags, about: JSON.stringify(about) },
-        ttl_ms: lifetimeMs(Math.min(asked, ttlSeconds[layer]), random()),
-      },
+      plan: { layer, key, tags, about: JSON.stringify(about), ttl_ms: ttlMs },
       envelope: JSON.stringify(envelope),
+      indexed: meaning && { ...meaning, key, userId: origin.userId, expiresAtMs: createdAtMs + ttlMs },
     };
   }
 
@@ -132,6 +148,10 @@ export function createCache(options: CacheOptions): Cache {
       };
       const written = await redis.run(KEEP, [JSON.stringify(plan), ...small.map(({ envelope }) => envelope)]);
       if (!written.ok && pending.size < MAX_PENDING) addCounts(pending, counts);
+      // One that Redis has not kept leads nowhere.
+      if (index !== undefined && written.ok && written.value !== 0) {
+        await Promise.all(small.flatMap(({ indexed }) => (indexed ? [index.add(indexed)] : [])));
+      }
       return written.ok ? Number(written.value) : 0;
     },
   };
@@ -145,13 +165,13 @@ function openEnvelope<L extends Layer>(
   if (text === null) return { verdict: "miss", why: "absent" };
   if (text.length > MAX_VALUE_CHARS) return { verdict: "miss", why: "unfit" };
   try {
-    const { key, created_at_ms: createdAtMs, saves, value } = Envelope.parse(JSON.parse(text));
+    const { key, created_at_ms: createdAtMs, saves, value, question } = Envelope.parse(JSON.parse(text));
     if (key !== slot.key) return { verdict: "miss", why: "unfit" };
     const checked = CACHE_VALUE[slot.layer].parse(value) as CacheValue<L>; // the layer's own schema
     if (createdAtMs <= newerThanMs) return { verdict: "miss", why: "too_old" };
     // Clocks of two machines differ.
     const ageSeconds = Math.max(0, Math.floor((nowMs - createdAtMs) / 1_000));
-    return { verdict: "hit", value: checked, saves, ageSeconds };
+    return { verdict: "hit", value: checked, saves, ageSeconds, question };
   } catch {
     return { verdict: "miss", why: "unfit" };
   }

@@ -23,6 +23,7 @@ export function countLooked(looked: Looked[]): Counts {
     if ("joined" in look) add(layer, "joined");
     if (read.verdict === "bypass" && read.why === "away") add(layer, "outages");
     if (read.verdict !== "hit") continue;
+    if ("isSimilar" in read) add(layer, "similar");
     const { calls, ms, tokens } = read.saves;
     add(layer, "calls", calls);
     add(layer, "ms", ms);
@@ -38,7 +39,15 @@ export function readCounts(hash: unknown, layer: Layer, prices: ModelPrices): Ca
   const get = (what: string): number => fields.get(`${layer}:${what}`) ?? 0;
   const [hits, misses] = [get("hits"), get("misses")];
   return {
-    ...{ hits, joined: get("joined"), misses, bypasses: get("bypasses"), outages: get("outages"), kept: get("kept") },
+    ...{
+      hits,
+      joined: get("joined"),
+      similar: get("similar"),
+      misses,
+      bypasses: get("bypasses"),
+      outages: get("outages"),
+      kept: get("kept"),
+    },
     hit_rate: hits + misses === 0 ? null : hits / (hits + misses),
     saved: { calls: get("calls"), ms: get("ms"), ...tokensSaved(fields, layer, prices) },
   };

@@ -24,6 +24,11 @@ export function cacheKey(layer: Layer, scope: Scope, parts: Record<string, unkno
   return `basechat:${layer}:${owner}:${digestOf({ layer, owner, parts })}`;
 }
 
+/** All that an answer depends on but the question itself, and the model that says what that means. */
+export function meaningScope(model: string, parts: Record<string, unknown>): string {
+  return digestOf({ meaning: model, parts: { ...parts, question: undefined } });
+}
+
 const DIGEST_CHARS = 16;
 
 /** What a key is made of, part by part, so that two keys can be compared: nobody learns from it what the parts say. */

@@ -46,13 +46,14 @@ function setUp(sharesAnswers = true) {
   const llm: LlmAgent = {
     stream: () =>
       note("model", Promise.resolve({ ok: false, error: { code: "upstream_error", message: "enough" } } as const)),
-    ...{ generate: never, models: never, health: never },
+    ...{ generate: never, embed: never, models: never, health: never },
   };
   const cache = createCache({ redis, ttlSeconds: { llm: 1, intent: 1, mcp: 1 }, now: () => 0, random: () => 0 });
   const runner = createTurnRunner({
     ...{ llm, tools: TOOLS, cache, flights, policy: [], sharesAnswers, placeTimeoutMs: 20, joinTimeoutMs: 20 },
     ...{
       cacheSalt: () => undefined,
+      showAttachments: async (messages) => messages,
       streamTimeoutMs: 1_000,
       stallTimeoutMs: 1_000,
       log: () => {},

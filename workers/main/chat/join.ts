@@ -40,14 +40,14 @@ export async function enter(
   request: TurnRequest,
   { slots, flight, lookup }: { slots: TurnSlots; flight: TurnFlight | undefined; lookup: Promise<Found> },
 ): Promise<Entry> {
-  const first = await lookup;
+  const first = await seekSimilar(deps, request, { slots, found: await lookup });
   if (flight === undefined || !isMiss(first)) {
     flight?.standAside();
     return { found: first, flight, joined: undefined };
   }
   const place = await flight.place(deps.placeTimeoutMs);
   // Rare: whoever led before has landed since the cache was asked.
-  const found = place.leads && place.recheck ? await lookUp(deps.cache, slots, request) : first;
+  const found = place.leads && place.recheck ? { ...first, ...(await lookUp(deps.cache, slots, request)) } : first;
   if (!isMiss(found)) {
     flight.standAside();
     return { found, flight, joined: undefined };
@@ -60,7 +60,19 @@ export async function enter(
 export function noteOf({ found: { answer }, joined }: Entry): CacheNote {
   if (joined !== undefined) return { verdict: "hit", why: "joined" };
   const { verdict } = answer;
-  return verdict === "hit" ? { verdict, ageSeconds: answer.ageSeconds } : { verdict, why: answer.why };
+  if (verdict !== "hit") return { verdict, why: answer.why };
+  return { verdict, ageSeconds: answer.ageSeconds, ...(answer.isSimilar && { why: "similar" }) };
+}
+
+/** Behind a miss: the answer to another wording of the question, or else by what this one's is to be found. */
+async function seekSimilar(
+  { semantic }: TurnDeps,
+  { requestId, userId, cache }: TurnRequest,
+  { slots, found }: { slots: TurnSlots; found: Found },
+): Promise<Found> {
+  if (semantic === undefined || !isMiss(found)) return found;
+  const { hit, meaning } = await semantic.seek(slots.answer, { requestId, userId }, cache.maxAgeSeconds);
+  return { ...found, ...(hit && { answer: hit }), meaning };
 }
 
 /** The outcome of the turn that made the answer; undefined when this turn must make it, and leads if it still can. */

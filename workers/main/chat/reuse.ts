@@ -8,7 +8,9 @@ import type { CacheValue, Layer, Saves } from "../../../contracts/cache.ts";
 import type { Usage } from "../../../contracts/chat.ts";
 import type { Looked } from "../cache/counts.ts";
 import type { Scope } from "../cache/key.ts";
+import type { Meaning } from "../cache/semantic.ts";
 import type { Origin } from "../cache/tags.ts";
+import type { ModelMessage } from "../../../contracts/llm.ts";
 import { toolsOf } from "../../../contracts/rounds.ts";
 import { keyParts } from "./key-parts.ts";
 import type { RequestedCall } from "./tool-round.ts";
@@ -25,6 +27,8 @@ export interface Found {
   intent: CacheRead<"intent">;
   /** How many purges there had been; undefined when nothing may be kept. */
   since: number | undefined;
+  /** By what the answer may be found under other wordings; undefined: by none. */
+  meaning?: Meaning | undefined;
 }
 
 export function turnSlots({ cache, sharesAnswers }: TurnDeps, request: TurnRequest): TurnSlots {
@@ -67,7 +71,7 @@ export function entriesOf(
   outcome: TurnOutcome,
   request: TurnRequest,
   slots: TurnSlots,
-  { reusable, modelCalls, ms }: { reusable: Reusable; modelCalls: number; ms: number },
+  { reusable, modelCalls, ms, meaning }: Made,
 ): CacheEntry<Layer>[] {
   if (!request.cache.write) return [];
   const ttlSeconds = request.cache.ttlSeconds;
@@ -88,9 +92,17 @@ export function entriesOf(
     const value = { content, rounds, usage, model, provider };
     const tools = toolsOf(outcome.rounds);
     const saves = { calls: modelCalls, ms, tokens: tokensOf(model, usage) };
-    entries.push({ slot: slots.answer, ttlSeconds, value, saves, origin: origin([request.model, model], tools) });
+    const from = origin([request.model, model], tools);
+    entries.push({ slot: slots.answer, ttlSeconds, value, saves, origin: from, meaning });
   }
   return entries;
+}
+
+interface Made {
+  reusable: Reusable;
+  modelCalls: number;
+  ms: number;
+  meaning?: Meaning | undefined;
 }
 
 /** Where the entries of a turn come from. */
@@ -117,7 +129,11 @@ function scopeOf(request: TurnRequest, sharesAnswers: boolean): Scope {
 
 /** Nothing private goes into the answer, as far as it is known before the tools run. */
 export function isShared(request: TurnRequest, sharesAnswers: boolean): boolean {
-  return sharesAnswers && request.firstTurn && !request.cache.userScope;
+  return sharesAnswers && request.firstTurn && !request.cache.userScope && !request.context.some(hasAttachments);
+}
+
+export function hasAttachments(message: ModelMessage): boolean {
+  return message.role === "user" && message.attachments !== undefined;
 }
 
 /** The call's tool may be cached and is private to nobody. */

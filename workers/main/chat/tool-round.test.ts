@@ -1,3 +1,4 @@
+import { StageClock } from "../../../contracts/timing.ts";
 import { expect, test } from "vitest";
 import type { ToolDefinition } from "../../../contracts/tools.ts";
 import { createCache } from "../cache/cache.ts";
@@ -18,6 +19,7 @@ function runWith(content: string): TurnRun {
     random: () => 0,
   });
   return {
+    stages: new StageClock(() => 0, "turn"),
     request: {
       ...{
         turnId: "t",
@@ -42,7 +44,7 @@ function runWith(content: string): TurnRun {
       },
     },
     deps: {
-      llm: { stream: never, generate: never, models: never, health: never },
+      llm: { stream: never, generate: never, embed: never, models: never, health: never },
       tools: { list: never, call: () => Promise.resolve({ ok: true, content }) },
       ...{
         cache,
@@ -57,6 +59,7 @@ function runWith(content: string): TurnRun {
         newCallId: () => "id",
       },
       cacheSalt: () => undefined,
+      showAttachments: async (messages) => messages,
       saver: () => {
         throw new Error("nothing asks first");
       },

@@ -32,7 +32,7 @@ export interface RetentionReport {
 export async function expireIdle(deps: RetentionDeps): Promise<void> {
   const { history, requestId, log, days } = deps;
   const report: RetentionReport = { deleted: 0, kept: 0, failed: 0 };
-  const line = { service: "main", request_id: requestId, route: "retention" };
+  const line = { service: "main", request_id: requestId, route: "retention", audit: "retention" };
   const beforeMs = deps.now() - days * DAY_MS;
   let after: string | undefined;
   for (let page = 0; page < PAGES; page += 1) {

@@ -3,6 +3,7 @@
  * Pure. Holds no address and no setting, so it may be shown to anyone.
  */
 import { ErrorBody, ERROR_STATUS, type ErrorCode, isRetryable } from "../../../contracts/errors.ts";
+import { isOpenAiPath, OpenAiErrorBody } from "../../../contracts/openai-errors.ts";
 import { failuresOf } from "./failures.ts";
 import { type JsonSchema, JsonSchemas } from "./json-schemas.ts";
 import { type Answer, type Route, scopeOf } from "./route.ts";
@@ -56,6 +57,7 @@ const TAGS: Record<string, string> = {
   health: "Whether it runs, and what it depends on.",
   history: "Users, sessions and their messages.",
   llm: "Models, and a model asked directly, without a session.",
+  v1: "The same for clients of OpenAI's API: errors have its form here.",
   mcp: "The tools, by the Model Context Protocol.",
 };
 
@@ -148,12 +150,14 @@ function describeResponses(
   for (const status of [...statuses].sort((a, b) => a - b)) {
     const answer = route.answers[status];
     const codes = codesByStatus.get(status) ?? [];
-    const response = describeResponse(answer === undefined ? [] : [answer].flat(), codes, schemas);
+    const isOpenAi = isOpenAiPath(route.path);
+    const error = codes.length === 0 ? [] : [isOpenAi ? OpenAiErrorBody : ErrorBody];
+    const response = describeResponse([answer ?? [], error].flat(), codes, schemas);
     if (answer !== undefined) {
       responses[status] = response;
       continue;
     }
-    const name = codes.toSorted().join(".");
+    const name = [...(isOpenAi ? ["openai"] : []), ...codes.toSorted()].join(".");
     shared[name] = response;
     responses[status] = { $ref: `#/components/responses/${name}` };
   }
@@ -161,10 +165,7 @@ function describeResponses(
 }
 
 function describeResponse(answers: Answer[], codes: ErrorCode[], schemas: JsonSchemas): ApiResponse {
-  const error = codes.length > 0 ? [ErrorBody] : [];
-  const json = [...answers.filter((answer) => typeof answer !== "string"), ...error].map((schema) =>
-    schemas.of(schema, "output"),
-  );
+  const json = answers.filter((answer) => typeof answer !== "string").map((schema) => schemas.of(schema, "output"));
   const [only] = json;
   const texts = answers.filter((answer) => typeof answer === "string" && answer !== "empty");
   const content = {

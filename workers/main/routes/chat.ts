@@ -8,9 +8,11 @@ import { ChatReply, ChatRequest, EditRequest, RegenerateRequest, TurnView } from
 import { AppError, type ErrorCode, orThrow } from "../../../contracts/errors.ts";
 import { newId, type Residency, withResidency } from "../../../contracts/ids.ts";
 import { SessionPath, TurnPath } from "../../../contracts/params.ts";
-import type { Branch, Idempotency, SessionCommand, StartTurn } from "../../../contracts/session.ts";
+import type { SaidMessage } from "../../../contracts/parts.ts";
+import type { Branch, ClientOptions, Idempotency, SessionCommand, StartTurn } from "../../../contracts/session.ts";
 import type { Accounts } from "../accounts/client.ts";
 import { withCacheControl } from "../http/cache-control.ts";
+import { takeAttachments } from "../media/take.ts";
 import { bytesOfKey, readIdempotency } from "../http/idempotency.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 import { hintFor } from "../session/placement.ts";
@@ -27,6 +29,8 @@ export interface ChatRoutesDeps {
   accounts: Accounts;
   newId: () => string;
   now: () => number;
+  /** Whose images a provider may be told to fetch. */
+  attachmentHosts: readonly string[];
   /** Of sessions whose request says nothing. */
   residency: Residency | undefined;
 }
@@ -44,8 +48,10 @@ const TURN_HEADERS = {
 /** What can go wrong with a turn, from its request to the provider. */
 export const TURN_FAILS: ErrorCode[] = [
   ...(["not_found", "conflict", "turn_in_progress", "idempotency_mismatch", "model_not_found"] as const),
-  ...(["context_length_exceeded", "turn_expired", "session_deleted", "cancelled", "rate_limited"] as const),
+  ...(["unsupported_modality", "context_length_exceeded", "invalid_model_output"] as const),
+  ...(["turn_expired", "session_deleted", "cancelled", "rate_limited"] as const),
   ...(["upstream_error", "upstream_auth", "upstream_truncated", "tool_loop_limit", "overloaded"] as const),
+  "budget_exceeded",
   ...(["interrupted", "upstream_timeout", "cache_miss"] as const),
 ];
 const JSON_TURN = { 200: ChatReply, 202: TurnView } as const;
@@ -62,6 +68,7 @@ function startRoutes(deps: ChatRoutesDeps): Route[] {
     access: "user",
     checkedBy: "session",
     body: ChatRequest,
+    takesAttachments: true,
     headers: TURN_HEADERS,
     fails: TURN_FAILS,
   } as const;
@@ -188,33 +195,37 @@ function watchRoute(send: SendToSession): Route {
 }
 
 /** On whose behalf a session is asked. */
-export function asker({ user, requestId }: Call): { userId: string; requestId: string } {
-  return { userId: user.id, requestId };
+export function asker({ user, requestId, traceparent }: Call) {
+  return { userId: user.id, requestId, traceparent };
 }
 
-interface Start {
+export interface Start {
   request: ChatRequest;
+  client?: ClientOptions;
   view: StartTurn["view"];
   route: StartTurn["route"];
   branch: Branch;
+  makeIfMissing?: boolean;
   /** What an idempotency key is bound to. */
   body: unknown;
 }
 
 /** Starts a turn; the answer is the object's. */
 export async function start(deps: ChatRoutesDeps, call: Call, { request, body, ...turn }: Start): Promise<Response> {
-  const { userId, requestId } = asker(call);
-  const own = request.session_id;
+  const own = turn.branch.kind === "after" ? turn.branch.turnId : request.session_id;
+  const taken = takeAttachments(request, deps.attachmentHosts);
   const residency = request.residency ?? deps.residency;
   const idempotency = await claimedKey(deps, call, { body, sessionId: own, residency });
   const sessionId = own ?? newSessionId(deps, idempotency, residency);
-  const near = own === undefined ? nearOf(call, residency) : undefined;
+  const near = own === undefined || turn.makeIfMissing ? nearOf(call, residency) : undefined;
   const cache = withCacheControl(request.cache, call.raw.headers.get("cache-control"));
   const { credential, preferences } = call.user;
   const command: StartTurn = {
     ...{ kind: "start", sessionId, create: own === undefined, ...turn },
-    request: { ...request, ...(cache && { cache }) },
-    ...{ userId, requestId, idempotency, credential, preferences, scope: "chat" },
+    request: { ...(taken ? withoutInput(request, taken.said) : request), ...(cache && { cache }) },
+    ...taken,
+    ...asker(call),
+    ...{ idempotency, credential, preferences, scope: "chat" },
   };
   return deps.send(sessionId, command, near);
 }
@@ -222,6 +233,12 @@ export async function start(deps: ChatRoutesDeps, call: Call, { request, body, .
 /** Where the one who calls is. */
 export function nearOf({ raw }: Call, residency: Residency | undefined): DurableObjectLocationHint | undefined {
   return hintFor(raw.cf, residency);
+}
+
+/** What is said goes apart from it: it may be more than a request holds. */
+function withoutInput(request: ChatRequest, [first]: SaidMessage[]): ChatRequest {
+  const { prompt: _prompt, parts: _parts, messages: _messages, ...options } = request;
+  return { ...options, prompt: first?.content ?? "" };
 }
 
 interface Keyed {

@@ -14,7 +14,8 @@ export interface McpRoutesDeps {
 }
 
 /** Headers of the protocol; nothing else of the client's crosses. */
-const FORWARDED = ["accept", "content-type", "origin", "mcp-session-id", "mcp-protocol-version", "last-event-id"];
+const FORWARDED =
+  /^(?:accept|content-type|origin|last-event-id|mcp-(?:session-id|protocol-version|method|name|param-.+))$/;
 
 const Message = z.looseObject({ jsonrpc: z.literal("2.0") });
 const VERSION = "the version that was agreed on";
@@ -31,8 +32,9 @@ export function mcpRoutes({ forward, deniedTo }: McpRoutesDeps): Route[] {
       {
         ...{ ...shared, method: "POST", headers },
         summary: "The Model Context Protocol (Streamable HTTP): a message of the client",
-        description: "`initialize` begins a session; every other message names it. Requests are answered with events.",
-        answers: { 200: "text/event-stream", 202: "empty", ...REFUSED },
+        description:
+          "`initialize` begins a session; every other message names it. In revision 2026-07-28 there are no sessions.",
+        answers: { 200: ["text/event-stream", Message], 202: "empty", ...REFUSED },
         fails: ["not_found", "payload_too_large", "invalid_json"],
       },
       handle,
@@ -59,14 +61,12 @@ export function mcpRoutes({ forward, deniedTo }: McpRoutesDeps): Route[] {
 }
 
 function strip({ url, method: asked, body, signal, headers: sent }: Request, caller: ToolCaller): Request {
-  const { requestId, userId, denied, isAdmin } = caller;
+  const { requestId, traceparent, userId, denied, isAdmin } = caller;
   const headers = new Headers({ "x-request-id": requestId, "x-basechat-user": userId });
+  if (traceparent !== undefined) headers.set("traceparent", traceparent);
   if (isAdmin) headers.set("x-basechat-role", "admin");
   if (denied.length > 0) headers.set("x-basechat-denied", denied.join(","));
-  for (const name of FORWARDED) {
-    const value = sent.get(name);
-    if (value !== null) headers.set(name, value);
-  }
+  for (const [name, value] of sent) if (FORWARDED.test(name)) headers.set(name, value);
   const method = asked === "HEAD" ? "GET" : asked;
   // The runtime makes no GET with a body, and the protocol gives it no meaning.
   const isBare = body === null || method === "GET";

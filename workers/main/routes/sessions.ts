@@ -27,9 +27,16 @@ export interface SessionRoutesDeps {
   accounts: Accounts;
   newId: () => string;
   now: () => number;
+  /** As in the chat routes. */
+  attachmentHosts: readonly string[];
   residency: Residency | undefined;
 }
 
+const AttachmentPath = SessionPath.extend({ sha256: z.string().regex(/^[0-9a-f]{64}$/) });
+const ATTACHMENT_TYPES = [
+  ...(["image/png", "image/jpeg", "image/webp", "image/gif", "audio/wav", "audio/mpeg"] as const),
+  ...(["application/pdf", "text/plain", "text/markdown", "text/csv"] as const),
+];
 const PAGE = 50;
 const MAX_PAGE = 200;
 /** Places are 32-bit numbers in Postgres. */
@@ -113,6 +120,16 @@ function messageRoutes(deps: SessionRoutesDeps): Route[] {
     ),
     route(
       {
+        ...{ ...shared, method: "GET", path: `${PATH}/attachments/{sha256}`, params: AttachmentPath },
+        ...{ answers: { 200: ATTACHMENT_TYPES }, summary: "The bytes of what is attached to a message, to be saved" },
+      },
+      (call) => {
+        const { session_id: sessionId, sha256 } = call.params;
+        return deps.send(sessionId, { kind: "attachment", sessionId, sha256, ...asker(call) });
+      },
+    ),
+    route(
+      {
         ...{ method: "POST", path: "/history/messages", access: "user", body: MessageRequest, headers: KEY_HEADER },
         ...{ answers: { 201: MessageView }, fails: [...FAILS, "turn_in_progress", "idempotency_mismatch"] },
         summary: "Saves a message in a session, without a turn",
@@ -132,7 +149,12 @@ function chatRoute(deps: SessionRoutesDeps): Route {
   return route(
     {
       ...{ method: "POST", path: "/history/chat/with-history", access: "user", scope: "chat", checkedBy: "session" },
-      ...{ body: HistoryChatRequest, headers: KEY_HEADER, answers: { 200: HistoryChatReply, 202: TurnView } },
+      ...{
+        body: HistoryChatRequest,
+        takesAttachments: true,
+        headers: KEY_HEADER,
+        answers: { 200: HistoryChatReply, 202: TurnView },
+      },
       ...{ fails: TURN_FAILS },
       summary: "One turn, answered as JSON at its end, with the newest messages of its session",
     },

@@ -3,10 +3,12 @@
  * HTTP round trip. Shows a user what is the user's own, and of the knowledge base what is shared. Its failures are values without a driver's
  * words.
  */
-import { and, asc, desc, eq, or, type SQL, sql } from "drizzle-orm";
+import { and, desc, eq, type SQL, sql } from "drizzle-orm";
 import { fail, ok, type Result } from "../../../contracts/errors.ts";
+import { toVectorText } from "../../../contracts/vectors.ts";
 import { type Db, openDb, readDbFault } from "../../../db/open.ts";
 import { chatSessions, documentChunks, documents, messages } from "../../../db/schema.ts";
+import { type DocumentSearch, searchStatement } from "./search.ts";
 
 const TIMEOUT_MS = 5_000;
 const MAX_MESSAGES = 200;
@@ -19,6 +21,8 @@ export interface NewDocument {
   collection: string;
   title: string;
   chunks: string[];
+  /** One a chunk; left out: it is found by its words alone. */
+  vectors?: { model: string; of: Float32Array[] } | undefined;
 }
 
 export interface FoundChunk {
@@ -54,7 +58,7 @@ export interface KnowledgeStore {
   addDocument(document: NewDocument): Promise<Result<void>>;
   /** False: there is none of the user's. */
   deleteDocument(userId: string, id: string): Promise<Result<boolean>>;
-  searchDocuments(search: Search & { collection: string | undefined }): Promise<Result<FoundChunk[]>>;
+  searchDocuments(search: DocumentSearch): Promise<Result<FoundChunk[]>>;
   searchMessages(search: Search): Promise<Result<OwnMessage[]>>;
   listSessions(userId: string): Promise<Result<OwnSession[]>>;
   /** Undefined: there is no such session of the user's. */
@@ -80,42 +84,63 @@ export function createKnowledgeStore({ databaseUrl, httpUrl, onFault }: StoreOpt
     }
   };
   return {
-    addDocument: ({ chunks, ...document }) =>
-      attempt(async () => {
-        const rows = chunks.map((content, seq) => ({ documentId: document.id, seq, content }));
-        await db.batch([db.insert(documents).values(document), db.insert(documentChunks).values(rows)]);
-      }),
+    addDocument: (document) =>
+      attempt(() => withoutVectors(document.vectors, (vectors) => addDocument(db, { ...document, vectors }), onFault)),
     deleteDocument: (userId, id) =>
       attempt(async () => {
         const own = and(eq(documents.id, id), eq(documents.userId, userId));
         return (await db.delete(documents).where(own).returning({ id: documents.id })).length > 0;
       }),
-    searchDocuments: (search) => attempt(() => findChunks(db, search)),
+    searchDocuments: (search) =>
+      attempt(() => withoutVectors(search.near, (near) => findChunks(db, { ...search, near }), onFault)),
     searchMessages: (search) => attempt(() => findMessages(db, search)),
     listSessions: (userId) => attempt(() => findSessions(db, userId)),
     readSession: (userId, id) => attempt(() => findSession(db, userId, id)),
   };
 }
 
-/** Any of the words: a question's own words need not all be in the answer. Those that hold more of them come first. */
-function findChunks(db: Db, { userId, text, limit, collection }: Search & { collection: string | undefined }) {
-  const query = sql`replace(plainto_tsquery('simple', ${text})::text, ' & ', ' | ')::tsquery`;
-  // The expression of the index document_chunks_search.
-  const words = sql`to_tsvector('simple', ${documentChunks.content})`;
-  const { id: documentId, title, collection: named, isShared } = documents;
-  return db
-    .select({ documentId, title, collection: named, isShared, content: documentChunks.content })
-    .from(documentChunks)
-    .innerJoin(documents, eq(documents.id, documentChunks.documentId))
-    .where(
-      and(
-        sql`${words} @@ ${query}`,
-        or(eq(documents.userId, userId), documents.isShared),
-        collection === undefined ? undefined : eq(documents.collection, collection),
-      ),
-    )
-    .orderBy(desc(sql`ts_rank(${words}, ${query})`), asc(documentChunks.documentId), asc(documentChunks.seq))
-    .limit(limit);
+/** SQLSTATE: a table or a type is missing, or two vectors cannot be compared. */
+const VECTOR_FAULT = /^(42|22)/;
+
+/** The work with vectors; where the database cannot do it, without them. */
+async function withoutVectors<V, T>(
+  vectors: V | undefined,
+  work: (vectors: V | undefined) => Promise<T>,
+  onFault: (reason: string) => void,
+): Promise<T> {
+  try {
+    return await work(vectors);
+  } catch (error) {
+    const { reason } = readDbFault(error);
+    if (vectors === undefined || !VECTOR_FAULT.test(reason)) throw error;
+    onFault(reason);
+    return work(undefined);
+  }
+}
+
+/** One transaction. */
+async function addDocument(db: Db, { chunks, vectors, ...document }: NewDocument): Promise<void> {
+  const rows = chunks.map((content, seq) => ({ documentId: document.id, seq, content }));
+  const inserts = [db.insert(documents).values(document), db.insert(documentChunks).values(rows)] as const;
+  if (vectors === undefined) {
+    await db.batch(inserts);
+    return;
+  }
+  const texts = JSON.stringify(vectors.of.map(toVectorText));
+  await db.batch([
+    ...inserts,
+    db.execute(sql`
+      insert into chunk_vectors (document_id, seq, model, embedding)
+      select ${document.id}::uuid, place - 1, ${vectors.model}, text::vector
+      from jsonb_array_elements_text(${texts}::jsonb) with ordinality as listed (text, place)`),
+  ]);
+}
+
+async function findChunks(db: Db, search: DocumentSearch): Promise<FoundChunk[]> {
+  const { rows } = await db.execute<FoundChunk & Record<string, unknown>>(searchStatement(search));
+  return rows.map(({ documentId, title, collection, isShared, content }) => ({
+    ...{ documentId, title, collection, isShared, content },
+  }));
 }
 
 async function findMessages(db: Db, { userId, text, limit }: Search): Promise<OwnMessage[]> {

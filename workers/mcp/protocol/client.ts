@@ -4,7 +4,7 @@
  */
 import type { Server } from "@modelcontextprotocol/sdk/server/index.js";
 import { type Client, LOG_LEVELS, type LogLevel } from "../tools/client.ts";
-import type { Extra } from "./handling.ts";
+import type { Extra } from "./server.ts";
 
 /** What a session knows of its client's wishes. */
 export interface Wishes {

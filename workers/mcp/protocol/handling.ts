@@ -1,26 +1,39 @@
 /**
- * What every request handler shares: who asks, and errors whose text is ours. No state. The SDK would send a thrown error's own message.
+ * What answers a method of the protocol, whichever revision carries it: its params as they came, and who asks. No state; knows no SDK.
+ * Refuses by `refuse` alone: any other error is a fault of ours, whose text nobody is told.
  */
-import type { RequestHandlerExtra } from "@modelcontextprotocol/sdk/shared/protocol.js";
-import { ErrorCode, McpError, type ServerNotification, type ServerRequest } from "@modelcontextprotocol/sdk/types.js";
+import type * as z from "zod";
 import type { ToolContext } from "../tools/tool.ts";
 
-export type Extra = RequestHandlerExtra<ServerRequest, ServerNotification>;
+export type Method = (params: unknown, context: ToolContext) => Promise<Record<string, unknown>>;
+/** By the protocol's names. */
+export type Methods = Record<string, Method>;
 
-/** Who asks, and what a call is given besides its arguments. */
-export type ContextOf = (extra: Extra) => ToolContext;
+export const INVALID_PARAMS = -32602;
+const INTERNAL_ERROR = -32603;
 
-/** Answers with an error of the protocol. */
-export function refuse(code: number, message: string, data?: unknown): never {
-  throw new McpError(code, message, data);
+/** An error of the protocol, in our words. */
+export class Refusal extends Error {
+  readonly code: number;
+  readonly data: unknown;
+
+  constructor(code: number, message: string, data?: unknown) {
+    super(message);
+    this.code = code;
+    this.data = data;
+  }
 }
 
-/** The handler, with every error that is not one of `refuse` made dull. */
-export function withoutCauses<Request, Answer>(
-  handle: (request: Request, extra: Extra) => Promise<Answer>,
-): (request: Request, extra: Extra) => Promise<Answer> {
-  return (request, extra) =>
-    handle(request, extra).catch((error: unknown) => {
-      throw error instanceof McpError ? error : new McpError(ErrorCode.InternalError, "Internal error");
-    });
+export function refuse(code: number, message: string, data?: unknown): never {
+  throw new Refusal(code, message, data);
+}
+
+/** What may be told of any error. */
+export function toRefusal(error: unknown): Refusal {
+  return error instanceof Refusal ? error : new Refusal(INTERNAL_ERROR, "Internal error");
+}
+
+export function parse<T extends z.ZodType>(schema: T, params: unknown): z.output<T> {
+  const parsed = schema.safeParse(params);
+  return parsed.success ? parsed.data : refuse(INVALID_PARAMS, "Malformed params");
 }

@@ -1,26 +1,12 @@
 /**
- * resources/*, prompts/* and completion/complete over what the server offers. No state: a session keeps its own subscriptions.
- * Refuses what is not there, or not the caller's, in one way (-32602 and -32002), and malformed params (-32602).
+ * resources/*, prompts/* and completion/complete over what the server offers. No state.
+ * Refuses what is not there, or not the caller's, in one way, and malformed params (-32602).
  */
-import type { Server } from "@modelcontextprotocol/sdk/server/index.js";
-import {
-  type CompleteResult,
-  ErrorCode,
-  type GetPromptResult,
-  type ListPromptsResult,
-  type ListResourcesResult,
-  type ListResourceTemplatesResult,
-  type ReadResourceResult,
-} from "@modelcontextprotocol/sdk/types.js";
 import * as z from "zod";
 import type { Offers } from "../offers.ts";
-import { type ContextOf, refuse, withoutCauses } from "./handling.ts";
+import { INVALID_PARAMS, type Methods, parse, refuse } from "./handling.ts";
 
-/** Lax, as in tools.ts. */
-const request = <Method extends string>(method: Method) =>
-  z.object({ method: z.literal(method), params: z.unknown().optional() });
-
-const Uri = z.looseObject({ uri: z.string().max(2_048) });
+export const Uri = z.looseObject({ uri: z.string().max(2_048) });
 const PromptParams = z.looseObject({
   name: z.string(),
   arguments: z.record(z.string(), z.string().max(10_000)).default({}),
@@ -30,93 +16,47 @@ const CompleteParams = z.looseObject({
   argument: z.looseObject({ name: z.string(), value: z.string() }),
 });
 
-/** The specification's own code. */
-const RESOURCE_NOT_FOUND = -32002;
 const MAX_COMPLETIONS = 100;
 
-/** Which resources a session's client wants to hear of. */
-export interface Subscriptions {
-  add(uri: string): void;
-  remove(uri: string): void;
+/** A revision's own code for a resource that is not there. */
+export function offerMethods({ resources, prompts }: Offers, resourceNotFound: number): Methods {
+  return { ...resourceMethods(resources, resourceNotFound), ...promptMethods(prompts) };
 }
 
-export function handleOffers(server: Server, offers: Offers, contextOf: ContextOf): void {
-  handleResources(server, offers, contextOf);
-  handlePrompts(server, offers, contextOf);
-}
-
-export function handleSubscriptions(server: Server, subscriptions: Subscriptions): void {
-  server.setRequestHandler(
-    request("resources/subscribe"),
-    withoutCauses(async ({ params }) => {
-      subscriptions.add(parse(Uri, params).uri);
-      return {};
-    }),
-  );
-  server.setRequestHandler(
-    request("resources/unsubscribe"),
-    withoutCauses(async ({ params }) => {
-      subscriptions.remove(parse(Uri, params).uri);
-      return {};
-    }),
-  );
-}
-
-function handleResources(server: Server, { resources }: Offers, contextOf: ContextOf): void {
-  server.setRequestHandler(
-    request("resources/list"),
-    withoutCauses(async (_request, extra): Promise<ListResourcesResult> => ({
-      resources: await resources.list(contextOf(extra)),
-    })),
-  );
-  server.setRequestHandler(
-    request("resources/templates/list"),
-    withoutCauses(async (): Promise<ListResourceTemplatesResult> => ({ resourceTemplates: resources.templates })),
-  );
-  server.setRequestHandler(
-    request("resources/read"),
-    withoutCauses(async ({ params }, extra): Promise<ReadResourceResult> => {
+function resourceMethods(resources: Offers["resources"], notFound: number): Methods {
+  return {
+    "resources/list": async (_params, context) => ({ resources: await resources.list(context) }),
+    "resources/templates/list": async () => ({ resourceTemplates: resources.templates }),
+    async "resources/read"(params, context) {
       const { uri } = parse(Uri, params);
-      const contents = await resources.read(uri, contextOf(extra));
-      return contents ? { contents } : refuse(RESOURCE_NOT_FOUND, "Resource not found", { uri });
-    }),
-  );
+      const contents = await resources.read(uri, context);
+      return contents ? { contents } : refuse(notFound, "Resource not found", { uri });
+    },
+  };
 }
 
-function handlePrompts(server: Server, { prompts }: Offers, contextOf: ContextOf): void {
-  server.setRequestHandler(
-    request("prompts/list"),
-    withoutCauses(async (): Promise<ListPromptsResult> => ({
+function promptMethods(prompts: Offers["prompts"]): Methods {
+  return {
+    "prompts/list": async () => ({
       prompts: prompts.map(({ name, description, arguments: args }) => ({ name, description, arguments: args })),
-    })),
-  );
-  server.setRequestHandler(
-    request("prompts/get"),
-    withoutCauses(async ({ params }, extra): Promise<GetPromptResult> => {
+    }),
+    async "prompts/get"(params, context) {
       const { name, arguments: args } = parse(PromptParams, params);
       const prompt = prompts.find((one) => one.name === name);
-      if (prompt === undefined) return refuse(ErrorCode.InvalidParams, "Unknown prompt");
+      if (prompt === undefined) return refuse(INVALID_PARAMS, "Unknown prompt");
       const isMissing = prompt.arguments.some((one) => one.required && args[one.name] === undefined);
-      if (isMissing) return refuse(ErrorCode.InvalidParams, "A required argument is missing");
-      const messages = await prompt.get(args, contextOf(extra));
-      if (messages === undefined) return refuse(ErrorCode.InvalidParams, "An argument names what is not there");
+      if (isMissing) return refuse(INVALID_PARAMS, "A required argument is missing");
+      const messages = await prompt.get(args, context);
+      if (messages === undefined) return refuse(INVALID_PARAMS, "An argument names what is not there");
       return { description: prompt.description, messages };
-    }),
-  );
-  server.setRequestHandler(
-    request("completion/complete"),
-    withoutCauses(async ({ params }): Promise<CompleteResult> => {
+    },
+    async "completion/complete"(params) {
       const { ref, argument } = parse(CompleteParams, params);
       const prompt = ref.type === "ref/prompt" ? prompts.find((one) => one.name === ref.name) : undefined;
-      if (ref.type === "ref/prompt" && !prompt) return refuse(ErrorCode.InvalidParams, "Unknown prompt");
+      if (ref.type === "ref/prompt" && !prompt) return refuse(INVALID_PARAMS, "Unknown prompt");
       const values = (await prompt?.complete?.(argument.name, argument.value)) ?? [];
       const shown = values.slice(0, MAX_COMPLETIONS);
       return { completion: { values: shown, total: values.length, hasMore: values.length > shown.length } };
-    }),
-  );
-}
-
-function parse<T extends z.ZodType>(schema: T, params: unknown): z.output<T> {
-  const parsed = schema.safeParse(params);
-  return parsed.success ? parsed.data : refuse(ErrorCode.InvalidParams, "Malformed params");
+    },
+  };
 }

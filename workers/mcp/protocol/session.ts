@@ -9,8 +9,7 @@ import {
 import type { LogLevel } from "../tools/client.ts";
 import type { ToolContext } from "../tools/tool.ts";
 import { createClient } from "./client.ts";
-import type { Extra } from "./handling.ts";
-import { createSessionServer, type ServerParts, type SessionWishes } from "./server.ts";
+import { createSessionServer, type Extra, type ServerParts, type SessionWishes } from "./server.ts";
 
 export type { EventStore };
 

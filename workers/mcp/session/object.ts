@@ -32,6 +32,8 @@ export class McpSessionObject<Env = unknown> extends DurableObject<Env> {
   readonly #deps: SessionDeps;
   readonly #events: SessionEvents;
   #live: Session | undefined;
+  /** Of the tools, as its client could last have listed them; undefined: since it woke nobody asked for anything. */
+  #listVersion: string | undefined;
 
   constructor(state: DurableObjectState, env: Env, deps: SessionDeps) {
     super(state, env);
@@ -52,6 +54,7 @@ export class McpSessionObject<Env = unknown> extends DurableObject<Env> {
     const session = await this.#find();
     if (session === undefined) return refuseMessage({ code: -32001, message: "Session not found" }, 404);
     await this.#touch();
+    await this.#tellChanges(session, request.headers);
     const rest = request.method === "GET" ? this.#readRest(request.headers) : undefined;
     if (rest !== undefined) return new Response(rest, { headers: { "content-type": "text/event-stream" } });
     const response = await session.handle(
@@ -103,6 +106,15 @@ export class McpSessionObject<Env = unknown> extends DurableObject<Env> {
       ...{ parts, handle, events: this.#events, wishes: this.#wishes(), retryMs: RETRY_MS },
       contextOf: (headers, signal) => ({ ...readCaller(headers), now, signal }),
     });
+  }
+
+  /** Tells a client that listens that its tools are others than before. Found out when it asks for something, whatever that is. */
+  async #tellChanges(session: Session, headers: Headers): Promise<void> {
+    const { parts, readCaller } = this.#deps;
+    const list = await parts.registry.list(readCaller(headers)).catch(() => undefined); // nothing is known: nothing to tell
+    const before = this.#listVersion;
+    this.#listVersion = list?.version ?? before;
+    if (before !== undefined && this.#listVersion !== before) await session.toolsChanged();
   }
 
   #wishes(): KeptWishes {

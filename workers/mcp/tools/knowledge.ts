@@ -5,6 +5,7 @@
 import * as z from "zod";
 import { storable } from "../../../contracts/text.ts";
 import { toChunks } from "../knowledge/chunks.ts";
+import type { Embedder } from "../knowledge/embedder.ts";
 import type { FoundChunk, KnowledgeStore } from "../knowledge/store.ts";
 import type { Tool, ToolReply } from "./tool.ts";
 
@@ -27,39 +28,52 @@ const DeleteInput = z.strictObject({ document_id: z.uuid().describe("As search_d
 const AWAY: ToolReply = { ok: false, content: "The knowledge base cannot be reached now.", failure: "upstream_error" };
 const OWN = { private: true, cost: "metered" } as const;
 
+/** Of the 15 s that a tool has, what is left is Postgres's. */
+const EMBED_DOCUMENT_MS = 8_000;
+const EMBED_QUERY_MS = 2_000;
+
 interface Options {
   store: KnowledgeStore;
+  /** Left out: documents are found by their words alone. */
+  embedder: Embedder | undefined;
   newId: () => string;
 }
 
-export function createAddDocument({ store, newId }: Options): Tool<typeof AddInput> {
+export function createAddDocument({ store, embedder, newId }: Options): Tool<typeof AddInput> {
   return {
     name: "add_document",
     description: "Puts a document into the user's knowledge base, where search_documents finds it.",
     input: AddInput,
     annotations: { readOnly: false, idempotent: false, ...OWN },
-    async run({ title, text, collection, shared }, { userId, isAdmin }) {
+    async run({ title, text, collection, shared }, context) {
+      const { userId, isAdmin } = context;
       if (shared && !isAdmin) return { ok: false, content: "Only an admin may share a document with everyone." };
       const chunks = toChunks(storable(text));
       const document = { id: newId(), userId, isShared: shared, collection, title: storable(title), chunks };
       if (chunks.length === 0) return { ok: false, content: "The document has no text." };
-      const added = await store.addDocument(document);
+      const of = await embedder?.embed(chunks, context, EMBED_DOCUMENT_MS);
+      const vectors = embedder && of && { model: embedder.model, of };
+      const added = await store.addDocument({ ...document, vectors });
       return added.ok ? { ok: true, content: { document_id: document.id, pieces: chunks.length } } : AWAY;
     },
   };
 }
 
-export function createSearchDocuments({ store }: Options): Tool<typeof SearchInput> {
+export function createSearchDocuments({ store, embedder }: Omit<Options, "newId">): Tool<typeof SearchInput> {
   return {
     name: "search_documents",
-    description:
-      "Searches the knowledge base, the user's own documents and those shared with everyone, by their words.",
+    description: `Searches the knowledge base, the user's own documents and those shared with everyone, by their words${
+      embedder === undefined ? "" : " and their meaning"
+    }.`,
     input: SearchInput,
     // Another search of the same words finds what has been added since.
     annotations: { readOnly: true, idempotent: false, ...OWN },
     isOutside: true,
-    async run({ query, collection, limit }, { userId }) {
-      const found = await store.searchDocuments({ userId, text: storable(query), collection, limit });
+    async run({ query, collection, limit }, context) {
+      const text = storable(query);
+      const [vector] = (await embedder?.embed([text], context, EMBED_QUERY_MS)) ?? [];
+      const near = embedder && vector && { model: embedder.model, minSimilarity: embedder.minSimilarity, vector };
+      const found = await store.searchDocuments({ userId: context.userId, text, collection, limit, near });
       if (!found.ok) return AWAY;
       return {
         ok: true,
@@ -69,7 +83,7 @@ export function createSearchDocuments({ store }: Options): Tool<typeof SearchInp
   };
 }
 
-export function createDeleteDocument({ store }: Options): Tool<typeof DeleteInput> {
+export function createDeleteDocument({ store }: Pick<Options, "store">): Tool<typeof DeleteInput> {
   return {
     name: "delete_document",
     description: "Deletes one of the user's own documents from the knowledge base.",

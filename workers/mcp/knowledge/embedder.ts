@@ -1,0 +1,39 @@
+/**
+ * Vectors for the knowledge base, from llm-agent. No state. Whoever gets none goes on with words: a model that fails, is slow or is not
+ * there costs meaning and nothing else.
+ */
+import type { LlmAgent } from "../../../contracts/llm.ts";
+import type { CallContext } from "../../../contracts/tools.ts";
+
+export interface Embedder {
+  model: string;
+  /** Cosine similarity from which on a piece is found by its meaning. */
+  minSimilarity: number;
+  /** One vector a text, or undefined. Never throws. */
+  embed(texts: string[], context: CallContext, timeoutMs: number): Promise<Float32Array[] | undefined>;
+}
+
+export interface EmbedderOptions {
+  model: string;
+  minSimilarity: number;
+  llm: Pick<LlmAgent, "embed">;
+  /** For the log. */
+  onFault(reason: string): void;
+}
+
+export function createEmbedder({ llm, model, minSimilarity, onFault }: EmbedderOptions): Embedder {
+  return {
+    ...{ model, minSimilarity },
+    async embed(texts, { requestId, userId }, timeoutMs) {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const late = new Promise<undefined>((resolve) => {
+        timer = setTimeout(() => resolve(undefined), timeoutMs);
+      });
+      const asked = llm.embed({ model, texts }, { requestId, userId }).catch(() => undefined);
+      const embedded = await Promise.race([asked, late]).finally(() => clearTimeout(timer));
+      if (embedded?.ok) return embedded.value.vectors;
+      onFault(embedded?.error.code ?? "upstream_timeout");
+      return undefined;
+    },
+  };
+}
