@@ -31,8 +31,8 @@ test("[CONF-4] each Worker names its malformed settings once it starts, and no v
   };
   const house = await openHouse({ settings });
   try {
-    await (await house.call("/health")).text();
-    await (await house.call("/health")).text();
+    await (await house.call("/health/ready")).text();
+    await (await house.call("/health/ready")).text();
     const told = house.lines.filter((line) => line["error"] === "settings");
     expect(told.map(({ service, problems }) => ({ service, problems }))).toEqual(
       expect.arrayContaining([
