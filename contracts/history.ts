@@ -114,6 +114,14 @@ export interface SessionRemains {
   messages: number;
 }
 
+/** Sessions whose last change or message is older than `beforeMs`, by id. */
+export interface IdleQuery {
+  beforeMs: number;
+  /** Those after this id; undefined: from the first on. */
+  after: string | undefined;
+  limit: number;
+}
+
 export interface ErasedRows {
   sessions: number;
   messages: number;
@@ -156,6 +164,8 @@ export interface HistoryStore {
   countDeadLetters(): Promise<Result<number>>;
   /** Removes a session of this user with its messages and dead letters; nothing to remove is fine. */
   eraseSession(sessionId: string, userId: string): Promise<Result<ErasedRows>>;
+  /** Of all users. */
+  idleSessions(query: IdleQuery): Promise<Result<{ id: string; userId: string }[]>>;
   /** What is left of a session there; `messages`: how many from place `from` on. */
   inspectSession(query: { sessionId: string; userId: string; from: number }): Promise<Result<SessionRemains>>;
   /** The last applied migration; 0 before the first. */

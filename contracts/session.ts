@@ -184,6 +184,8 @@ export interface AppendMessage extends Keeping {
 export interface EraseSession extends Asker {
   kind: "erase";
   sessionId: string;
+  /** Only if nobody has used it since, in milliseconds since 1970; else it is a conflict. */
+  unusedSinceMs?: number;
 }
 
 /**

@@ -73,6 +73,8 @@ export interface House {
   /** The same for any object, by its class and its name. */
   queryObject: Runtime["queryObject"];
   evictObject: Runtime["evictObject"];
+  /** What the platform does once an hour. */
+  runSchedule(): Promise<void>;
   /** SIGKILL to the runtime: the stand-ins live on. */
   kill(): Promise<void>;
   /** Another runtime on the same storage and settings. */
@@ -129,6 +131,7 @@ export async function openHouse(options: HouseOptions): Promise<House> {
     commandSession: runtime.command,
     evict: runtime.evict,
     ...{ queryObject: runtime.queryObject, evictObject: runtime.evictObject },
+    runSchedule: runtime.runSchedule,
     kill: runtime.kill,
     restart: runtime.restart,
     async close() {

@@ -311,6 +311,8 @@ function callsOf({
     ["history.readMessages before", () => history.readMessages({ ...LONG, before: 500, limit: 50 })],
     ["history.readMessages after", () => history.readMessages({ ...LONG, after: 500, limit: 50 })],
     ["history.readWindow", () => history.readWindow({ ...LONG, messages: 100, bytes: 100_000 })],
+    ["history.idleSessions", () => history.idleSessions({ beforeMs: year.toMs, after: undefined, limit: 50 })],
+    ["history.idleSessions after", () => history.idleSessions({ beforeMs: year.toMs, after: SESSION, limit: 50 })],
     ["history.inspectSession", () => history.inspectSession({ ...LONG, from: MESSAGES - 10 })],
     ["history.saveAttachment", () => history.saveAttachment({ ...LONG, ...FILE, mimeType: "image/png", data: "AAAA" })],
     ["history.readAttachment", () => history.readAttachment({ ...LONG, ...FILE })],

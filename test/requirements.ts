@@ -1467,4 +1467,12 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/operations.md",
     text: "Each alert says what it means and what to do.",
   },
+  "RETAIN-1": {
+    source: "docs/storage.md",
+    text: "A session that nobody has used for the deployment's time is deleted everywhere, and no younger one; a dry run counts.",
+  },
+  "RETAIN-2": {
+    source: "docs/storage.md",
+    text: "Its object decides: what was used since stays. A store that is away only delays the deletion.",
+  },
 };

@@ -39,6 +39,8 @@ export interface Runtime {
   /** The same of any object of the three Workers, by its class and its name. */
   queryObject(className: ObjectClass, name: string, query: string): Promise<Record<string, unknown>[]>;
   evictObject(className: ObjectClass, name: string): Promise<void>;
+  /** What the platform does at the times that wrangler.toml names. */
+  runSchedule(): Promise<void>;
   /** SIGKILL: nothing is flushed, nobody is told. */
   kill(): Promise<void>;
   /** Another process on the same storage and settings. */
@@ -90,6 +92,9 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
       return { status: response.status, body: await response.json() };
     },
     evict: (sessionId) => evictObject("SessionObject", objectName(sessionId)),
+    async runSchedule() {
+      await (await workerd.getWorker(WORKER_OF.SessionObject)).scheduled();
+    },
     async kill() {
       for (const pid of childrenMarked(mark)) process.kill(pid, "SIGKILL");
       // At once: Miniflare would start a process of its own in the place of one that crashed.

@@ -18,6 +18,7 @@ import { modelLine } from "./chat/model-line.ts";
 import { createTurnRunner } from "./chat/turn.ts";
 import { type Config, readConfig } from "./env.ts";
 import { readHistoryHealth } from "./history/health.ts";
+import { expireIdle } from "./history/retention.ts";
 import { createAuthenticator, createKeepers } from "./http/auth.ts";
 import { createCursors } from "./http/cursor.ts";
 import { REFRESH_SECONDS } from "./http/credentials.ts";
@@ -188,6 +189,16 @@ export function makeAccountDeps(env: Env, state: DurableObjectState): AccountDep
       return purged.ok ? ok(purged.value.deletedCount) : purged;
     },
   };
+}
+
+/** Deletes the sessions whose time is over; undefined: they are kept. */
+export function makeRetention(env: Env): (() => Promise<void>) | undefined {
+  const config = readConfig({ ...env });
+  const { RETENTION_DAYS: days } = config;
+  if (days === undefined) return undefined;
+  const history = makeStores(config).history();
+  const log = makeLog(config, writeLine);
+  return () => expireIdle({ days, history, send: createSessionClient(env.SESSIONS), requestId: makeId(), now, log });
 }
 
 function limitsOf(config: Config): LimitSettings {

@@ -128,6 +128,11 @@ export const Settings = z.object({
     description:
       "how long an account's word on a credential holds; also how often it is asked again while somebody watches a turn",
   }),
+  RETENTION_DAYS: optional(z.coerce.number().positive().max(36_500)).meta({
+    default: "none: they are kept",
+    description:
+      "days after its last use until a session is deleted everywhere, with its messages; looked after once an hour; `npm run retention` says what would go",
+  }),
   LIMIT_REQUESTS_PER_MINUTE: positiveInt(120).meta({
     description: "turns and direct calls of one user in any minute",
   }),

@@ -3,7 +3,7 @@ import { tracing, waitUntil } from "cloudflare:workers";
 import type { InSpan } from "../../contracts/spans.ts";
 import { createApp } from "./app.ts";
 import { AccountObject as AccountHost } from "./accounts/object.ts";
-import { makeAccountDeps, makeAppDeps, makeSessionDeps } from "./deps.ts";
+import { makeAccountDeps, makeAppDeps, makeRetention, makeSessionDeps } from "./deps.ts";
 import { type Env, now } from "./outside.ts";
 import { FlightObject as FlightHost } from "./flights/object.ts";
 import { MetricsObject as MetricsHost } from "./metrics/object.ts";
@@ -54,5 +54,9 @@ export default {
   fetch(request, env, context) {
     app ??= createApp(makeAppDeps(env, waitUntil, inSpan));
     return app.fetch(request, env, context);
+  },
+  /** Once an hour: wrangler.toml. */
+  async scheduled(_event, env) {
+    await makeRetention(env)?.();
   },
 } satisfies ExportedHandler<Env>;

@@ -21,11 +21,13 @@ import {
 } from "drizzle-orm";
 import { alias } from "drizzle-orm/pg-core";
 import { ok } from "../../../contracts/errors.ts";
+import { newId } from "../../../contracts/ids.ts";
 import type {
   AttachmentRow,
   ErasedRows,
   HistoryBatch,
   HistoryStore,
+  IdleQuery,
   MessageQuery,
   MessageRow,
   SaveReport,
@@ -69,6 +71,7 @@ export function createHistoryStore(
     readMessages: (query) => attempt(() => readPage(db, query)),
     readWindow: (query) => attempt(() => readWindow(db, query)),
     eraseSession: (sessionId, userId) => attempt(() => eraseSession(db, sessionId, userId)),
+    idleSessions: (query) => attempt(() => idleSessions(db, query)),
     inspectSession: (query) => attempt(() => inspectSession(db, query)),
     saveAttachment: (row) =>
       attempt(async () => {
@@ -139,6 +142,19 @@ async function eraseSession(db: Db, sessionId: string, userId: string): Promise<
     db.delete(chatSessions).where(inArray(chatSessions.id, own)),
   ]);
   return { sessions: sessions.rowCount, messages: said.rowCount, deadLetters: letters.rowCount };
+}
+
+const LEAST_ID = "00000000-0000-0000-0000-000000000000";
+
+/** An id begins with the time of its making, and nothing is changed before it is made: the ids bound what is read. */
+function idleSessions(db: Db, { beforeMs, after = LEAST_ID, limit }: IdleQuery) {
+  const bound = newId(beforeMs, (length) => new Uint8Array(length));
+  return db
+    .select({ id: chatSessions.id, userId: chatSessions.userId })
+    .from(chatSessions)
+    .where(and(gt(chatSessions.id, after), lt(chatSessions.id, bound), lt(chatSessions.updatedAt, new Date(beforeMs))))
+    .orderBy(chatSessions.id)
+    .limit(limit);
 }
 
 /** Bytes cross as base64: a third more than they are, where Postgres' own notation would double them. */

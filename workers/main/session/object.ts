@@ -286,10 +286,13 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     throw new AppError("not_found", held ? "the session has no such attachment" : "there is no such session");
   }
 
-  #erase(command: EraseSession): Promise<Response> {
+  async #erase(command: EraseSession): Promise<Response> {
     const session = readSession(this.#sql);
     if (session?.id !== command.sessionId) return this.#eraser.eraseUnheld(command);
-    return this.#eraser.erase(requireOwner(session, command.userId, true));
+    const owned = requireOwner(session, command.userId, true);
+    if (this.#rest.lastUsedMs(owned) >= (command.unusedSinceMs ?? Number.POSITIVE_INFINITY))
+      throw new AppError("conflict", "the session has been used since");
+    return this.#eraser.erase(owned);
   }
 
   async #discard({ sessionId, userId }: DiscardSession): Promise<Response> {

@@ -12,6 +12,8 @@ import { newestTurn } from "./turns.ts";
 const RETRY_MS = 24 * 3_600_000;
 
 export interface Rest {
+  /** When somebody last had it do something, in milliseconds since 1970. */
+  lastUsedMs(session: Session): number;
   /** Sees to it that the alarm comes when the session may rest, unless it comes earlier anyway. */
   plan(): Promise<void>;
   /** Of the alarm: rests the session if it is time. */
@@ -31,9 +33,12 @@ export interface RestDeps {
 export function createRest({ storage, history, now, restMs, isBusy, onOrphaned }: RestDeps): Rest {
   const { sql } = storage;
 
+  function lastUsedMs(session: Session): number {
+    return Math.max(updatedAtMs(sql, session), session.heldAtMs, newestTurn(sql)?.endedAtMs ?? 0);
+  }
+
   function restsAtMs(session: Session): number {
-    const lastUsedMs = Math.max(updatedAtMs(sql, session), session.heldAtMs, newestTurn(sql)?.endedAtMs ?? 0);
-    return Math.max(lastUsedMs + restMs, claimsEndMs(sql));
+    return Math.max(lastUsedMs(session) + restMs, claimsEndMs(sql));
   }
 
   /** The session, when it is time and nothing speaks against it. */
@@ -65,7 +70,7 @@ export function createRest({ storage, history, now, restMs, isBusy, onOrphaned }
   }
 
   return {
-    plan,
+    ...{ plan, lastUsedMs },
     async try() {
       if (readSession(sql) === undefined) return;
       forgetClaims(sql, now());
