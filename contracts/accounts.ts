@@ -2,6 +2,8 @@
  * Accounts inside the house: what a credential says, what an account's object answers, and what Postgres keeps of users. Pure types.
  * Times are milliseconds since 1970, ids UUIDs.
  */
+import type { Settlement } from "./ledger.ts";
+import type { LimitState, Reservation } from "./limits.ts";
 import type { Preferences, Role, Scope } from "./users.ts";
 import type { Result } from "./errors.ts";
 
@@ -17,6 +19,11 @@ export interface Standing {
   scopes: Scope[];
   /** They fill in what a chat request leaves out. */
   preferences: Preferences;
+}
+
+/** Of who may ask a model now: the call is counted. */
+export interface Admitted extends Standing {
+  limits: LimitState;
 }
 
 /** A sign-in on one device; `generation` rises with each refresh. */
@@ -80,6 +87,7 @@ export interface ErasedCounts {
     api_keys: number;
     preferences: number;
     documents: number;
+    usage_records: number;
   };
   session_objects: number;
   cache_entries: number;
@@ -114,10 +122,21 @@ export interface NewLogin {
   tokenVersion: number;
 }
 
+export interface Entry {
+  reservation: Reservation;
+  /** A session that Postgres will not know of is made; erasing the user finds it here. */
+  unstoredSessionId?: string | undefined;
+}
+
 /** The face of an account's object. One object a user. Expected failures are values; `unauthorized` says no more than that. */
 export interface Account {
-  /** `unstoredSessionId`: a session that Postgres will not know of is made; erasing the user finds it here. */
-  check(credential: Credential, unstoredSessionId?: string): Promise<Result<Standing>>;
+  check(credential: Credential): Promise<Result<Standing>>;
+  /** The same for who asks a model, counted against the user's limits: fails with `rate_limited` and `budget_exceeded` as well. */
+  admit(credential: Credential, entry: Entry): Promise<Result<Admitted>>;
+  /** The truth about a call that was let in. */
+  settle(userId: string, settlement: Settlement): Promise<Result<void>>;
+  /** A call that was let in waits for a person, or goes on. */
+  wait(reservationId: string, waits: boolean): Promise<Result<void>>;
   openLogin(userId: string, login: NewLogin): Promise<Result<Login>>;
   /** A new generation; an old one that comes again ends the login, since somebody else has it too. */
   refreshLogin(userId: string, login: Login): Promise<Result<Login>>;

@@ -3,7 +3,7 @@
  * it is read, and one that does not fit is a miss.
  */
 import * as z from "zod";
-import { Id } from "./params.ts";
+import { GivenSessionOrTurnId, Id } from "./params.ts";
 import { ModelName, ToolName, Usage } from "./chat.ts";
 
 export const LAYERS = ["llm", "intent", "mcp"] as const;
@@ -12,7 +12,7 @@ export type Layer = (typeof LAYERS)[number];
 /** The routes that write to the cache: each names itself here, and can be purged by its name. */
 const CACHED_ROUTES = [
   ...(["chat", "chat-stream", "regenerate", "edit", "with-history", "mcp-tools-call"] as const),
-  "v1-chat-completions",
+  ...(["v1-chat-completions", "v1-responses", "chat-ui"] as const),
 ] as const;
 export const CachedRoute = z.enum(CACHED_ROUTES);
 export type CachedRoute = z.infer<typeof CachedRoute>;
@@ -23,7 +23,7 @@ export const CacheFilter = z.strictObject({
   /** What made it. */
   route: CachedRoute.optional(),
   user: Id.optional(),
-  session: Id.optional(),
+  session: GivenSessionOrTurnId.optional(),
   model: ModelName.optional(),
   tool: ToolName.optional(),
 });

@@ -3,30 +3,19 @@
  * Pure. Unknown fields are refused; role "system" is not a client's to send.
  */
 import * as z from "zod";
-import { Id } from "./params.ts";
-import { hasVisibleText } from "./text.ts";
+import { findSchemaProblem } from "./answer-schema.ts";
+import { GivenSessionOrTurnId, Id, SessionOrTurnId } from "./params.ts";
+import { InputParts, textOfParts, VisibleText } from "./parts.ts";
 
-/** Longest text of one message, in UTF-16 code units. */
-const MAX_TEXT_CHARS = 100_000;
 const MAX_MESSAGES = 1_000;
-
-/** Text that a person can see: not empty, not only white space or zero-width characters, no NUL. */
-export const VisibleText = z
-  .string()
-  .max(MAX_TEXT_CHARS)
-  .refine((text) => !text.includes("\u0000"), "must not contain NUL")
-  .refine(hasVisibleText, "must contain visible text");
 
 export const ModelType = z.enum(["openai", "vllm"]);
 export type ModelType = z.infer<typeof ModelType>;
 
-const TextPart = z.strictObject({ type: z.literal("text"), text: VisibleText });
-const Parts = z.array(TextPart).min(1).max(100);
-
 const InputMessage = z
   .strictObject({
     role: z.enum(["user", "assistant"]),
-    content: z.union([VisibleText, Parts]),
+    content: z.union([VisibleText, InputParts]),
   })
   .meta({ id: "InputMessage" });
 
@@ -41,10 +30,26 @@ const CacheControl = z
   })
   .meta({ id: "CacheControl" });
 
-const ResponseFormat = z.discriminatedUnion("type", [
-  z.strictObject({ type: z.literal("text") }),
-  z.strictObject({ type: z.literal("json_object") }),
-]);
+export const ResponseFormat = z
+  .discriminatedUnion("type", [
+    z.strictObject({ type: z.literal("text") }),
+    z.strictObject({ type: z.literal("json_object") }),
+    z.strictObject({
+      type: z.literal("json_schema"),
+      json_schema: z.strictObject({
+        name: z.string().regex(/^[\w-]{1,64}$/),
+        description: z.string().max(1_000).optional(),
+        /** A JSON Schema of bounded size, without references that lead back to themselves. */
+        schema: z.record(z.string(), z.unknown()).superRefine((schema, issues) => {
+          const problem = findSchemaProblem(schema);
+          if (problem !== undefined) issues.addIssue({ code: "custom", message: problem });
+        }),
+        strict: z.boolean().optional(),
+      }),
+    }),
+  ])
+  .meta({ id: "ResponseFormat" });
+export type ResponseFormat = z.infer<typeof ResponseFormat>;
 
 export const ToolName = z.string().regex(/^[\w.-]{1,64}$/);
 export const ModelName = z.string().regex(/^[\w./:-]{1,128}$/);
@@ -66,18 +71,22 @@ export const answerOptions = {
 /** What is said: exactly one of them. */
 export const inputFields = {
   prompt: VisibleText.optional(),
-  parts: Parts.optional(),
+  parts: InputParts.optional(),
   messages: z.array(InputMessage).min(1).max(MAX_MESSAGES).optional(),
 };
+
+/** Where the object of a session that is made must be; left out: as the deployment says. */
+export const Residency = z.literal("eu");
 
 export const ChatRequest = z
   .strictObject({
     ...inputFields,
-    session_id: Id.optional(),
+    session_id: GivenSessionOrTurnId.optional(),
     create_new_session: z.boolean().optional(),
     ...answerOptions,
     /** false: the turn stays out of the history and its object expires after an hour. */
     store: z.boolean().optional(),
+    residency: Residency.optional(),
   })
   .superRefine((request, issues) => {
     checkInput(request, request.session_id, issues);
@@ -86,6 +95,9 @@ export const ChatRequest = z
     }
     if (request.session_id !== undefined && request.store !== undefined) {
       issues.addIssue({ code: "custom", path: ["store"], message: "is decided when a session is made" });
+    }
+    if (request.session_id !== undefined && request.residency !== undefined) {
+      issues.addIssue({ code: "custom", path: ["residency"], message: "is decided when a session is made" });
     }
   })
   .meta({ id: "ChatRequest" });
@@ -119,16 +131,12 @@ function checkConversation(messages: { role: string }[], sessionId: string | und
   }
 }
 
-/** The messages that a request brings as plain text: one, or the conversation that starts a session. */
+/** The text of the messages that a request brings: one, or the conversation that starts a session. What is attached is not in it. */
 export function requestMessages(request: ChatInput): { role: "user" | "assistant"; content: string }[] {
   if (request.messages !== undefined) {
-    return request.messages.map(({ role, content }) => ({ role, content: plainText(content) }));
+    return request.messages.map(({ role, content }) => ({ role, content: textOfParts(content) }));
   }
-  return [{ role: "user", content: plainText(request.prompt ?? request.parts ?? "") }];
-}
-
-function plainText(content: string | { text: string }[]): string {
-  return typeof content === "string" ? content : content.map((part) => part.text).join("\n");
+  return [{ role: "user", content: textOfParts(request.prompt ?? request.parts ?? "") }];
 }
 
 export const FinishReason = z.enum(["stop", "length", "tool_calls", "content_filter"]);
@@ -153,8 +161,8 @@ export const ChatReply = z
     response: z.string(),
     success: z.literal(true),
     timestamp: z.iso.datetime(),
-    session_id: z.uuidv7(),
-    turn_id: z.uuidv7(),
+    session_id: SessionOrTurnId,
+    turn_id: SessionOrTurnId,
     message_id: z.uuidv7(),
     model: z.string(),
     provider: z.string(),
@@ -169,8 +177,8 @@ export type ChatReply = z.infer<typeof ChatReply>;
 /** A turn as its state route shows it. */
 export const TurnView = z
   .strictObject({
-    turn_id: z.uuidv7(),
-    session_id: z.uuidv7(),
+    turn_id: SessionOrTurnId,
+    session_id: SessionOrTurnId,
     message_id: z.uuidv7(),
     state: z.enum(["running", "waiting", "complete", "interrupted", "cancelled", "failed"]),
     /** The number of its newest event; 0 once the events are gone. */

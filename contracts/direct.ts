@@ -34,10 +34,12 @@ export const DirectReply = z
 
 const Code = z.enum(Object.keys(ERROR_STATUS) as [ErrorCode, ...ErrorCode[]]); // keys of a const object
 
-/** Of a stream: `meta`, `delta`s, `usage`, then one `done` or `error`. */
+/** Of a stream: `meta`, `delta`s, `usage`, then one `done` or `error`; a `rewind` where an answer in JSON is made once more. */
 export const DIRECT_EVENT_DATA = {
   meta: z.strictObject({ model: z.string(), provider: z.string() }),
   delta: z.strictObject({ content: z.string() }),
+  /** Deltas with a higher number than `after` that stand before it are void. */
+  rewind: z.strictObject({ after: z.int().min(0) }),
   usage: Usage,
   done: z.strictObject({ finish_reason: FinishReason }),
   error: z.strictObject({ code: Code, message: z.string(), retryable: z.boolean(), request_id: z.string() }),

@@ -3,6 +3,7 @@
  * Pure. Public messages are ours; causes (vendor text, SQL, stacks) never enter a wire form.
  */
 import * as z from "zod";
+import type { LimitState } from "./limits.ts";
 
 /** Every code the API can answer with. A new code does not compile without a status. */
 export const ERROR_STATUS = {
@@ -24,12 +25,14 @@ export const ERROR_STATUS = {
   unsupported_media_type: 415,
   idempotency_mismatch: 422,
   rate_limited: 429,
+  budget_exceeded: 429,
   cancelled: 499,
   internal: 500,
   upstream_error: 502,
   upstream_auth: 502,
   upstream_truncated: 502,
   tool_loop_limit: 502,
+  invalid_model_output: 502,
   not_configured: 503,
   overloaded: 503,
   interrupted: 503,
@@ -49,6 +52,8 @@ export interface Failure {
   /** When the caller may try again, in seconds. */
   retryAfterSeconds?: number;
   details?: Record<string, unknown>;
+  /** How the user's limits stand, for the headers. */
+  limits?: LimitState;
 }
 
 /** The outcome of a call that is expected to fail at times; only bugs throw. */

@@ -5,14 +5,15 @@
 import * as z from "zod";
 import { CacheVerdict, FinishReason, Usage } from "./chat.ts";
 import { ERROR_STATUS, type ErrorCode } from "./errors.ts";
+import { SessionOrTurnId } from "./params.ts";
 
 const Code = z.enum(Object.keys(ERROR_STATUS) as [ErrorCode, ...ErrorCode[]]); // keys of a const object
 
 /** The JSON `data:` of each event by its name. */
 export const EVENT_DATA = {
   meta: z.strictObject({
-    turn_id: z.uuidv7(),
-    session_id: z.uuidv7(),
+    turn_id: SessionOrTurnId,
+    session_id: SessionOrTurnId,
     message_id: z.uuidv7(),
     model: z.string(),
     provider: z.string(),

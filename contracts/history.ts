@@ -6,6 +6,7 @@ import * as z from "zod";
 import type { BranchStart } from "./branches.ts";
 import type { CacheVerdict } from "./chat.ts";
 import type { Result } from "./errors.ts";
+import type { UsageRecord } from "./ledger.ts";
 
 export const MESSAGE_ROLES = ["system", "user", "assistant", "tool"] as const;
 export type MessageRole = (typeof MESSAGE_ROLES)[number];
@@ -64,6 +65,8 @@ export interface MessageRow {
 export interface HistoryBatch {
   session: SessionRow;
   messages: MessageRow[];
+  /** What the answers among them cost, for the ledger. */
+  usage?: UsageRecord[];
 }
 
 export type SaveReport =
@@ -117,6 +120,22 @@ export interface ErasedRows {
   deadLetters: number;
 }
 
+export interface DeadLetter {
+  sessionId: string;
+  seq: number;
+  code: string;
+  usage?: UsageRecord[];
+}
+
+/** The bytes of what is attached to a session's messages, in base64. */
+export interface AttachmentRow {
+  sessionId: string;
+  userId: string;
+  sha256: string;
+  mimeType: string;
+  data: string;
+}
+
 /** Fails with `db_unavailable` or `db_timeout`: try again later, the same batch is safe to repeat. Each call is one request. */
 export interface HistoryStore {
   /** All or nothing. A session of another user is never changed: poison. */
@@ -125,8 +144,14 @@ export interface HistoryStore {
   readSession(sessionId: string, userId: string): Promise<Result<StoredSession | undefined>>;
   readMessages(query: MessageQuery): Promise<Result<StoredPage | undefined>>;
   readWindow(query: WindowQuery): Promise<Result<SessionWindow | undefined>>;
-  /** Notes a message that can never be stored; twice is once. */
-  setAside(letter: { sessionId: string; seq: number; code: string }): Promise<Result<void>>;
+  /** Once a session; twice is once. Nothing is kept for a session that the user does not have. */
+  saveAttachment(row: AttachmentRow): Promise<Result<void>>;
+  /** undefined: the user has no such session, or it no such attachment. */
+  readAttachment(
+    key: Pick<AttachmentRow, "sessionId" | "userId" | "sha256">,
+  ): Promise<Result<AttachmentRow | undefined>>;
+  /** Notes a message that can never be stored, and what it cost; twice is once. */
+  setAside(letter: DeadLetter): Promise<Result<void>>;
   ping(): Promise<Result<{ latencyMs: number }>>;
   countDeadLetters(): Promise<Result<number>>;
   /** Removes a session of this user with its messages and dead letters; nothing to remove is fine. */
@@ -137,6 +162,15 @@ export interface HistoryStore {
   schemaVersion(): Promise<Result<number>>;
 }
 
+/** What sessions owe to Postgres after failed attempts, as far as it has been told within the last minutes. */
+const OutboxHealth = z.strictObject({
+  sessions: z.int(),
+  messages: z.int(),
+  /** 0: nothing is owed. */
+  oldest_seconds: z.number(),
+});
+export type OutboxHealth = z.infer<typeof OutboxHealth>;
+
 /** Can the history be reached, is its schema the one expected, and what could not be stored. */
 export const HistoryHealth = z
   .strictObject({
@@ -145,6 +179,8 @@ export const HistoryHealth = z
     schema: z.strictObject({ found: z.int().nullable(), expected: z.int() }),
     /** Messages that Postgres can never take. */
     dead_letters: z.int().nullable(),
+    /** null: it could not be asked for. */
+    outbox: OutboxHealth.nullable(),
   })
   .meta({ id: "HistoryHealth" });
 export type HistoryHealth = z.infer<typeof HistoryHealth>;

@@ -1,4 +1,7 @@
-/** Limits: so many at once, and one more each so often. Pure types. */
+/**
+ * Limits: so many at once and one more each so often, and what one user may ask of the models. Pure. What stands of a user's limits is
+ * told by headers of two kinds: the IETF draft's `RateLimit` and `RateLimit-Policy`, and those that OpenAI's clients read.
+ */
 export interface Allowance {
   /** How many may come at once. */
   burst: number;
@@ -13,4 +16,51 @@ export interface Limiter {
   take(allowance: Allowance): Verdict | Promise<Verdict>;
   /** Forgives what was taken. */
   reset(): void | Promise<void>;
+}
+
+/** What a user is about to ask of a model. What it takes is estimated; the truth comes with the settlement. */
+export interface Reservation {
+  /** Of the request: the same one twice is one. */
+  id: string;
+  model: string;
+  promptTokens: number;
+  answerTokens: number;
+  /** Nobody takes it up again when its end is never told: it is then written down as it was estimated. */
+  isOnItsOwn?: boolean;
+}
+
+export interface Quota {
+  limit: number;
+  remaining: number;
+  /** Until all of it is there again. */
+  resetMs: number;
+}
+
+/** Both within any minute. */
+export interface LimitState {
+  requests: Quota;
+  tokens: Quota;
+}
+
+const WINDOW_SECONDS = 60;
+
+export function limitHeaders(state: LimitState | undefined): Record<string, string> {
+  if (state === undefined) return {};
+  const quotas = Object.entries(state) as [keyof LimitState, Quota][]; // its two members
+  const policies = quotas.map(([name, { limit }]) => `"${name}";q=${limit};w=${WINDOW_SECONDS}`);
+  const left = quotas.map(([name, { remaining, resetMs }]) => `"${name}";r=${remaining};t=${toSeconds(resetMs)}`);
+  const likeOpenAi = quotas.flatMap(([name, { limit, remaining, resetMs }]) => [
+    [`x-ratelimit-limit-${name}`, String(limit)],
+    [`x-ratelimit-remaining-${name}`, String(remaining)],
+    [`x-ratelimit-reset-${name}`, `${toSeconds(resetMs)}s`],
+  ]);
+  return {
+    "ratelimit-policy": policies.join(", "),
+    ratelimit: left.join(", "),
+    ...(Object.fromEntries(likeOpenAi) as Record<string, string>), // pairs of text
+  };
+}
+
+function toSeconds(ms: number): number {
+  return Math.ceil(ms / 1_000);
 }

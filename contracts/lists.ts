@@ -5,7 +5,7 @@
 import * as z from "zod";
 import { MESSAGE_ROLES } from "./history.ts";
 import { SessionView } from "./sessions.ts";
-import { Id, count } from "./params.ts";
+import { count, GivenSessionOrTurnId, SessionOrTurnId } from "./params.ts";
 import { hasVisibleText } from "./text.ts";
 
 /** Opaque; whoever made it knows whether it is one. */
@@ -45,7 +45,7 @@ export const SearchQuery = z
       .refine(hasVisibleText, "must contain visible text"),
     limit: count(1, 50).default(20),
     cursor: Cursor.optional(),
-    session_id: Id.optional(),
+    session_id: GivenSessionOrTurnId.optional(),
     role: z.enum(["user", "assistant"]).optional(),
     /** From this moment on. */
     from: Instant.optional(),
@@ -61,7 +61,7 @@ export type SearchQuery = z.output<typeof SearchQuery>;
 export const FoundMessage = z
   .strictObject({
     message_id: z.uuidv7(),
-    session_id: z.uuidv7(),
+    session_id: SessionOrTurnId,
     session_title: z.string(),
     /** Its place in the session. */
     seq: z.int().min(0),

@@ -5,13 +5,15 @@
 import type { FinishReason, ModelType, Usage } from "./chat.ts";
 import type { Dialect } from "./dialects.ts";
 import type { Embeddings, EmbedRequest } from "./embeddings.ts";
-import type { Result } from "./errors.ts";
+import type { ErrorCode, Result } from "./errors.ts";
 import type { Ability } from "./models.ts";
+import type { ModelAttachment } from "./parts.ts";
 import type { ModelPrice } from "./prices.ts";
 import type { CallContext, ToolCall, ToolDefinition } from "./tools.ts";
 
 export type ModelMessage =
-  | { role: "system" | "user"; content: string }
+  | { role: "system"; content: string }
+  | { role: "user"; content: string; /** Left out where there are none. */ attachments?: ModelAttachment[] }
   | { role: "assistant"; content: string; toolCalls?: ToolCall[] }
   | { role: "tool"; toolCallId: string; content: string };
 
@@ -122,13 +124,44 @@ export interface AgentHealth {
  */
 export type WhenGone = () => Promise<void>;
 
+/** One request to a node, as it went; `ok`: it has begun to answer, or has answered. */
+export interface ModelAttempt {
+  provider: string;
+  /** Names no address. */
+  node: string;
+  code: "ok" | ErrorCode;
+}
+
+/** What a call has to tell besides its result. Left out by whoever keeps no count. */
+export interface ModelReport {
+  attempts?: ModelAttempt[];
+  /** By provider: nodes whose breaker is open, as one isolate knows them. */
+  openNodes?: Record<string, number>;
+}
+export type Reported<T> = Result<T> & ModelReport;
+
+/** A call of a model as its caller saw it to its end. */
+export interface SeenCall {
+  /** Left out: chat. */
+  operation?: "embeddings";
+  provider: string;
+  model: string;
+  ms: number;
+  /** Left out: nothing was answered. */
+  usage?: Usage | undefined;
+  /** Why there is no whole reply. */
+  error?: ErrorCode | undefined;
+  /** An answer that broke off was begun again. */
+  isRestart?: boolean;
+}
+
 /** Expected failures come back as `Result`; only bugs throw. */
 export interface LlmAgent {
   /** Resolves once the provider's first frame is here: until then another route may still be taken. */
-  stream(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Result<ModelStream>>;
-  generate(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Result<Completion>>;
+  stream(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Reported<ModelStream>>;
+  generate(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Reported<Completion>>;
   /** Refuses a model that is known to be no model for it, and more than one call carries. */
-  embed(request: EmbedRequest, context: CallContext): Promise<Result<Embeddings>>;
+  embed(request: EmbedRequest, context: CallContext): Promise<Reported<Embeddings>>;
   models(context: CallContext): Promise<Result<ModelInfo[]>>;
   health(context: CallContext): Promise<AgentHealth>;
 }

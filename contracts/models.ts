@@ -5,7 +5,7 @@
 import * as z from "zod";
 import type { ModelType } from "./chat.ts";
 import { fail, ok, type Result } from "./errors.ts";
-import { lookUp } from "./name-patterns.ts";
+import { isPattern, lookUp } from "./name-patterns.ts";
 import { ModelPrice, type ModelPrices } from "./prices.ts";
 
 export const ABILITIES = ["chat", "tools", "json_schema", "images", "audio", "files", "embeddings"] as const;
@@ -47,6 +47,8 @@ const Provider = z.strictObject({
     .array(z.union([NodeUrl.transform((url) => Node.parse({ url })), Node]))
     .min(1)
     .max(32),
+  /** Calls of all its nodes at once, counted in one isolate: what is more goes to the next route, or is told to come again. */
+  max_calls: z.int().min(1).max(100_000).optional(),
   /** Send the service token of Cloudflare Access; left out: to vLLM only. */
   access: z.boolean().optional(),
   quirks: Quirks.partial().default({}),
@@ -120,7 +122,19 @@ export function requireAbilities({ abilities }: ModelEntry, needed: readonly Abi
   return fail(code, `the model has not this ability: ${lacking}`, { details: { ability: lacking } });
 }
 
+/** What the model is known not to be able to. */
+export function lackedBy(models: Models, name: string): Ability[] {
+  const found = findModel(models, name);
+  const abilities = found.ok ? found.value.abilities : undefined;
+  return abilities === undefined ? [] : ABILITIES.filter((ability) => !abilities.includes(ability));
+}
+
 export function pricesOf({ models }: Models): ModelPrices {
   const priced = Object.entries(models).flatMap(([name, { price }]) => (price ? [[name, price] as const] : []));
   return Object.fromEntries(priced);
+}
+
+/** Models that the registry names, without those that it only describes by a pattern. */
+export function namedModels({ models }: Models): string[] {
+  return Object.keys(models).filter((name) => !isPattern(name));
 }

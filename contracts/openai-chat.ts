@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import { FinishReason, ModelName, Usage } from "./chat.ts";
+import { InputParts } from "./parts.ts";
 
 const MAX_TEXT_CHARS = 400_000;
 const MAX_MESSAGES = 2_000;
@@ -23,8 +24,8 @@ const TextParts = z
 /** Text, in one piece or several. */
 const Content = z.union([Text, TextParts], { error: "must be text, or parts of the type text" });
 
-const FunctionName = z.string().regex(/^[\w.-]{1,64}$/);
-const CallId = z.string().min(1).max(256);
+export const FunctionName = z.string().regex(/^[\w.-]{1,64}$/);
+export const CallId = z.string().min(1).max(256);
 
 const Arguments = z
   .string()
@@ -41,7 +42,11 @@ const ToolCall = z.strictObject({
 });
 
 const Message = z.discriminatedUnion("role", [
-  z.strictObject({ role: z.enum(["system", "developer", "user"]), content: Content }),
+  z.strictObject({ role: z.enum(["system", "developer"]), content: Content }),
+  z.strictObject({
+    role: z.literal("user"),
+    content: z.union([Text, InputParts], { error: "must be text, or parts of the types that a chat takes" }),
+  }),
   z.strictObject({
     role: z.literal("assistant"),
     content: Content.nullish(),
@@ -57,11 +62,11 @@ const Message = z.discriminatedUnion("role", [
 export type OpenAiMessage = z.infer<typeof Message>;
 
 /** An object of a client's own making, not too deep to be written again. */
-const JsonObject = z
+export const JsonObject = z
   .record(z.string(), z.unknown())
   .refine((value) => isShallow(value, MAX_DEPTH), `must not be deeper than ${MAX_DEPTH}`);
 
-const FunctionTool = z.strictObject({
+export const FunctionTool = z.strictObject({
   name: FunctionName,
   description: Text.nullish(),
   parameters: JsonObject.nullish(),
@@ -90,7 +95,7 @@ const ResponseFormat = z.discriminatedUnion("type", [
 const Label = z.string().max(512).nullish();
 
 /** Of no matter for an answer from here, in the values that say so. */
-const passedOver = {
+export const passedOver = {
   user: Label,
   safety_identifier: Label,
   prompt_cache_key: Label,

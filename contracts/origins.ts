@@ -9,6 +9,17 @@ const Origin = z.string().refine((text) => {
   return isOrigin && text !== "null" && !text.includes("*"); // a pattern would look as if it matched something
 });
 
+/** A setting: exact hosts, separated by commas: `images.example.com`, with a port where it is not 443. */
+export const HostList = z
+  .string()
+  .transform((list) =>
+    list
+      .split(",")
+      .map((host) => host.trim().toLowerCase())
+      .filter((host) => host !== ""),
+  )
+  .pipe(z.array(z.string().refine((host) => URL.parse(`https://${host}/`)?.host === host, "must be a host")).max(100));
+
 /** A setting: exact origins, separated by commas. */
 export const OriginList = z
   .string()

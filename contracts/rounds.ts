@@ -3,7 +3,9 @@
  * Pure.
  */
 import type { Usage } from "./chat.ts";
+import type { Failure } from "./errors.ts";
 import type { ModelMessage, ModelRequest } from "./llm.ts";
+import { estimateAttachmentTokens } from "./parts.ts";
 import type { ToolCall } from "./tools.ts";
 
 /** One reply of the model in which it asked for tools: its words, its calls and their results. */
@@ -35,9 +37,43 @@ export function estimateTokens(text: string): number {
   return Math.ceil(text.length / 4);
 }
 
+export function addUsage(sum: Usage | undefined, next: Usage): Usage {
+  if (sum === undefined) return next;
+  return {
+    prompt_tokens: sum.prompt_tokens + next.prompt_tokens,
+    completion_tokens: sum.completion_tokens + next.completion_tokens,
+    total_tokens: sum.total_tokens + next.total_tokens,
+    ...((sum.estimated || next.estimated) && { estimated: true }),
+  };
+}
+
+/** What a message takes of a window. */
+export function estimateMessage(message: ModelMessage): number {
+  return estimateTokens(JSON.stringify(withoutAttachments(message))) + attachmentTokens(message);
+}
+
+/** Their bytes are no words. */
+function withoutAttachments(message: ModelMessage): ModelMessage {
+  if (message.role !== "user" || message.attachments === undefined) return message;
+  return { role: "user", content: message.content };
+}
+
+function attachmentTokens(message: ModelMessage): number {
+  if (message.role !== "user" || message.attachments === undefined) return 0;
+  return message.attachments.reduce((sum, attachment) => sum + estimateAttachmentTokens(attachment), 0);
+}
+
 /** What a call cost where the provider does not say. */
 export function estimateUsage({ messages, tools }: Pick<ModelRequest, "messages" | "tools">, said: string): Usage {
-  const prompt_tokens = estimateTokens(JSON.stringify([messages, tools]));
+  const attached = messages.reduce((sum, message) => sum + attachmentTokens(message), 0);
+  const prompt_tokens = estimateTokens(JSON.stringify([messages.map(withoutAttachments), tools])) + attached;
   const completion_tokens = estimateTokens(said);
   return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens, estimated: true };
+}
+
+export const NO_USAGE: Usage = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
+
+/** What a call cost that came to no answer. A provider that was left in the middle has read the prompt; one that refused has not. */
+export function spentBy(request: Pick<ModelRequest, "messages" | "tools">, { code }: Pick<Failure, "code">): Usage {
+  return code === "cancelled" || code === "upstream_timeout" ? estimateUsage(request, "") : NO_USAGE;
 }

@@ -6,6 +6,8 @@ import type { Credential } from "./accounts.ts";
 import type { Decision } from "./approvals.ts";
 import type { CachedRoute } from "./cache.ts";
 import type { ChatRequest, ModelType } from "./chat.ts";
+import type { ModelRequest } from "./llm.ts";
+import type { AttachedFile, SaidMessage } from "./parts.ts";
 import type { Preferences, Scope } from "./users.ts";
 
 /** A chat request with everything decided: preferences and defaults are filled in. */
@@ -21,6 +23,14 @@ export interface ResolvedChat {
   disabledTools?: string[];
   /** Tokens of the session that the model is shown, at most. Left out by an earlier version of this code. */
   contextTokens?: number;
+  client?: ClientOptions;
+}
+
+/** What a client of OpenAI's API brings to a turn, and to this turn alone. */
+export interface ClientOptions extends Pick<ModelRequest, "toolChoice" | "parallelToolCalls"> {
+  instructions?: string;
+  /** Its own tools: calls of them end the turn, and the client goes on with their results. */
+  tools?: NonNullable<ModelRequest["tools"]>;
 }
 
 /** What a turn keeps of it: how to answer. What was said is a message of the session. */
@@ -37,13 +47,26 @@ export interface Idempotency {
 interface Asker {
   userId: string;
   requestId: string;
+  /** The trace that the request belongs to (W3C); left out by an earlier version of this code. */
+  traceparent?: string | undefined;
 }
 
-/** Where a turn goes on: at the end of the session, from an answer to be made again, or from a question to be put anew. */
+/** What a client's own tool gave. */
+export interface CallOutput {
+  callId: string;
+  content: string;
+}
+
+/**
+ * Where a turn goes on: at the end of the session, from an answer to be made again, from a question to be put anew, behind a
+ * message (null: at the start), or after an earlier turn, which stands for its session too; with the results of the calls that it ended with, in place of a message.
+ */
 export type Branch =
   | { kind: "end" }
   | { kind: "regenerate"; messageId: string | undefined }
-  | { kind: "edit"; messageId: string };
+  | { kind: "edit"; messageId: string }
+  | { kind: "follow"; messageId: string | null }
+  | { kind: "after"; turnId: string; outputs: CallOutput[] };
 
 /** May bring a session into its object that rests: its user's account is asked again before that. */
 interface Keeping extends Asker {
@@ -52,15 +75,23 @@ interface Keeping extends Asker {
 
 export interface StartTurn extends Keeping {
   kind: "start";
+  /** Of a turn that goes on after another one, that turn's. */
   sessionId: string;
   /** Make the session; otherwise it must be there. */
   create: boolean;
+  /** Make it if it is not there. */
+  makeIfMissing?: boolean;
   /** How to answer: the events as they come, or one reply at the end. */
   view: "stream" | "json";
   /** What its cache entries are said to come from. */
   route: CachedRoute;
   branch: Branch;
   request: ChatRequest;
+  client?: ClientOptions;
+  /** In place of the request's own messages, where something is attached to them. */
+  said?: SaidMessage[];
+  /** The bytes of what is attached, each once. */
+  files?: AttachedFile[];
   /** What the credential must be good for. */
   scope: Scope;
   /** What main believes the user's preferences to be; the account's word counts. */
@@ -79,6 +110,8 @@ export interface WatchTurn extends Asker {
   kind: "watch";
   turnId: string;
   after: number;
+  /** What there is now, from the first event on, also of a turn whose events are gone: what its answer tells of them. */
+  atOnce?: boolean;
   /** Asked about again while it watches. */
   credential: Credential;
 }
@@ -104,6 +137,13 @@ export interface ListMessages extends Asker {
   before?: number | undefined;
   after?: number | undefined;
   limit: number;
+}
+
+/** The bytes of something that is attached to a message. */
+export interface ReadAttachment extends Asker {
+  kind: "attachment";
+  sessionId: string;
+  sha256: string;
 }
 
 /** Makes a session without a turn. The one that is there already is shown. */
@@ -182,6 +222,7 @@ export type SessionCommand =
   | InspectTurn
   | AnswerApproval
   | ListMessages
+  | ReadAttachment
   | CreateSession
   | ViewSession
   | ChangeSession

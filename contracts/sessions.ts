@@ -2,9 +2,10 @@
  * Sessions and their messages as the API shows and takes them. Pure. Unknown fields are refused.
  */
 import * as z from "zod";
-import { ChatReply, ChatRequest, ModelName, ModelType, VisibleText } from "./chat.ts";
+import { ChatReply, ChatRequest, ModelName, ModelType, Residency } from "./chat.ts";
 import { MESSAGE_STATUSES } from "./history.ts";
-import { Id } from "./params.ts";
+import { GivenSessionOrTurnId, Id, SessionOrTurnId } from "./params.ts";
+import { Attachment, VisibleText } from "./parts.ts";
 import { hasVisibleText } from "./text.ts";
 
 export const MessageView = z
@@ -17,9 +18,11 @@ export const MessageView = z
     /** On the branch that the next turn goes on from. */
     active: z.boolean(),
     /** null: it was saved without a turn. */
-    turn_id: z.uuidv7().nullable(),
+    turn_id: SessionOrTurnId.nullable(),
     role: z.enum(["user", "assistant"]),
     content: z.string(),
+    /** Left out: nothing is attached. The bytes are read by their hash. */
+    attachments: z.array(Attachment).min(1).optional(),
     status: z.enum(MESSAGE_STATUSES),
     tokens_used: z.int().min(0),
     created_at: z.iso.datetime(),
@@ -30,7 +33,7 @@ export type MessageView = z.infer<typeof MessageView>;
 /** A page of a session's messages: newest first, or oldest first with `after`. It may be shorter than its limit before the last one. */
 export const MessagePage = z
   .strictObject({
-    session_id: z.uuidv7(),
+    session_id: SessionOrTurnId,
     messages: z.array(MessageView),
     /** `before` of the next page; null on the last one, and oldest first. */
     next_before: z.int().nullable(),
@@ -43,7 +46,7 @@ export type MessagePage = z.infer<typeof MessagePage>;
 /** A session as its routes show it. */
 export const SessionView = z
   .strictObject({
-    id: z.uuidv7(),
+    id: SessionOrTurnId,
     title: z.string(),
     /** What it began with; null: an import did not say it. */
     model_type: z.string().nullable(),
@@ -56,7 +59,7 @@ export const SessionView = z
     /** Messages of all branches. */
     message_count: z.int().min(0),
     /** The turn that has not ended. */
-    turn: z.strictObject({ turn_id: z.uuidv7(), state: z.enum(["running", "waiting"]) }).nullable(),
+    turn: z.strictObject({ turn_id: SessionOrTurnId, state: z.enum(["running", "waiting"]) }).nullable(),
   })
   .meta({ id: "Session" });
 export type SessionView = z.infer<typeof SessionView>;
@@ -78,6 +81,7 @@ export const SessionRequest = z.strictObject({
   model_type: ModelType.optional(),
   /** One's own. */
   user_id: Id.optional(),
+  residency: Residency.optional(),
 });
 
 export const SessionPatch = z
@@ -86,7 +90,7 @@ export const SessionPatch = z
 
 /** A message that is saved without a turn. */
 export const MessageRequest = z.strictObject({
-  session_id: Id,
+  session_id: GivenSessionOrTurnId,
   role: z.enum(["user", "assistant"]),
   content: VisibleText,
 });
@@ -112,7 +116,7 @@ const counts = <T extends string>(...names: T[]) =>
 /** A session that was deleted; `erased` false: Postgres or the cache is away, and what is there goes when it is back. */
 export const ErasedSession = z
   .strictObject({
-    session_id: z.uuidv7(),
+    session_id: SessionOrTurnId,
     erased: z.boolean(),
     removed: z.strictObject({
       object: counts("messages", "turns", "events", "checkpoints"),

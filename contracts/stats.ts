@@ -1,5 +1,5 @@
 /**
- * What a user's chats took and saved, over so many days until now. Pure. Days are UTC's. Counted in Postgres, which a message reaches
+ * What a user's chats and calls of models took and saved, over so many days until now. Pure. Days are UTC's. Counted in Postgres, which a message reaches
  * behind its reply.
  */
 import * as z from "zod";
@@ -17,7 +17,7 @@ const ModelStats = z
   .strictObject({
     /** null: which one is not known. */
     model: z.string().nullable(),
-    /** Answers that the model gave; those from the cache do not count. */
+    /** Turns and other calls of the model; answers from the cache do not count. */
     answers: Total,
     ...tokens,
     cost_usd: Usd,
@@ -47,7 +47,7 @@ export const UserStats = z
     models: z.array(ModelStats),
     /** What answers from the cache would have cost. */
     saved_by_cache: z.strictObject({ answers: Total, ...tokens, cost_usd: Usd }),
-    /** Days with messages, in order; a day without any is left out. */
+    /** Days on which something was said or used, in order. */
     activity: z.array(z.strictObject({ day: z.iso.date(), messages: Total, tokens: Total })),
   })
   .meta({ id: "UserStats" });

@@ -43,6 +43,8 @@ export interface ToolOutcome {
 export interface CallContext {
   requestId: string;
   userId: string;
+  /** The trace that the request belongs to (W3C). */
+  traceparent?: string | undefined;
 }
 
 /** A call is made from a list: a server whose list has changed since refuses it. */

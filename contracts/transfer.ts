@@ -29,6 +29,7 @@ export const SessionLine = z.strictObject({
 });
 export type SessionLine = z.infer<typeof SessionLine>;
 
+/** An export names what is attached, and does not hold it: an import leaves it out. */
 export const MessageLine = z.strictObject({
   type: z.literal("message"),
   ...MessageView.shape,

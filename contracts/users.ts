@@ -94,6 +94,7 @@ const removed = z.strictObject({
   postgres: z.strictObject({
     ...{ users: z.int(), sessions: z.int(), messages: z.int(), api_keys: z.int(), preferences: z.int() },
     documents: z.int(),
+    usage_records: z.int(),
   }),
   session_objects: z.int(),
   cache_entries: z.int(),

@@ -6,6 +6,7 @@ import { sql } from "drizzle-orm";
 import {
   boolean,
   check,
+  customType,
   doublePrecision,
   index,
   integer,
@@ -19,6 +20,7 @@ import {
   uuid,
 } from "drizzle-orm/pg-core";
 import { MESSAGE_ROLES, MESSAGE_STATUSES } from "../contracts/history.ts";
+import type { UsageKind } from "../contracts/ledger.ts";
 import { SCOPES } from "../contracts/users.ts";
 
 const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 3 });
@@ -155,6 +157,24 @@ export const messages = pgTable(
 );
 export type Message = typeof messages.$inferSelect;
 
+const bytea = customType<{ data: string }>({ dataType: () => "bytea" });
+
+/** The bytes of what is attached to messages: each file once a session. The messages refer to them by hash. */
+export const attachments = pgTable(
+  "attachments",
+  {
+    sessionId: uuid("session_id")
+      .notNull()
+      .references(() => chatSessions.id, { onDelete: "cascade" }),
+    /** Of the bytes, hexadecimal. */
+    sha256: text("sha256").notNull(),
+    mimeType: text("mime_type").notNull(),
+    bytes: bytea("bytes").notNull(),
+    createdAt: time("created_at"),
+  },
+  (table) => [primaryKey({ name: "attachments_pkey", columns: [table.sessionId, table.sha256] })],
+);
+
 /** Messages that Postgres can never take, by their place; their session's object still has them. */
 export const deadLetters = pgTable(
   "dead_letters",
@@ -167,6 +187,32 @@ export const deadLetters = pgTable(
     failedAt: time("failed_at"),
   },
   (table) => [primaryKey({ name: "dead_letters_pkey", columns: [table.sessionId, table.seq] })],
+);
+
+/** The ledger: what each turn, and each call of a model besides, took and cost. It outlives the session, and goes with the user. */
+export const usage = pgTable(
+  "usage",
+  {
+    /** Of a turn its answer's, else the request's. */
+    id: uuid("id").primaryKey(),
+    userId: uuid("user_id")
+      .notNull()
+      .references(() => users.id, { onDelete: "cascade" }),
+    kind: text("kind").$type<UsageKind>().notNull(),
+    /** No foreign key: a session may be deleted, and what it cost stays. */
+    sessionId: uuid("session_id"),
+    turnId: uuid("turn_id"),
+    model: text("model").notNull(),
+    provider: text("provider"),
+    promptTokens: integer("prompt_tokens").notNull(),
+    completionTokens: integer("completion_tokens").notNull(),
+    /** At the model's price then; null: no price is known. */
+    costUsd: doublePrecision("cost_usd"),
+    /** The provider gave no figures for all of it. */
+    isEstimated: boolean("is_estimated").notNull(),
+    createdAt: time("created_at"),
+  },
+  (table) => [index("usage_user_newest").on(table.userId, table.createdAt.desc().nullsFirst())],
 );
 
 /** What users have put into the knowledge base: their own, or shared with everyone. */

@@ -80,6 +80,12 @@ export interface House {
   close(): Promise<void>;
 }
 
+/** Houses ask more of one user than any person does. */
+const UNLIMITED = {
+  LIMIT_REQUESTS_PER_MINUTE: "1000000",
+  LIMIT_TOKENS_PER_MINUTE: "1000000000",
+  LIMIT_STREAMS: "100000",
+};
 const SILENT = { firstTokenMs: 0, tokensPerSecond: Number.POSITIVE_INFINITY };
 
 export async function openHouse(options: HouseOptions): Promise<House> {
@@ -94,7 +100,7 @@ export async function openHouse(options: HouseOptions): Promise<House> {
   const secretKey = settings?.["SECRET_KEY"] ?? newSecretKey();
   const lines: Record<string, unknown>[] = [];
   const local = localSettings({ llm: llm.url, redis: redis.url, neon: neon.url }, secretKey);
-  const bindings = { ...local, ...settings };
+  const bindings = { ...local, ...UNLIMITED, ...settings };
   const runtime = await openRuntime({
     ...{ bundles, bindings, persistTo, onLine: (line) => void lines.push(line) },
     ...{ internet: internet?.url, hasTwin },

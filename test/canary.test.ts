@@ -69,6 +69,7 @@ beforeAll(async () => {
       CF_ACCESS_CLIENT_ID: secret("CF_ACCESS_CLIENT_ID"),
       CF_ACCESS_CLIENT_SECRET: secret("CF_ACCESS_CLIENT_SECRET"),
       PROVIDER_KEYS: JSON.stringify({ ollama: secret("PROVIDER_KEYS") }),
+      METRICS_TOKEN: secret("METRICS_TOKEN"),
       // Of searches that nobody makes here.
       BRAVE_API_KEY: secret("BRAVE_API_KEY"),
       TAVILY_API_KEY: secret("TAVILY_API_KEY"),
@@ -298,8 +299,8 @@ describe("bad days", () => {
     );
   const reads = () =>
     Promise.all([
-      ...["/auth/me", "/auth/api-keys", "/history/health", "/health", `/history/users/${user.id}`].map((path) =>
-        ask(user, path),
+      ...["/auth/me", "/auth/api-keys", "/history/health", "/health", "/health/ready", `/history/users/${user.id}`].map(
+        (path) => ask(user, path),
       ),
       ask(user, `/history/search?q=${say("a search on a bad day", "wire")}`),
       ask(user, "/history/import", { body: importFile(), headers: { "content-type": "application/json" } }),
@@ -348,7 +349,8 @@ describe("bad days", () => {
   test.for(GOSSIP_FORMS)("[S12] [S16] [S10] a model provider that repeats what it was told: %s", async (form) => {
     gossips.vllm.control({ mode: form });
     await turns(`a gossip with ${form}`, { model_type: "vllm" });
-    await ask(undefined, "/health");
+    for (const path of ["/health", "/health/ready"]) await ask(undefined, path);
+    await ask(admin, "/health/ready");
     expectQuiet();
   });
 
@@ -484,8 +486,10 @@ describe("where the canaries are", () => {
       .flatMap((gossip) => gossip.heard)
       .join("\n");
     const unused = canaries.wordsOf("secret").filter((word) => !heard.includes(word));
-    // Only signatures leave the house of the one that signs; the others' services are asked nothing.
-    const unheard = ["SECRET_KEY", "PROVIDER_KEYS", "BRAVE_API_KEY", "TAVILY_API_KEY"].map((name) => `secret: ${name}`);
+    // Only signatures leave the house of the one that signs; the others' services are asked nothing, and one lets in to main alone.
+    const unheard = ["SECRET_KEY", "PROVIDER_KEYS", "METRICS_TOKEN", "BRAVE_API_KEY", "TAVILY_API_KEY"].map(
+      (name) => `secret: ${name}`,
+    );
     expect(canaries.find(unused.join(" "))).toEqual(unheard);
     // Whatever was said in a turn was told to a model.
     const said = canaries.wordsOf("private", "shared").filter((word) => heard.includes(word));

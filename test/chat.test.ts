@@ -212,8 +212,9 @@ test("[LOG-1] one request id crosses all three Workers and comes back as a heade
   expect(new Set(services)).toEqual(new Set(["main", "session", "llm-agent", "mcp"]));
 });
 
-test("[DB-1] /health tells the version of the last migration found, and the one expected", async () => {
-  const healthOf = async (): Promise<unknown> => (await house.call("/health")).json();
+test("[DB-1] /health/ready tells the version of the last migration found, and the one expected", async () => {
+  const as = await house.newTenant("admin");
+  const healthOf = async (): Promise<unknown> => (await house.call("/health/ready", { as })).json();
   expect(await healthOf()).toMatchObject({ schema: { found: SCHEMA_VERSION, expected: SCHEMA_VERSION } });
   await house.sql`update schema_migrations set version = -version where version = ${SCHEMA_VERSION}`;
   const behind = await healthOf();

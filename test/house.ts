@@ -2,8 +2,10 @@
  * Opens a house for a test file from the bundles that the run has built once; isolated by fresh users and sessions.
  * A reply that the API's document does not describe fails the call that gets it, and the house's closing as well.
  */
+import { createHash } from "node:crypto";
 import { inject } from "vitest";
 import { createEventDecoder, isTerminal, type NumberedEvent, standing } from "../contracts/events.ts";
+import { hashOf } from "../contracts/log.ts";
 import { newId } from "../contracts/ids.ts";
 import { findMismatch } from "./documented.ts";
 import { type House, type HouseOptions, openHouse as openFromBundles } from "../dev/house.ts";
@@ -78,6 +80,16 @@ export function answerOf(events: NumberedEvent[]): string {
   return standing(events)
     .flatMap((event) => (event.event === "delta" ? [event.data.content] : []))
     .join("");
+}
+
+/** What Server-Timing says of the cache besides its time. */
+export function cacheReason(headers: Headers): string | null {
+  return /cache;dur=\d+;desc="(\w+)"/.exec(headers.get("server-timing") ?? "")?.[1] ?? null;
+}
+
+/** A user as log lines name it. */
+export function hashedUser({ id }: { id: string }): string {
+  return hashOf(id, (text) => createHash("sha256").update(text).digest("hex"));
 }
 
 /** The lines that the Workers wrote for a request, in order. */

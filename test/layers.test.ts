@@ -50,7 +50,16 @@ const IMPORTS: [file: string, refused: string[], allowed: string[]][] = [
   ],
   [
     "workers/main/routes/snippet.ts",
-    ["../env.ts", "../deps.ts", "type ../deps.ts", "../../../db/open.ts", "@upstash/redis", "openai", "drizzle-orm"],
+    [
+      "../env.ts",
+      "../deps.ts",
+      "../outside.ts",
+      "type ../deps.ts",
+      "../../../db/open.ts",
+      "@upstash/redis",
+      "openai",
+      "drizzle-orm",
+    ],
     ["hono", "hono/cors", "zod", "../http/auth.ts", "../history/search.ts", "../../../contracts/chat.ts"],
   ],
   [
@@ -58,14 +67,14 @@ const IMPORTS: [file: string, refused: string[], allowed: string[]][] = [
     ["hono", "cloudflare:workers", "drizzle-orm", "../../../db/open.ts", "../session/client.ts", "../cache/admin.ts"],
     ["zod", "node:crypto", "./storage.ts", "../../../contracts/accounts.ts", "type ../cache/admin.ts"],
   ],
-  ...["accounts", "flights", "limits"].map((room): [string, string[], string[]] => [
+  ...["accounts", "flights", "limits", "metrics"].map((room): [string, string[], string[]] => [
     `workers/main/${room}/object.ts`,
     ["hono", "../deps.ts", "../../../db/open.ts", "../session/client.ts"],
     ["cloudflare:workers", "./storage.ts", "../../../contracts/errors.ts"],
   ]),
   [
     "workers/main/cache/snippet.ts",
-    ["../accounts/client.ts", "../flights/client.ts", "../limits/object.ts", "@upstash/redis"],
+    ["../accounts/client.ts", "../flights/client.ts", "../limits/object.ts", "../metrics/table.ts", "@upstash/redis"],
     ["type ../flights/client.ts", "./key.ts"],
   ],
   [
@@ -76,6 +85,7 @@ const IMPORTS: [file: string, refused: string[], allowed: string[]][] = [
   ["workers/main/http/snippet.ts", ["../env.ts", "../deps.ts", "@upstash/redis"], ["hono", "hono/factory"]],
   ["workers/main/app.ts", ["openai", "../../db/open.ts", "cloudflare:workers"], ["hono", "./deps.ts", "./env.ts"]],
   ["workers/main/index.ts", ["hono", "../mcp/index.ts"], ["cloudflare:workers", "./deps.ts", "./session/object.ts"]],
+  ["workers/main/outside.ts", ["hono", "drizzle-orm", "../mcp/index.ts"], ["./env.ts", "./cache/redis.ts"]],
   ["workers/main/deps.ts", ["hono", "drizzle-orm", "../llm-agent/index.ts"], ["./env.ts", "../../db/open.ts"]],
   ["workers/main/snippet.ts", ["./deps.ts", "./env.ts", "hono"], ["zod", "../../contracts/ids.ts"]],
   [
@@ -91,6 +101,7 @@ const IMPORTS: [file: string, refused: string[], allowed: string[]][] = [
   ],
   ["workers/main/chat/graph.ts", ["hono", "../env.ts"], ["@langchain/langgraph", "@langchain/core/singletons"]],
   ["workers/main/session/saver.ts", ["cloudflare:workers", "../env.ts"], ["@langchain/langgraph-checkpoint"]],
+  ["workers/main/chat/answer-format.ts", ["hono", "@langchain/langgraph", "../env.ts"], ["@cfworker/json-schema"]],
   ["workers/main/tools/mcp.ts", ["openai", "../../mcp/run.ts"], ["@modelcontextprotocol/sdk/client/index.js"]],
   [
     "workers/llm-agent/snippet.ts",

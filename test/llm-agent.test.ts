@@ -144,6 +144,7 @@ test("[S16] every call writes one line, without a prompt or a key", async () => 
   const lines = logs.slice(before).map((line): unknown => JSON.parse(line));
   expect(lines).toEqual([
     {
+      level: "info",
       service: "llm-agent",
       request_id: "request-1",
       route: "llm.stream",

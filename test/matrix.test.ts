@@ -120,7 +120,8 @@ function idNames(...schemas: Route["body"][]): string[] {
     if (typeof value !== "object" || value === null) return;
     for (const [key, inner] of Object.entries(value)) {
       for (const name of key === "properties" ? Object.keys(Object(inner)) : [])
-        if (name.endsWith("_id")) names.add(name);
+        // A call is named beside its turn, or within the request alone.
+        if (name.endsWith("_id") && !name.endsWith("call_id")) names.add(name);
       walk(inner);
     }
   };

@@ -2,6 +2,7 @@
  * Who gets what: one row for every route, with a valid request of the one who owns what it names and the status that each caller gets.
  * Pure. test/matrix.test.ts calls every route as everyone and fails on a route without a row, and on a row without a route.
  */
+import { toResponseId } from "../contracts/openai-responses.ts";
 import type { CallOptions } from "../dev/house.ts";
 
 /** What a user owns, by the name that a request gives it. */
@@ -22,6 +23,8 @@ export interface Ids {
 interface Details {
   /** The call that the waiting turn asks about. */
   call_id: string;
+  /** Of a picture in the session. */
+  sha256: string;
   email: string;
   password: string;
   refreshToken: string;
@@ -57,14 +60,7 @@ const ownerAndAdmins = (status = 200): Gets => ({ owner: status, other: 404, adm
 /** A turn that costs one small answer, and is never told from the cache. */
 const turn = { prompt: "Hello", tools: "none", cache: { mode: "no-store" } } as const;
 const answer = { tools: "none" } as const;
-const toolTalk = [
-  { role: "user", content: "Hello" },
-  {
-    role: "assistant",
-    tool_calls: [{ id: "call_1", type: "function", function: { name: "echo", arguments: "{}" } }],
-  },
-  { role: "tool", tool_call_id: "call_1", content: "Hello" },
-];
+const uiQuestion = { id: "q", role: "user", parts: [{ type: "text", text: "Hello" }] };
 const hello = {
   ...{ jsonrpc: "2.0", id: 1, method: "initialize" },
   params: { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "matrix", version: "1" } },
@@ -73,6 +69,8 @@ const PROTOCOL = { accept: "application/json, text/event-stream" };
 
 export const MATRIX: Readonly<Record<string, Row>> = {
   "GET /health": { gets: everyone() },
+  "GET /health/ready": { gets: everyone() },
+  "GET /metrics": { gets: adminsAlone() },
 
   "POST /auth/login": { gets: everyone(), body: ({ email, password }) => ({ email, password }) },
   "POST /auth/refresh": { gets: everyone(), body: ({ refreshToken }) => ({ refresh_token: refreshToken }) },
@@ -117,6 +115,13 @@ export const MATRIX: Readonly<Record<string, Row>> = {
     spends: "session",
   },
 
+  "POST /chat/ui": {
+    gets: ownerAlone(),
+    body: ({ session_id }) => ({ ...answer, id: session_id, messages: [uiQuestion] }),
+  },
+  // Nothing runs there.
+  "GET /chat/ui/{id}/stream": { gets: ownerAlone(204), path: ({ session_id }) => `/chat/ui/${session_id}/stream` },
+
   "GET /llm/models": { gets: everyone() },
   "GET /llm/health": { gets: everyone() },
   "POST /llm/generate": { gets: everyone(), body: () => ({ prompt: "Hello" }) },
@@ -125,7 +130,25 @@ export const MATRIX: Readonly<Record<string, Row>> = {
 
   "POST /v1/chat/completions": {
     gets: everyone(),
-    body: () => ({ model: "demo", messages: toolTalk }),
+    body: () => ({ model: "demo", messages: [{ role: "user", content: "Hello" }] }),
+  },
+  "POST /v1/responses": {
+    gets: ownerAlone(),
+    body: ({ turn_id }) => ({ input: "Hello", previous_response_id: toResponseId(turn_id) }),
+  },
+  "GET /v1/responses/{response_id}": {
+    gets: ownerAlone(),
+    path: ({ turn_id }) => `/v1/responses/${toResponseId(turn_id)}`,
+  },
+  "POST /v1/responses/{response_id}/cancel": {
+    gets: ownerAlone(),
+    path: ({ waiting_turn_id }) => `/v1/responses/${toResponseId(waiting_turn_id)}/cancel`,
+    spends: "session",
+  },
+  "DELETE /v1/responses/{response_id}": {
+    gets: ownerAlone(),
+    path: ({ waiting_turn_id }) => `/v1/responses/${toResponseId(waiting_turn_id)}`,
+    spends: "session",
   },
   "GET /v1/models": { gets: everyone() },
   "GET /v1/models/{model}": { gets: everyone(), path: () => "/v1/models/demo" },
@@ -143,6 +166,7 @@ export const MATRIX: Readonly<Record<string, Row>> = {
   "GET /history/sessions/{session_id}/export": { gets: ownerAlone() },
   "POST /history/import": { gets: everyone(), body: () => "\n", headers: { "content-type": "application/x-ndjson" } },
   "GET /history/sessions/{session_id}/messages": { gets: ownerAlone() },
+  "GET /history/sessions/{session_id}/attachments/{sha256}": { gets: ownerAlone() },
   "POST /history/messages": {
     gets: ownerAlone(201),
     body: ({ session_id, unique }) => ({ session_id, role: "user", content: unique }),

@@ -4,7 +4,7 @@ import { ServerCheck, ServersReply, ServerView, ToolCallReply, ToolsReply } from
 import { serveInternet } from "../dev/stand-ins/internet.ts";
 import { createMcpServer, REMOTE_TOKEN } from "../dev/stand-ins/mcp-server.ts";
 import type { StandIn } from "../dev/stand-ins/serve.ts";
-import { linesOf, type House, openHouse, type Tenant } from "./house.ts";
+import { hashedUser, linesOf, type House, openHouse, type Tenant } from "./house.ts";
 
 const remote = createMcpServer();
 let internet: StandIn;
@@ -120,7 +120,7 @@ describe("[F34] [S23] a server that changes what it says", () => {
     const accepted = await act(name, "accept", { hash: server.pending?.hash });
     expect(ServerView.parse(await accepted.json())).toMatchObject({ status: "ready", pending: null });
     expect(linesOf(house, accepted.headers.get("x-request-id"))).toContainEqual(
-      expect.objectContaining({ audit: "server_accepted", user_id: admin.id, server: name }),
+      expect.objectContaining({ audit: "server_accepted", user_id: hashedUser(admin), server: name }),
     );
     expect(await callTool(`${name}__tide`, { place: "Dover" })).toMatchObject({ success: true });
   });

@@ -301,6 +301,8 @@ describe("the protocol's rules", () => {
 });
 
 describe("what is logged", () => {
+  // SHA-256 of "basechat user user-1", the first 16 digits.
+  const USER_1 = "22437220a716e761";
   it("S16: one line a request and one a call, with neither arguments nor output", async () => {
     harness.clearLogs();
     await send(echo("canary-90d1"), { "x-request-id": "req-log" });
@@ -308,10 +310,19 @@ describe("what is logged", () => {
     const own = lines.filter((line: { request_id: string }) => line.request_id === "req-log");
     expect(own).toEqual([
       {
-        ...{ service: "mcp", request_id: "req-log", audit: "tool_call", user_id: "user-1", tool: "echo", ok: true },
+        ...{
+          level: "info",
+          service: "mcp",
+          request_id: "req-log",
+          audit: "tool_call",
+          user_id: USER_1,
+          tool: "echo",
+          ok: true,
+        },
         ...{ arguments_sha256: expect.stringMatching(/^[0-9a-f]{64}$/), ms: expect.any(Number), bytes: 11 },
       },
       {
+        level: "info",
         service: "mcp",
         request_id: "req-log",
         route: "/stateless",

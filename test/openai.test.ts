@@ -6,7 +6,7 @@ import { APIError, AuthenticationError, BadRequestError, NotFoundError } from "o
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { OpenAiErrorBody } from "../contracts/openai-errors.ts";
 import { type House, linesOf, openHouse, type Tenant } from "./house.ts";
-import { compatibleOf, openAiOf } from "./stock-clients.ts";
+import { compatibleOf, openAiOf, RED_PIXEL } from "./stock-clients.ts";
 
 let house: House;
 let as: Tenant;
@@ -135,6 +135,33 @@ describe("the client of OpenAI", () => {
     });
     for (const name of ["user", "metadata", "n", "store", "service_tier", "logprobs"])
       expect(sent).not.toHaveProperty(name);
+  });
+
+  test("[V1-10] shows images, which count for the cache; a model that cannot see is not asked", async () => {
+    const client = openAiOf(house, as);
+    const look = (url: string, model = "demo") =>
+      client.chat.completions.create({
+        model,
+        messages: [
+          { role: "system", content: "Look." },
+          {
+            role: "user",
+            content: [
+              { type: "text", text: "What is this?" },
+              { type: "image_url", image_url: { url } },
+            ],
+          },
+        ],
+      });
+    await look(RED_PIXEL);
+    const text = { type: "text", text: "What is this?" };
+    expect(house.llm.stats().last_request).toMatchObject({
+      messages: [{ role: "system" }, { role: "user", content: [text, { image_url: { url: RED_PIXEL } }] }],
+    });
+    await expect(look(RED_PIXEL, "plain")).rejects.toMatchObject({ status: 400, code: "unsupported_modality" });
+    for (const url of ["http://127.0.0.1/a.png", "file:///etc/passwd", "data:image/jpeg;base64,AAAA"]) {
+      await expect(look(url)).rejects.toMatchObject({ status: 400, param: "messages.1.content.1" });
+    }
   });
 
   test("[V1-4] is told of refusals as errors of their kind, with the field's name", async () => {

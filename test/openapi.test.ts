@@ -50,7 +50,7 @@ describe("the document and the router", () => {
   });
 
   test("[S9] paths that a scanner tries lead nowhere", async () => {
-    const guesses = ["", ".env", ".git/config", "admin", "api", "debug", "console", "graphql", "metrics", "status"];
+    const guesses = ["", ".env", ".git/config", "admin", "api", "debug", "console", "graphql", "status"];
     const more = ["swagger", "swagger.json", "api-docs", "v1", "v2/api-docs", "redoc", "index.html", "server-status"];
     const nearby = [
       "docs/",

@@ -9,6 +9,7 @@ import { NewApiKey, type Scope, SCOPES, Tokens, UserView } from "../contracts/us
 import type { CallOptions } from "../dev/house.ts";
 import type { House, Tenant } from "./house.ts";
 import type { Owned } from "./matrix.ts";
+import { imagePart, png } from "../dev/house/images.ts";
 
 export interface Person extends Tenant {
   accessToken: string;
@@ -71,16 +72,19 @@ type Things = Omit<Owned, "email" | "password" | "refreshToken" | "unique">;
 /** A session with a turn, a turn that waits for a person where the house asks before the calculator runs, and a key. */
 export async function makeThings(house: House, as: Tenant): Promise<Things> {
   const chat = (body: object): CallOptions => ({ as, body: { cache: { mode: "no-store" }, ...body } });
-  const reply = await expectJson(house.call("/chat", chat({ prompt: "Hello", tools: "none" })), ChatReply);
+  const parts = [{ type: "text", text: "Hello" }, imagePart(png(1, 1))];
+  const reply = await expectJson(house.call("/chat", chat({ parts, tools: "none" })), ChatReply);
   const { session_id, turn_id, message_id } = reply;
   const asked = await house.call("/chat", chat({ prompt: "what is 17*23?" }));
   const waiting = asked.status === 202 ? TurnView.parse(await asked.json()) : ChatReply.parse(await asked.json());
   const page = await expectJson(house.call(`/history/sessions/${session_id}/messages`, { as }), MessagePage);
   const question = page.messages.find(({ role }) => role === "user");
+  const [attached] = question?.attachments ?? [];
   const { id: key_id } = await makeKey(house, as, ["chat"]);
   return {
     ...{ user_id: as.id, session_id, turn_id, message_id, key_id, waiting_turn_id: waiting.turn_id },
     question_id: question?.id ?? "",
+    sha256: attached && "sha256" in attached ? attached.sha256 : "",
     call_id: ("approval" in waiting && waiting.approval?.calls[0]?.id) || "",
   };
 }

@@ -7,6 +7,7 @@ import type { UserStore } from "../contracts/accounts.ts";
 import type { Archive, Importer, MessageSearch, Page, Position } from "../contracts/archive.ts";
 import { ok, type Result } from "../contracts/errors.ts";
 import type { HistoryStore, MessageRow } from "../contracts/history.ts";
+import type { Ledger, UsageRecord } from "../contracts/ledger.ts";
 import { NO_PREFERENCES } from "../contracts/users.ts";
 import { migrate } from "../db/migrate.ts";
 import { openDb, openSql, type Sql } from "../db/open.ts";
@@ -14,6 +15,7 @@ import { DATABASE_URL, NEON_BACKENDS } from "../dev/stand-ins/neon/backends.ts";
 import type { StandIn } from "../dev/stand-ins/serve.ts";
 import { createArchive } from "../workers/main/history/archive.ts";
 import { createImporter } from "../workers/main/history/importer.ts";
+import { createLedger } from "../workers/main/history/ledger.ts";
 import { createHistoryStore } from "../workers/main/history/store.ts";
 import { createUserStore } from "../workers/main/history/users.ts";
 
@@ -23,7 +25,7 @@ const SESSIONS = 20_000;
 const TALKERS = 50;
 const USERS = 10_000;
 /** Tables that grow with use. */
-const LARGE = ["messages", "chat_sessions", "users", "user_preferences", "api_keys"];
+const LARGE = ["messages", "usage", "chat_sessions", "users", "user_preferences", "api_keys"];
 
 const uuid = (kind: string, n: number): string => `01890000-0000-7000-${kind}-${n.toString(16).padStart(12, "0")}`;
 const uuidSql = (kind: string, n: string): string =>
@@ -71,6 +73,10 @@ async function load(sql: Sql): Promise<void> {
        'a common text number ' || n || ' with rare' || n % 97 || ' words of its own' || repeat(' and some more', 5),
        'model ' || n % 3, 10, 'miss', sessions.created_at + n / ${SESSIONS} * interval '1 second'
      from generate_series(0, ${MESSAGES - 1}) n join chat_sessions sessions on sessions.id = ${uuidSql("9000", `1 + n % ${SESSIONS}`)}`,
+  );
+  await sql.query(
+    `insert into usage (id, user_id, kind, session_id, model, prompt_tokens, completion_tokens, is_estimated, created_at)
+     select id, user_id, 'turn', session_id, coalesce(model_used, 'm'), 5, 5, false, created_at from messages where role = 'assistant'`,
   );
   // As autovacuum leaves them.
   await sql.query("vacuum analyze");
@@ -123,6 +129,7 @@ describe.each(NEON_BACKENDS)("$name", ({ name, isMissing, open }) => {
         archive: createArchive(db, { onFault, workTimeoutMs: 300_000 }),
         history: createHistoryStore(db, { onFault }),
         importer: createImporter(db, onFault),
+        ledger: createLedger(db, onFault),
         users: createUserStore(db, onFault),
       };
     }, 300_000);
@@ -246,6 +253,7 @@ interface Stores {
   archive: Archive;
   history: HistoryStore;
   importer: Importer;
+  ledger: Ledger;
   users: UserStore;
 }
 
@@ -254,8 +262,16 @@ const SEARCH: MessageSearch = {
   ...{ ...PAGE, text: "rare7", sessionId: undefined, role: undefined, fromMs: undefined, toMs: undefined },
 };
 
+const FILE = { sha256: "0".repeat(64) };
+
 /** Every call that the API makes, by store and method; a method of several statements comes with each. */
-function callsOf({ archive, history, importer, users }: Stores): [title: string, call: () => Promise<unknown>][] {
+function callsOf({
+  archive,
+  history,
+  importer,
+  ledger,
+  users,
+}: Stores): [title: string, call: () => Promise<unknown>][] {
   const after = { atMs: FIRST_MS + 100 * DAY_MS, id: SESSION };
   const year = { fromMs: FIRST_MS, toMs: FIRST_MS + 365 * DAY_MS };
   const session = {
@@ -268,6 +284,10 @@ function callsOf({ archive, history, importer, users }: Stores): [title: string,
     ...{ promptTokens: 0, completionTokens: 0, costUsd: null, cache: null, modelUsed: null, provider: null },
     ...{ mcpToolsUsed: [], metaInfo: {}, turnId: null, createdAtMs: FIRST_MS },
   } satisfies MessageRow;
+  const record = {
+    ...{ id: uuid("e000", 1), userId: ANN, kind: "direct", sessionId: null, turnId: null, model: "m", provider: "p" },
+    ...{ promptTokens: 1, completionTokens: 1, costUsd: 0.1, isEstimated: false, createdAtMs: FIRST_MS },
+  } satisfies UsageRecord;
   const key = { id: uuid("c000", 7), name: "k", scopes: [], createdAtMs: 0, expiresAtMs: 0, lastUsedAtMs: null };
   return [
     ["archive.listSessions", () => archive.listSessions({ ...PAGE, archived: "false" })],
@@ -284,6 +304,7 @@ function callsOf({ archive, history, importer, users }: Stores): [title: string,
     ["archive.readStats", () => archive.readStats(ANN, year)],
     ["archive.readStats short", () => archive.readStats(BOB, { ...year, toMs: FIRST_MS + DAY_MS })],
     ["history.saveBatch", () => history.saveBatch({ session, messages: [message] })],
+    ["history.saveBatch usage", () => history.saveBatch({ session, messages: [message], usage: [record] })],
     ["history.saveBatch empty", () => history.saveBatch({ session, messages: [] })],
     ["history.readSession", () => history.readSession(SESSION, ANN)],
     ["history.readMessages newest", () => history.readMessages({ ...LONG, limit: 50 })],
@@ -291,11 +312,15 @@ function callsOf({ archive, history, importer, users }: Stores): [title: string,
     ["history.readMessages after", () => history.readMessages({ ...LONG, after: 500, limit: 50 })],
     ["history.readWindow", () => history.readWindow({ ...LONG, messages: 100, bytes: 100_000 })],
     ["history.inspectSession", () => history.inspectSession({ ...LONG, from: MESSAGES - 10 })],
+    ["history.saveAttachment", () => history.saveAttachment({ ...LONG, ...FILE, mimeType: "image/png", data: "AAAA" })],
+    ["history.readAttachment", () => history.readAttachment({ ...LONG, ...FILE })],
     ["history.setAside", () => history.setAside({ sessionId: SESSION, seq: 1, code: "conflict" })],
+    ["history.setAside usage", () => history.setAside({ sessionId: SESSION, seq: 1, code: "c", usage: [record] })],
     ["history.eraseSession", () => history.eraseSession(SESSION, ANN)],
     ["history.countDeadLetters", () => history.countDeadLetters()],
     ["history.ping", () => history.ping()],
     ["history.schemaVersion", () => history.schemaVersion()],
+    ["ledger.save", () => ledger.save([record])],
     ["importer.add", () => importer.add(ANN, [{ session, messages: [message], source: "chatgpt", copyOf: SESSION }])],
     [
       "users.create",

@@ -471,7 +471,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   S6: {
     source: "security",
-    text: "Sign-in and sign-up are limited, exactly, also under parallel requests.",
+    text: "Sign-in, sign-up and chats are limited, exactly, also under parallel requests.",
   },
   S27: {
     source: "security",
@@ -919,7 +919,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   S33: {
     source: "security",
-    text: "Whoever leaves does not make a provider work for nobody: stateless requests are ended, session turns are kept.",
+    text: "Whoever leaves does not make a provider work for nobody: stateless requests are ended, session turns are kept, and either is charged.",
   },
   B80: { source: "bad input", text: "Arguments that do not fit a tool's schema never reach it." },
   B82: { source: "bad input", text: "Output that looks like frames or markup is text in JSON." },
@@ -950,7 +950,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   S4: {
     source: "security",
-    text: "Every field of a request has a bound; sign-in, tries of a password and purges are limited.",
+    text: "Every field of a request has a bound; sign-in, tries of a password, purges, streams at once and a day's tokens and money are limited.",
   },
   S12: {
     source: "security",
@@ -1074,6 +1074,103 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "budgets",
     text: "Over 40-turn sessions with trims and tools at least 0.90 of the possible prefix is reused.",
   },
+  "LIMIT-1": {
+    source: "docs/decisions/0044",
+    text: "No user has more requests in a minute than are allowed, however many come at once; who waits as told is let in.",
+  },
+  "LIMIT-2": {
+    source: "docs/decisions/0044",
+    text: "Tokens a minute are counted by estimate while a call runs, and by the truth once it has ended.",
+  },
+  "LIMIT-3": {
+    source: "docs/decisions/0044",
+    text: "A user has so many turns and direct calls at once; one that waits for a person, or did not start, is none of them.",
+  },
+  "LIMIT-4": {
+    source: "docs/decisions/0044",
+    text: "A day's budget in tokens or money is not overdrawn, however many ask at once, and is there again the next day.",
+  },
+  "LIMIT-5": {
+    source: "docs/decisions/0044",
+    text: "An answer from the cache is a request and takes no tokens.",
+  },
+  "LIMIT-6": {
+    source: "docs/decisions/0044",
+    text: "A restart forgives nothing; a call whose end is never told gives up its place and stays as it was estimated.",
+  },
+  "LIMIT-7": {
+    source: "API: limits",
+    text: "Every reply of a route that asks a model tells how the limits stand, by RateLimit and by x-ratelimit headers.",
+  },
+  "LIMIT-8": {
+    source: "contracts/models.ts",
+    text: "A provider that has as many calls as it may is passed by; where no other serves the model, the call is told to come again.",
+  },
+  "LEDGER-1": {
+    source: "docs/decisions/0044",
+    text: "A turn is written down with user, session, turn, model, provider, tokens and cost; an answer from the cache is not.",
+  },
+  "LEDGER-2": { source: "docs/decisions/0044", text: "A direct call is written down like a turn." },
+  "LEDGER-3": {
+    source: "docs/decisions/0044",
+    text: "Failed turns, sessions that are kept nowhere and deleted ones leave what they cost.",
+  },
+  "LEDGER-4": {
+    source: "docs/decisions/0044",
+    text: "The ledger is the provider's bill to the token where it gives figures, whoever leaves; where not, it says so.",
+  },
+  "LEDGER-5": { source: "docs/decisions/0044", text: "A turn that is cut is written down by what was saved of it." },
+  "LEDGER-6": {
+    source: "docs/decisions/0044",
+    text: "Records wait for Postgres, and come once.",
+  },
+  "LEDGER-7": { source: "docs/decisions/0044", text: "Erasing a user removes the user's records." },
+  "LEDGER-8": { source: "docs/decisions/0044", text: "Statistics and invoices are queries of the ledger." },
+  "LEDGER-9": { source: "docs/decisions/0044", text: "A title is written down as a call of its own." },
+  F42: {
+    source: "faults",
+    text: "Limits that cannot be read let no model be asked; reads go on. A limiter's object that starts again forgives nothing.",
+  },
+  "LOG-6": {
+    source: "architecture",
+    text: "One line a request, tool call, model call, purge and drain, with what it needs to be understood.",
+  },
+  "TIME-1": {
+    source: "contracts/timing.ts",
+    text: "Stages of a request add up to its whole time.",
+  },
+  "TIME-2": {
+    source: "contracts/timing.ts",
+    text: "Every reply says in Server-Timing where its time went.",
+  },
+  "HEALTH-1": {
+    source: "API: GET /health",
+    text: "/health is for anyone and asks no other part.",
+  },
+  "HEALTH-2": {
+    source: "API: GET /health/ready",
+    text: "Anyone is told whether chat can be served; details only admins and the scrape token.",
+  },
+  "HEALTH-3": {
+    source: "API: GET /health/ready",
+    text: "Nobody without a right to details has the parts asked more than once in two seconds.",
+  },
+  "HEALTH-4": {
+    source: "API: GET /health/ready",
+    text: "A dependency that is down or refuses our credentials is told of; no look is a paid call.",
+  },
+  "HEALTH-5": {
+    source: "API: GET /health/ready",
+    text: "Every look is bounded in time.",
+  },
+  "HEALTH-6": {
+    source: "API: GET /health/ready",
+    text: "Open breakers and what is owed to Postgres are told.",
+  },
+  "SPAN-1": {
+    source: "docs/decisions/0047",
+    text: "A turn, its model calls and its tool calls are spans of the platform's tracing, with GenAI names and no words.",
+  },
   "CONF-1": {
     source: "docs/configuration.md",
     text: "The settings' document is written from the schemas that check them.",
@@ -1189,5 +1286,185 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   "V1-9": {
     source: "API: POST /v1/chat/completions",
     text: "The AI SDK works unchanged on /v1.",
+  },
+  "V1-10": {
+    source: "API: POST /v1/chat/completions",
+    text: "Images and files in messages are checked, passed on and part of the cache's key.",
+  },
+  "RESP-9": {
+    source: "API: POST /v1/responses",
+    text: "A response is shown images and files, keeps them in its session, and answers in the form that is asked for.",
+  },
+  "RESP-1": {
+    source: "API: POST /v1/responses",
+    text: "A response is a turn of a session: told whole, as a stream, and again when it is asked for.",
+  },
+  "RESP-2": {
+    source: "docs/decisions/0046",
+    text: "previous_response_id goes on after that very turn; instructions are not carried over.",
+  },
+  "RESP-3": {
+    source: "docs/decisions/0046",
+    text: "A response's events have numbers that follow from the turn's log: a stream goes on after any of them without a gap.",
+  },
+  "RESP-4": {
+    source: "API: POST /v1/responses/{response_id}/cancel",
+    text: "A response in the background runs on by itself and is cancelled from anywhere.",
+  },
+  "RESP-5": {
+    source: "docs/decisions/0046",
+    text: "An answer that is begun again leaves an empty item; a cut is a failed response, never a clean end.",
+  },
+  "RESP-6": {
+    source: "docs/decisions/0046",
+    text: "Calls of a client's tools end a response; the next one goes on with each one's output.",
+  },
+  "RESP-7": {
+    source: "API: DELETE /v1/responses/{response_id}",
+    text: "Responses are their user's alone; one is deleted with its session unless others go on from it.",
+  },
+  "RESP-8": {
+    source: "docs/decisions/0046",
+    text: "What would change a response unseen is refused by its name.",
+  },
+  "UI-1": {
+    source: "docs/decisions/0046",
+    text: "A page's chat is a session under the page's own name for it, of its user alone; its history is ours.",
+  },
+  "UI-2": {
+    source: "API: POST /chat/ui",
+    text: "The AI SDK's reader shows a turn's text and its tools with their input and output, step by step.",
+  },
+  "UI-3": {
+    source: "API: GET /chat/ui/{id}/stream",
+    text: "A page that comes back is shown the running answer from its beginning; 204 when nothing runs.",
+  },
+  "UI-4": {
+    source: "docs/decisions/0046",
+    text: "An answer made again and a question put anew are branches, by the ids that the page has.",
+  },
+  "UI-5": {
+    source: "docs/decisions/0046",
+    text: "A reply that is begun again resets its step; one that is cut ends with an error.",
+  },
+  "UI-6": {
+    source: "API: POST /chat/ui",
+    text: "Files of a message are shown to the model; what is none, or no message of the user, is refused.",
+  },
+  "OPS-3": {
+    source: "npm run setup",
+    text: "What a deployment needs is asked for, checked, and written where git does not see it; no secret is shown.",
+  },
+  "MEDIA-1": {
+    source: "docs/decisions/0045",
+    text: "Images, audio and files reach the model in their order, in the provider's form.",
+  },
+  "MEDIA-2": {
+    source: "docs/decisions/0045",
+    text: "What is attached is what its bytes say; images are whole, still and of bounded size, told from headers.",
+  },
+  "MEDIA-3": {
+    source: "docs/decisions/0045",
+    text: "A request has so many attachments and bytes at most, besides what its words may have.",
+  },
+  "MEDIA-4": {
+    source: "docs/decisions/0045",
+    text: "Nothing is fetched; a provider is told an address only where its host is allowed.",
+  },
+  "MEDIA-5": {
+    source: "docs/decisions/0045",
+    text: "A model without the ability is not called; of earlier attachments it is told that they are missing.",
+  },
+  "MEDIA-6": {
+    source: "docs/decisions/0045",
+    text: "Bytes are kept apart from messages, shown again in their place, and read by their owner alone.",
+  },
+  "MEDIA-7": {
+    source: "docs/decisions/0045",
+    text: "Postgres gets each file once; it rests, comes back and goes with its session.",
+  },
+  "MEDIA-8": {
+    source: "docs/decisions/0045",
+    text: "The cache's key holds what is attached by its hash; such answers are their user's alone.",
+  },
+  B62: { source: "faults", text: "Images that lie, are cut, too large or move, or are no image." },
+  B63: { source: "faults", text: "Too many images, too many bytes." },
+  B64: { source: "faults", text: "Addresses in place of images." },
+  B65: { source: "faults", text: "Audio and video where they are not supported." },
+  "FORMAT-1": {
+    source: "docs/decisions/0045",
+    text: "An answer in JSON is what was asked for, after one repair at most, or the turn fails by that name.",
+  },
+  "FORMAT-2": {
+    source: "docs/decisions/0045",
+    text: "Schemas are bounded in size, depth and reach; a model without the ability is not called.",
+  },
+  "REGION-1": {
+    source: "docs/decisions/0048",
+    text: "The id of a session and of its turns says for ever whether its object is in the EU.",
+  },
+  "REGION-2": {
+    source: "docs/decisions/0048",
+    text: "A session for the EU is made there or refused, never elsewhere; an Idempotency-Key stays one request.",
+  },
+  "REGION-3": {
+    source: "docs/decisions/0048",
+    text: "A session's object is made near its user.",
+  },
+  "METRICS-1": {
+    source: "API: GET /metrics",
+    text: "After a scripted run the figures of GET /metrics are what the stand-ins and the replies have counted.",
+  },
+  "METRICS-2": {
+    source: "docs/decisions/0047",
+    text: "Labels hold what comes from closed sets, never an id; series are bounded.",
+  },
+  "METRICS-3": {
+    source: "API: GET /metrics",
+    text: "Every metric is shown from the start, and a Prometheus parser reads it.",
+  },
+  "METRICS-4": {
+    source: "API: GET /metrics",
+    text: "GET /metrics is for admins and for the scrape token, which is taken from the Authorization header alone.",
+  },
+  "METRICS-5": {
+    source: "docs/decisions/0047",
+    text: "What sessions owe to Postgres is told while it is away, by /metrics and by /history/health.",
+  },
+  "METRICS-6": {
+    source: "docs/decisions/0047",
+    text: "Open streams are counted down however they end.",
+  },
+  "METRICS-7": {
+    source: "docs/decisions/0047",
+    text: "Figures outlive the objects that add them up, in one row each.",
+  },
+  "METRICS-8": {
+    source: "API: GET /metrics",
+    text: "Dashboard and alert rules ask for metrics and labels that there are; the dashboard for each metric.",
+  },
+  "METRICS-9": {
+    source: "docs/decisions/0047",
+    text: "One batch in five seconds and isolate, however much is counted; a lost one is counted.",
+  },
+  "LOG-2": {
+    source: "contracts/log.ts",
+    text: "Lines below LOG_LEVEL are left out.",
+  },
+  "LOG-3": {
+    source: "contracts/log.ts",
+    text: "LOG_SAMPLE writes all lines of a request or none; errors, warnings and audits always.",
+  },
+  "LOG-4": {
+    source: "contracts/log.ts",
+    text: "Users stand in log lines as hashes.",
+  },
+  "LOG-5": {
+    source: "contracts/trace.ts",
+    text: "A caller's W3C trace is taken over or one is begun; it crosses all Workers, comes back, and stands in the lines.",
+  },
+  "OPS-4": {
+    source: "docs/operations.md",
+    text: "Each alert says what it means and what to do.",
   },
 };

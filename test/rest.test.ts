@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { ChatReply } from "../contracts/chat.ts";
 import { SessionView } from "../contracts/sessions.ts";
 import { type House, openHouse, tablesOf, type Tenant, untilRows } from "./house.ts";
+import { dataUrl, imagePart, png } from "../dev/house/images.ts";
 import { json, sessionCalls } from "./session-calls.ts";
 
 let house: House;
@@ -74,4 +75,27 @@ test("[ERASE-5] what an erasure left over in an object goes when it would rest",
   expect(await messagesIn(session_id)).toHaveLength(2);
   await untilResting(session_id);
   expect(await house.sql`select 1 from messages where session_id = ${session_id}`).toEqual([]);
+});
+
+test("[MEDIA-7] what is attached comes back with its session: to its owner, and to the model", async () => {
+  const parts = [{ type: "text", text: "Look" }, imagePart(png(3, 5))];
+  const first = await json(house.call("/chat", { as, body: { parts, cache: stored } }), ChatReply);
+  const id = first.session_id;
+  await rename(id, "Pictures");
+  const before = await pageOf(id);
+  await untilResting(id);
+  expect(await pageOf(id)).toEqual(before);
+  const [attached] = before.messages[1]?.attachments ?? [];
+  const hash = attached && "sha256" in attached ? attached.sha256 : "";
+  const path = `/history/sessions/${id}/attachments/${hash}`;
+  const read = await house.call(path, { as });
+  expect(new Uint8Array(await read.arrayBuffer())).toEqual(png(3, 5));
+  expect((await house.call(path, { as: await house.newTenant() })).status).toBe(404);
+  expect(await tablesOf(house, id)).toEqual([]);
+
+  await say(id, "And now?");
+  expect(JSON.stringify(house.llm.stats().last_request)).toContain(dataUrl("image/png", png(3, 5)));
+  expect(await house.querySession(id, "SELECT sha256, sent FROM attachments")).toEqual([{ sha256: hash, sent: 1 }]);
+  await rename(id, "Pictures again");
+  await untilResting(id);
 });

@@ -15,7 +15,11 @@ export function compatibleOf(house: House, { apiKey }: Tenant) {
   return createOpenAICompatible({ name: "basechat", apiKey, baseURL, includeUsage: true, fetch: checkedFetch });
 }
 
-const checkedFetch: typeof fetch = async (input, init) => {
+/** One red pixel, as PNG. */
+export const RED_PIXEL =
+  "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGP4z8DwHwAFAAH/iZk9HQAAAABJRU5ErkJggg==";
+
+export const checkedFetch: typeof fetch = async (input, init) => {
   const request = new Request(input, init);
   const { pathname, search } = new URL(request.url);
   const response = await fetch(request);

@@ -80,7 +80,7 @@ export async function checkRedis(values: Values): Promise<Finding> {
 export async function checkProviders(values: Values): Promise<Finding[]> {
   const config = readAgentConfig({ ...values });
   const deps = {
-    ...{ config, fleet: new Fleet(), trace: [], random: Math.random, now: Date.now },
+    ...{ config, fleet: new Fleet(), trace: [], attempts: [], random: Math.random, now: Date.now },
     fetch: (input: string | URL | Request, init?: RequestInit) => fetch(input, init),
     ...{ wait: () => Promise.resolve(), newCallId: () => "" },
   };

@@ -5,6 +5,7 @@
 import type { Usage } from "../../contracts/chat.ts";
 import { createEventDecoder, type NumberedEvent } from "../../contracts/events.ts";
 import type { House, Tenant } from "../house.ts";
+import { imagePart } from "./images.ts";
 import type { Conversation, Pair, Turn } from "./cache-traces.ts";
 
 const AT_ONCE = 4;
@@ -69,7 +70,10 @@ async function hold(house: House, tenants: Tenant[], { user, turns }: Conversati
 
 /** One turn as a stream, to its end. */
 async function ask(house: House, as: Tenant, turn: Turn, sessionId: string | undefined) {
-  const body = { prompt: turn.prompt, ...turn.more, ...(sessionId && { session_id: sessionId }) };
+  const said = turn.image
+    ? { parts: [{ type: "text", text: turn.prompt }, imagePart(turn.image)] }
+    : { prompt: turn.prompt };
+  const body = { ...said, ...turn.more, ...(sessionId && { session_id: sessionId }) };
   const startedAtMs = performance.now();
   const response = await house.call("/chat/stream", { as, body });
   if (!response.ok || response.body === null) throw new Error(`${response.status} ${await response.text()}`);
@@ -80,13 +84,13 @@ async function ask(house: House, as: Tenant, turn: Turn, sessionId: string | und
     events.push(...decoder.push(text));
     if (events.some(({ event }) => event === "delta")) firstTokenMs ??= performance.now() - startedAtMs;
   }
-  const said = events.flatMap((event) => (event.event === "delta" ? [event.data.content] : [])).join("");
+  const answered = events.flatMap((event) => (event.event === "delta" ? [event.data.content] : [])).join("");
   const usage = events.find((event) => event.event === "usage")?.data;
   if (usage === undefined || firstTokenMs === undefined) throw new Error(`no answer to ${turn.prompt}`);
   const answer: Answer = {
     ...{ verdict: response.headers.get("x-cache") ?? "", firstTokenMs, usage },
     calls: events.some(({ event }) => event === "tool_call") ? 2 : 1,
-    right: [turn.holds, ...(turn.alike ?? [])].some((holds) => holds.every((part) => said.includes(part))),
+    right: [turn.holds, ...(turn.alike ?? [])].some((holds) => holds.every((part) => answered.includes(part))),
     similar: response.headers.get("server-timing")?.includes('"similar"') ?? false,
   };
   return { answer, sessionId: response.headers.get("x-session-id") ?? "" };

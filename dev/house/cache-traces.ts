@@ -3,9 +3,13 @@
  * requests that look alike and mean different things. Pure. Each turn says what a right answer of the demo model holds, in words that do
  * not come from the code under test.
  */
+import { createHash } from "node:crypto";
+import { png } from "./images.ts";
 
 export interface Turn {
   prompt: string;
+  /** Attached to the prompt; what the demo model calls it is its size and a mark of its bytes. */
+  image?: Uint8Array;
   /** Of the request, besides the prompt. */
   more?: Record<string, unknown>;
   /** All of it is in a right answer. */
@@ -134,6 +138,8 @@ export function nearPairs(random: Random, size: number): Pair[] {
       of("lower-case name", [single(`where is ${name.toLowerCase()}?`)], [single(`where is ${other.toLowerCase()}?`)]),
       of("question word", [single(`When was ${about} made?`)], [single(`Where was ${about} made?`)]),
       of("sum", [sum(at + 101, 7)], [sum(at + 101, 8)]),
+      of("other image", [shows(about, at)], [shows(about, at + size)]),
+      of("image or none", [shows(about, at)], [single(`What is this, ${about}?`)]),
       of("other user", knows(name), knows(other), true),
       of("other history", knows(`${name}a`), knows(`${name}b`)),
       of("other tools", [sum(at + 501, 3)], [single(`what is ${at + 501}*3?`, { tools: "none" })]),
@@ -152,13 +158,23 @@ function withForm(pair: Pair): Pair {
   return turn ? { ...pair, near: { ...pair.near, turns: [{ ...turn, holds: ['{"demo":true'] }] } } : pair;
 }
 
+function shows(about: string, mark: number): Turn {
+  const image = png(3, 5, { mark });
+  const hash = createHash("sha256").update(image).digest("hex").slice(0, 8);
+  return {
+    prompt: `What is this, ${about}?`,
+    image,
+    holds: [`You sent: an image of 3 x 5 px (${hash}). This is your first`],
+  };
+}
+
 function sum(a: number, b: number): Turn {
   return { prompt: `what is ${a}*${b}?`, holds: [`answered: ${a * b}`] };
 }
 
 /** What the demo model says to a first message. */
 function firstOf(prompt: string): string[] {
-  return [`You asked: "${prompt}"`, "This is your first message"];
+  return [`You asked: "${prompt}". This is your first message`];
 }
 
 /** And to later ones. */

@@ -48,7 +48,8 @@ export interface Runtime {
 
 /** Which Worker an object's class belongs to. */
 const WORKER_OF = {
-  ...{ SessionObject: "basechat", McpSessionObject: "basechat-mcp" },
+  ...{ SessionObject: "basechat", MetricsObject: "basechat", AccountObject: "basechat" },
+  ...{ McpSessionObject: "basechat-mcp" },
   ...{ ToolboxObject: "basechat-mcp", MonitorObject: "basechat-mcp" },
 } as const;
 export type ObjectClass = keyof typeof WORKER_OF;

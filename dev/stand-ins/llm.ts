@@ -5,6 +5,7 @@
  * `node dev/stand-ins/llm.ts` serves on PORT (0: any) at DEMO_TOKENS_PER_SECOND and DEMO_FIRST_TOKEN_MS.
  */
 import type { ServerResponse } from "node:http";
+import { BILL_COUNTERS, openBill } from "./llm/bill.ts";
 import { composeCompletion } from "./llm/completion.ts";
 import { parseEmbeddingsRequest, sendEmbeddings } from "./llm/embeddings.ts";
 import { parseFaults, parseModel, type Faults } from "./llm/faults.ts";
@@ -66,7 +67,7 @@ export async function serveLlm(options: LlmStandInOptions = {}): Promise<StandIn
     ...server,
     name: "llm",
     modes: (mode) => mode !== "" && parseFaults(mode) !== undefined,
-    counters: ["chunks_sent", "prompt_chars", "reused_chars", "reusable_chars", "texts_embedded"],
+    counters: ["chunks_sent", "prompt_chars", "reused_chars", "reusable_chars", "texts_embedded", ...BILL_COUNTERS],
     handle: (request, response, call) => {
       const faults = call.mode === "up" ? {} : (parseFaults(call.mode) ?? {});
       if (faults.refusal !== undefined) return replyRefusal(response, faults.refusal, now());
@@ -130,11 +131,13 @@ async function complete(request: StandInRequest, response: ServerResponse, answe
   call.count("prompt_chars", promptChars);
   call.count("reused_chars", reusedChars);
   call.count("reusable_chars", reusableChars);
-  const sending = { response, call, faults, pace, newChars: promptChars - reusedChars };
+  const bill = openBill(call, completion, faults);
+  const sending = { response, call, faults, pace, bill, newChars: promptChars - reusedChars };
   const release = await takeSlot(request.signal);
   try {
     await (asked.stream ? sendStream(completion, asked.includeUsage, sending) : sendReply(completion, sending));
   } finally {
+    bill.close();
     release();
   }
 }

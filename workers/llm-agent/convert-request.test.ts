@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { ModelRequest } from "../../contracts/llm.ts";
 import type { Quirks } from "../../contracts/models.ts";
+import type { ModelAttachment } from "../../contracts/parts.ts";
 import { toChatCompletion } from "./convert-request.ts";
 
 const QUIRKS: Quirks = { max_tokens_field: "max_tokens", stream_usage: true, cache_hint: "none" };
@@ -76,4 +77,31 @@ test("[LLM-1] quirks are data: a provider's own words for the cache and for usag
   expect(convert(asked, { cache_hint: "cache_salt" }, true)).toMatchObject({ cache_salt: "salt" });
   const plain = convert(asked, { stream_usage: false }, true);
   expect(plain).toEqual({ model: "m", messages: [], stream: true });
+});
+
+test("[MEDIA-1] attachments stand where they stood, whoever joined the messages; a name is made where there is none", () => {
+  const file = { type: "file", mime_type: "application/pdf", sha256: "0", bytes: 1, data: "AA==" } as const;
+  const picture = { type: "image", mime_type: "image/png", sha256: "1", bytes: 1, data: "AQ==" } as const;
+  const partsOf = (content: string, attachments: ModelAttachment[]) => {
+    const body = convert({ model: "m", messages: [{ role: "user", content, attachments }] }, {}, false);
+    return (body["messages"] as { content: unknown }[])[0]?.content;
+  };
+  const image = { type: "image_url", image_url: { url: "data:image/png;base64,AQ==" } };
+  const pdf = { type: "file", file: { filename: "file.pdf", file_data: "data:application/pdf;base64,AA==" } };
+  const text = (said: string) => ({ type: "text", text: said });
+  expect(partsOf("", [{ ...picture, at: 0 }])).toEqual([image]);
+  expect(
+    partsOf("a\nb", [
+      { ...picture, at: 0 },
+      { ...file, at: 1 },
+    ]),
+  ).toEqual([image, text("a"), pdf, text("b")]);
+  expect(
+    partsOf("a", [
+      { ...picture, at: 1 },
+      { ...picture, at: 1 },
+    ]),
+  ).toEqual([text("a"), image, image]);
+  const far = { type: "image", at: 0, url: "https://images.example.com/a.png", detail: "high" } as const;
+  expect(partsOf("a", [far])).toEqual([{ type: "image_url", image_url: { url: far.url, detail: "high" } }, text("a")]);
 });

@@ -3,6 +3,7 @@
  * anything volatile, because providers cache exact prefixes.
  */
 import type { ModelContext, ModelMessage, ModelRequest, OfferedTool } from "../../contracts/llm.ts";
+import type { ModelAttachment } from "../../contracts/parts.ts";
 import type { ToolCall } from "../../contracts/tools.ts";
 import type { Endpoint } from "./provider.ts";
 
@@ -67,10 +68,48 @@ function toTool({ name, description, inputSchema, strict }: OfferedTool) {
 
 function toMessage(message: ModelMessage): Record<string, unknown> {
   if (message.role === "tool") return { role: "tool", tool_call_id: message.toolCallId, content: message.content };
+  if (message.role === "user" && message.attachments) return { role: "user", content: toParts(message) };
   if (message.role !== "assistant") return { role: message.role, content: message.content };
   const { content, toolCalls } = message;
   if (toolCalls === undefined || toolCalls.length === 0) return { role: "assistant", content };
   return { role: "assistant", content: content === "" ? null : content, tool_calls: toolCalls.map(toToolCall) };
+}
+
+/** Text and attachments in the order in which they stand; a line break where one is cut out is not said again. */
+function toParts({ content, attachments = [] }: Extract<ModelMessage, { role: "user" }>): Record<string, unknown>[] {
+  const parts: Record<string, unknown>[] = [];
+  let from = 0;
+  const sayUpTo = (end?: number): void => {
+    const text = content.slice(from > 0 && content[from] === "\n" ? from + 1 : from, end);
+    if (text !== "") parts.push({ type: "text", text });
+  };
+  for (const attachment of attachments) {
+    if (attachment.at > from) sayUpTo(attachment.at);
+    from = Math.max(from, attachment.at);
+    parts.push(toPart(attachment));
+  }
+  sayUpTo();
+  return parts;
+}
+
+function toPart(attachment: ModelAttachment): Record<string, unknown> {
+  if (attachment.type === "image") {
+    const url = "url" in attachment ? attachment.url : dataUrl(attachment);
+    return { type: "image_url", image_url: { url, ...(attachment.detail && { detail: attachment.detail }) } };
+  }
+  if (attachment.type === "audio") {
+    const format = attachment.mime_type === "audio/wav" ? "wav" : "mp3";
+    return { type: "input_audio", input_audio: { data: attachment.data ?? "", format } };
+  }
+  const filename = attachment.filename ?? `file.${EXTENSIONS[attachment.mime_type] ?? "txt"}`;
+  return { type: "file", file: { filename, file_data: dataUrl(attachment) } };
+}
+
+/** A provider wants a name for every file. */
+const EXTENSIONS: Record<string, string> = { "application/pdf": "pdf", "text/markdown": "md", "text/csv": "csv" };
+
+function dataUrl({ mime_type: type, data = "" }: { mime_type: string; data?: string }): string {
+  return `data:${type};base64,${data}`;
 }
 
 /** Arguments keep the order in which the model wrote them: its own output is part of the prefix. */

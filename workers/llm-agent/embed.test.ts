@@ -19,7 +19,7 @@ function depsFor(settings: Record<string, string> = {}, fleet = new Fleet()): Ca
   return {
     config: readConfig({ OPENAI_API_KEY: "sk", OPENAI_BASE_URL: `${llm.url}/v1`, ...settings }),
     ...{ fetch, now: Date.now, wait: async () => undefined, newCallId: () => "made" },
-    ...{ fleet, random: () => 0, trace: [] },
+    ...{ fleet, random: () => 0, trace: [], attempts: [] },
   };
 }
 const ask = (model: string, texts: string[], deps = depsFor(), dimensions?: number) =>

@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import { ModelType } from "../../contracts/chat.ts";
+import { LOG_MEANINGS, LogLevel } from "../../contracts/log.ts";
 import { Models, NO_MODELS, OPEN_MODELS } from "../../contracts/models.ts";
 import { jsonSetting } from "../../contracts/settings.ts";
 
@@ -57,6 +58,8 @@ export const Settings = z.object({
       "a reply that is no stream, whole: a title, `/llm/generate`; below the 120 s after which Cloudflare's proxy gives up on a silent origin",
   }),
   LLM_PROBE_TIMEOUT_MS: milliseconds(3_000).meta({ description: "a health check of a provider" }),
+  LOG_LEVEL: setting(LogLevel.default("info")).meta({ description: LOG_MEANINGS.level }),
+  LOG_SAMPLE: setting(z.coerce.number().min(0).max(1).default(1)).meta({ description: LOG_MEANINGS.sample }),
 });
 
 /** What a malformed setting stands for, where its default would open what it was to close. */

@@ -22,11 +22,11 @@ beforeEach(() => {
   for (const server of servers) server.control({ mode: "up" });
 });
 
-function depsFor(nodes: object[] = [{}, {}], settings: Record<string, string> = {}): CallDeps {
+function depsFor(nodes: object[] = [{}, {}], settings: Record<string, string> = {}, provider: object = {}): CallDeps {
   const [one, two, other] = servers.map(({ url }) => `${url}/v1`);
   const MODELS = JSON.stringify({
     providers: {
-      gpus: { kind: "vllm", nodes: nodes.map((node, at) => ({ url: [one, two][at], ...node })) },
+      gpus: { kind: "vllm", nodes: nodes.map((node, at) => ({ url: [one, two][at], ...node })), ...provider },
       other: { kind: "compatible", nodes: [other] },
     },
     models: {
@@ -36,7 +36,7 @@ function depsFor(nodes: object[] = [{}, {}], settings: Record<string, string> = 
   });
   const config = readConfig({ MODELS, PROVIDER_KEYS: '{"gpus":"k","other":"k"}', ...settings });
   return {
-    ...{ config, fleet, fetch, trace: [], newCallId: () => "made", now: () => 0, random: () => 0 },
+    ...{ config, fleet, fetch, trace: [], attempts: [], newCallId: () => "made", now: () => 0, random: () => 0 },
     wait: async (ms) => void waits.push(ms),
   };
 }
@@ -150,4 +150,19 @@ test("[FLEET-7] a route that broke off in this reply is not taken again, and cou
   expect(await call(depsFor(), "alone", [own, second])).toEqual({ calls: [], code: "overloaded" });
   const { own: moved } = await breakNodes();
   expect(moved).not.toBe(own);
+});
+
+test("[LIMIT-8] a provider that has all the calls it may is passed by; alone, it says when to come again", async () => {
+  const deps = depsFor([{}, {}], {}, { max_calls: 2 });
+  const request = { messages: [{ role: "user" as const, content: "Hello" }] };
+  const context = { requestId: "r", userId: "u" };
+  const open = (model: string) => openStream({ request: { ...request, model }, context }, deps);
+  const held = [await open("alone"), await open("alone")];
+  expect(held.map(({ ok }) => ok)).toEqual([true, true]);
+  expect(await open("alone")).toMatchObject({ ok: false, error: { code: "rate_limited", retryAfterSeconds: 1 } });
+  deps.trace.length = 0;
+  expect((await call(deps, "m")).calls).toEqual(["other/1"]);
+  for (const stream of held) if (stream.ok) stream.value.release();
+  expect((await call(deps, "alone")).code).toBe("ok");
+  for (const stream of held) if (stream.ok) await stream.value.rest.cancel();
 });

@@ -4,7 +4,13 @@ import type { Endpoint } from "./provider.ts";
 
 const endpoint = (n: number, more: Partial<Endpoint> = {}): Endpoint => ({
   ...{ id: `gpus/${n}`, provider: "gpus", baseUrl: `http://gpu-${n}/v1`, apiKey: undefined, headers: {} },
-  ...{ dialect: "openai-chat", isDraining: false, maxInFlight: Number.POSITIVE_INFINITY, weight: 1 },
+  ...{
+    dialect: "openai-chat",
+    isDraining: false,
+    maxInFlight: Number.POSITIVE_INFINITY,
+    maxCalls: Number.POSITIVE_INFINITY,
+    weight: 1,
+  },
   quirks: { max_tokens_field: "max_tokens", stream_usage: true, cache_hint: "none" },
   ...more,
 });

@@ -56,6 +56,12 @@ export class Fleet {
     return ranked.find((endpoint) => this.#inFlight(endpoint, nowMs) < share(endpoint)) ?? ranked[0];
   }
 
+  /** Whether a provider has as many calls as it may. `endpoints`: all of its nodes. */
+  isFull(endpoints: readonly Endpoint[], nowMs: number): boolean {
+    const calls = endpoints.reduce((sum, endpoint) => sum + this.#inFlight(endpoint, nowMs), 0);
+    return calls >= (endpoints[0]?.maxCalls ?? 0);
+  }
+
   /** Counts a call until it is released. The first call of a node that was ill is its trial. */
   take(endpoint: Endpoint, nowMs: number): Release {
     const node = this.#node(endpoint);
@@ -103,6 +109,16 @@ export class Fleet {
     if (left < 1) return false;
     this.#retries.set(provider, left - 1);
     return true;
+  }
+
+  /** By provider: nodes that are passed by because they failed. */
+  openNodes(nowMs: number): Record<string, number> {
+    const open: Record<string, number> = {};
+    for (const [name, { openUntilMs }] of this.#nodes) {
+      const provider = name.split(" ", 1)[0] ?? name;
+      open[provider] = (open[provider] ?? 0) + Number(openUntilMs > nowMs);
+    }
+    return open;
   }
 
   view(endpoint: Endpoint, nowMs: number): NodeView {

@@ -38,7 +38,7 @@ function depsFor(baseUrl = `${llm.url}/v1`, settings: Record<string, string> = {
     now: Date.now,
     wait: async (ms) => void waits.push(ms),
     newCallId: () => "made",
-    ...{ fleet: new Fleet(), random: () => 0, trace: [] },
+    ...{ fleet: new Fleet(), random: () => 0, trace: [], attempts: [] },
   };
   return { deps, waits };
 }

@@ -5,7 +5,7 @@
  */
 import { checkTexts, type Embeddings, type EmbedRequest } from "../../contracts/embeddings.ts";
 import type { Failure, Result } from "../../contracts/errors.ts";
-import type { Completion, ModelContext, ModelRequest } from "../../contracts/llm.ts";
+import type { Completion, ModelAttempt, ModelContext, ModelRequest } from "../../contracts/llm.ts";
 import { findModel, requireAbilities } from "../../contracts/models.ts";
 import { type Attempt, type AttemptDeps, completeOnce, openOnce, type OpenedStream } from "./attempt.ts";
 import { embedOnce } from "./embed.ts";
@@ -22,6 +22,13 @@ const LONGEST_JITTER_MS = 250;
 /** A node that is busy is passed by for so long at most. */
 const LONGEST_BUSY_MS = 30_000;
 
+/** Every provider that could serve it has as many calls as it may. */
+const FULL: Failure = {
+  code: "rate_limited",
+  message: "the model has all the calls it may have",
+  retryAfterSeconds: 1,
+};
+
 export interface CallDeps extends AttemptDeps {
   fleet: Fleet;
   /** 0 <= x < 1 */
@@ -29,6 +36,8 @@ export interface CallDeps extends AttemptDeps {
   wait: (ms: number) => Promise<void>;
   /** For the log: the nodes that were called. */
   trace: string[];
+  /** The same, with what became of it. */
+  attempts: ModelAttempt[];
 }
 
 export interface ModelCall<R extends Routed = ModelRequest> {
@@ -94,6 +103,8 @@ async function withFailover<T, R extends Routed>(
     void left?.then(release);
     deps.trace.push(endpoint.id);
     const outcome = await send({ request, context, endpoint, model: route.model, left }, release);
+    const code = outcome.ok ? "ok" : outcome.error.code;
+    deps.attempts.push({ provider: endpoint.provider, node: endpoint.id, code });
     if (outcome.ok) {
       deps.fleet.began(endpoint);
       return outcome;
@@ -153,10 +164,12 @@ class Story {
       .filter(({ provider }) => elsewhere === "node" || (elsewhere === "provider" && provider !== failedProvider))
       .map((route) => ({ route, endpoints: route.endpoints.filter((one) => !one.isDraining && !this.#tried.has(one)) }))
       .filter(({ endpoints }) => endpoints.length > 0);
-    const fresh = left.filter(({ route }) => this.#callsAt(route.provider) < MAX_CALLS_A_PROVIDER);
+    const open = left.filter(({ route }) => !this.#deps.fleet.isFull(route.endpoints, this.#deps.now()));
+    if (left.length > 0 && open.length === 0 && this.#tried.size === 0) this.failure = FULL;
+    const fresh = open.filter(({ route }) => this.#callsAt(route.provider) < MAX_CALLS_A_PROVIDER);
     const { fleet, now, random } = this.#deps;
     for (const state of ["ready", "busy", "ill"] as const) {
-      for (const { route, endpoints } of fresh.length > 0 ? fresh : left) {
+      for (const { route, endpoints } of fresh.length > 0 ? fresh : open) {
         const endpoint = fleet.pick(endpoints, state, { key: this.#key, nowMs: now(), random });
         if (endpoint !== undefined) return { route, endpoint };
       }

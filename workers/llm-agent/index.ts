@@ -14,8 +14,11 @@ import type {
   ModelInfo,
   ModelRequest,
   ModelStream,
+  Reported,
   WhenGone,
 } from "../../contracts/llm.ts";
+import { createLog, type Log } from "../../contracts/log.ts";
+import { traceIdOf } from "../../contracts/trace.ts";
 import type { CallContext } from "../../contracts/tools.ts";
 import { readConfig } from "./env.ts";
 import { Fleet } from "./fleet.ts";
@@ -28,7 +31,7 @@ const discovered: Discovered = new Map();
 
 /** Methods that are not RPC are #private: TypeScript's `private` can be called over RPC. */
 export class LlmAgentEntrypoint extends WorkerEntrypoint<object> implements LlmAgent {
-  stream(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Result<ModelStream>> {
+  stream(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Reported<ModelStream>> {
     return this.#logged("llm.stream", context, request.model, async (deps) => {
       const left = whenLeft(gone);
       const opened = await this.#heard(left, openStream({ request, context, left }, deps));
@@ -41,7 +44,7 @@ export class LlmAgentEntrypoint extends WorkerEntrypoint<object> implements LlmA
     });
   }
 
-  generate(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Result<Completion>> {
+  generate(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Reported<Completion>> {
     return this.#logged("llm.generate", context, request.model, (deps) => {
       const left = whenLeft(gone);
       return this.#heard(left, complete({ request, context, left }, deps));
@@ -69,20 +72,21 @@ export class LlmAgentEntrypoint extends WorkerEntrypoint<object> implements LlmA
 
   async #logged<T>(
     route: string,
-    { requestId }: CallContext,
+    { requestId, traceparent }: CallContext,
     model: string | undefined,
     run: (deps: CallDeps) => Promise<Result<T>>,
-  ): Promise<Result<T>> {
+  ): Promise<Reported<T>> {
     const deps = createDeps(readConfig(this.env, tellMalformed));
     const startedMs = Date.now();
     let status = "thrown";
     try {
       const result = await run(deps);
       status = result.ok ? "ok" : result.error.code;
-      return result;
+      return { ...result, attempts: deps.attempts, openNodes: fleet.openNodes(Date.now()) };
     } finally {
       const line = { service: "llm-agent", request_id: requestId, route, model, nodes: deps.trace };
-      console.log(JSON.stringify({ ...line, status, ms: Date.now() - startedMs }));
+      const level = status === "ok" || status === "cancelled" ? "info" : "warn";
+      makeLog(deps.config)({ level, ...line, trace_id: traceIdOf(traceparent), status, ms: Date.now() - startedMs });
     }
   }
 }
@@ -96,6 +100,11 @@ export default {
   fetch: () => new Response("not found", { status: 404 }),
 };
 
+/** No line here names a user. */
+function makeLog({ LOG_LEVEL: level, LOG_SAMPLE: sample }: CallDeps["config"]): Log {
+  return createLog({ level, sample, sha256: () => "", write: (text) => console.log(text) });
+}
+
 function tellMalformed(keys: string[]): void {
   const problems = keys.map((key) => `${key} is malformed`);
   console.log(JSON.stringify({ service: "llm-agent", route: "start", error: "settings", problems }));
@@ -103,7 +112,7 @@ function tellMalformed(keys: string[]): void {
 
 function createDeps(config: CallDeps["config"]): CallDeps {
   return {
-    ...{ config, fleet, trace: [], random: Math.random, now: Date.now },
+    ...{ config, fleet, trace: [], attempts: [], random: Math.random, now: Date.now },
     fetch: (input, init) => fetch(input, init),
     wait: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
     newCallId: () => `call_${crypto.randomUUID()}`,

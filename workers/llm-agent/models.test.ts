@@ -17,7 +17,7 @@ afterAll(() => llm.close());
 
 function depsFor(env: Record<string, string>, nowMs = 0): CallDeps {
   const config = readConfig(env);
-  const made = { fleet: new Fleet(), random: () => 0, trace: [], newCallId: () => "made" };
+  const made = { fleet: new Fleet(), random: () => 0, trace: [], attempts: [], newCallId: () => "made" };
   return { ...made, config, fetch, now: () => nowMs, wait: async () => undefined };
 }
 const openai = (key: string) => ({ OPENAI_API_KEY: key, OPENAI_BASE_URL: `${llm.url}/v1` });

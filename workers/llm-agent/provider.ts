@@ -21,6 +21,8 @@ export interface Endpoint {
   isDraining: boolean;
   /** Calls at once from which on others are preferred. */
   maxInFlight: number;
+  /** Of all nodes of its provider at once. */
+  maxCalls: number;
   weight: number;
 }
 
@@ -34,7 +36,7 @@ const QUIRKS: Record<ProviderKind, Quirks> = {
 export function endpointsOf(config: Config, name: string): Result<Endpoint[]> {
   const spec = specOf(config, name);
   if (!spec.ok) return spec;
-  const { kind, nodes, quirks, access = kind === "vllm" } = spec.value;
+  const { kind, nodes, quirks, max_calls, access = kind === "vllm" } = spec.value;
   const headers = access ? accessHeaders(config) : ok({});
   if (!headers.ok) return headers;
   const apiKey = keyOf(config, name);
@@ -43,6 +45,7 @@ export function endpointsOf(config: Config, name: string): Result<Endpoint[]> {
   const shared = {
     ...{ provider: name, apiKey, headers: headers.value, dialect: "openai-chat" as const },
     quirks: { ...QUIRKS[kind], ...defined(quirks) },
+    maxCalls: max_calls ?? Number.POSITIVE_INFINITY,
   };
   return ok(
     nodes.map(({ url, drain, max_in_flight, weight }, at) => ({

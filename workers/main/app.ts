@@ -6,6 +6,8 @@ import { Hono, type MiddlewareHandler } from "hono";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { secureHeaders } from "hono/secure-headers";
 import type { Log } from "../../contracts/log.ts";
+import type { InSpan } from "../../contracts/spans.ts";
+import type { Meter } from "../../contracts/metrics.ts";
 import type { Authenticate } from "./http/auth.ts";
 import type { AppContext } from "./http/context.ts";
 import { respondToErrors, respondToFailure } from "./http/errors.ts";
@@ -17,14 +19,17 @@ import { refuseLongUris } from "./http/uri.ts";
 import { archiveRoutes, type ArchiveRoutesDeps } from "./routes/archive.ts";
 import { authRoutes, type AuthRoutesDeps } from "./routes/auth.ts";
 import { cacheRoutes, type CacheRoutesDeps } from "./routes/cache.ts";
+import { chatUiRoutes } from "./routes/chat-ui.ts";
 import { chatRoutes, type ChatRoutesDeps } from "./routes/chat.ts";
 import { docsRoutes, type DocsRoutesDeps } from "./routes/docs.ts";
 import { embeddingsRoutes, type EmbeddingsRoutesDeps } from "./routes/embeddings.ts";
 import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
 import { historyRoutes, type HistoryRoutesDeps } from "./routes/history.ts";
 import { llmRoutes, type LlmRoutesDeps } from "./routes/llm.ts";
+import { metricsRoutes, type MetricsRoutesDeps } from "./routes/metrics.ts";
 import { openAiRoutes, type OpenAiRoutesDeps } from "./routes/openai.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
+import { responsesRoutes, type ResponsesRoutesDeps } from "./routes/responses.ts";
 import { sessionRoutes, type SessionRoutesDeps } from "./routes/sessions.ts";
 import { resourceMetadataRoutes } from "./routes/resource-metadata.ts";
 import { serversRoutes, type ServersRoutesDeps } from "./routes/servers.ts";
@@ -45,7 +50,9 @@ export interface RoutesDeps
     HistoryRoutesDeps,
     LlmRoutesDeps,
     OpenAiRoutesDeps,
+    ResponsesRoutesDeps,
     McpRoutesDeps,
+    MetricsRoutesDeps,
     ToolsRoutesDeps,
     ServersRoutesDeps,
     SessionRoutesDeps,
@@ -56,15 +63,20 @@ export interface AppDeps extends RoutesDeps {
   /** Pages of these may call from a browser. */
   corsOrigins: readonly string[];
   log: Log;
+  meter: Meter;
+  randomBytes: (length: number) => Uint8Array;
+  inSpan: InSpan;
 }
 
 /** Every route of the API. */
 export function allRoutes(deps: RoutesDeps): Route[] {
   const routes = [
     healthRoutes,
+    metricsRoutes,
     authRoutes,
     usersRoutes,
     chatRoutes,
+    chatUiRoutes,
     sessionRoutes,
     historyRoutes,
     archiveRoutes,
@@ -73,6 +85,7 @@ export function allRoutes(deps: RoutesDeps): Route[] {
     llmRoutes,
     embeddingsRoutes,
     openAiRoutes,
+    responsesRoutes,
     mcpRoutes,
     toolsRoutes,
     serversRoutes,

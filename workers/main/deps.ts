@@ -2,101 +2,106 @@
  * The service factory: the only place where main's parts are put together. Parts are made when they are first needed
  * and live as long as the request or the object that they were made for.
  */
-import { createHmac } from "node:crypto";
 import { SCHEMA_VERSION } from "../../db/schema.ts";
-import type { Account } from "../../contracts/accounts.ts";
 import { deniedTools } from "../../contracts/approvals.ts";
-import type { Toolbox } from "../../contracts/toolbox.ts";
-import { overallHealth } from "../../contracts/direct.ts";
+import type { ToolCaller } from "../../contracts/toolbox.ts";
 import { fail, ok, orThrow } from "../../contracts/errors.ts";
-import { newId } from "../../contracts/ids.ts";
-import type { LlmAgent } from "../../contracts/llm.ts";
-import type { Limiter } from "../../contracts/limits.ts";
-import type { Log } from "../../contracts/log.ts";
-import { pricesOf } from "../../contracts/models.ts";
-import type { QuestionIndex } from "../../contracts/vectors.ts";
+import type { InSpan } from "../../contracts/spans.ts";
+import { lackedBy, pricesOf } from "../../contracts/models.ts";
+import { costUsd } from "../../contracts/prices.ts";
+import type { LimitSettings } from "./accounts/limits.ts";
 import type { AccountDeps } from "./accounts/object.ts";
-import { type Accounts, createAccounts } from "./accounts/client.ts";
 import type { AppDeps } from "./app.ts";
 import { lookUpDirect } from "./chat/direct-reuse.ts";
 import { type ChatDefaults, resolveChat } from "./chat/resolve.ts";
+import { modelLine } from "./chat/model-line.ts";
 import { createTurnRunner } from "./chat/turn.ts";
-import { type CacheAdmin, createCacheAdmin } from "./cache/admin.ts";
-import { withBreaker } from "./cache/breaker.ts";
-import { type Cache, createCache } from "./cache/cache.ts";
-import { createRedisStore, type RedisStore } from "./cache/redis.ts";
-import { createSemantic, type Semantic } from "./cache/semantic.ts";
 import { type Config, readConfig } from "./env.ts";
-import type { OnFault } from "./history/faults.ts";
 import { readHistoryHealth } from "./history/health.ts";
-import { openStores, type Stores } from "./history/open.ts";
-import { createFlights, type FlightStub, type Flights } from "./flights/client.ts";
-import { createAuthenticator } from "./http/auth.ts";
+import { createAuthenticator, createKeepers } from "./http/auth.ts";
 import { createCursors } from "./http/cursor.ts";
 import { REFRESH_SECONDS } from "./http/credentials.ts";
 import { createRequestLimit } from "./http/limits.ts";
 import { createWhileStanding } from "./http/standing-signal.ts";
-import type { Probe, Status } from "./routes/health.ts";
+import { measureCall, measureDirect, measureReplies, measureTools, measureTurn } from "./metrics/measure.ts";
+import { readFigures, readOutbox } from "./metrics/figures.ts";
+import { makeLog, makeProbes, shardOf } from "./observing.ts";
+import { createAttachments } from "./session/attachments.ts";
 import { createSessionClient } from "./session/client.ts";
 import type { SessionDeps } from "./session/keeper.ts";
 import { SqliteSaver } from "./session/saver.ts";
 import { callDirectly } from "./tools/direct.ts";
 import { createMcpToolServer } from "./tools/mcp.ts";
-
-export interface Env {
-  LLM_AGENT: Fetcher;
-  MCP: Fetcher;
-  TOOLBOX: Fetcher;
-  SESSIONS: DurableObjectNamespace;
-  ASSETS: Fetcher;
-  ACCOUNTS: DurableObjectNamespace;
-  LIMITERS: DurableObjectNamespace;
-  FLIGHTS: DurableObjectNamespace;
-}
-
-export const now = (): number => Date.now();
-const makeId = (): string => newId(now(), (length) => crypto.getRandomValues(new Uint8Array(length)));
-const newCallId = (): string => `call_${makeId()}`;
-
-const log: Log = (line) => console.log(JSON.stringify(line));
-const logFault: OnFault = ({ kind, reason }) => log({ service: "main", route: "postgres", error: kind, code: reason });
+import {
+  type Env,
+  limiterOf,
+  llmAgent,
+  makeAccounts,
+  makeCache,
+  makeCacheAdmin,
+  makeFlights,
+  makeId,
+  makeModels,
+  makeRedis,
+  makeSemantic,
+  makeStores,
+  newCallId,
+  now,
+  randomBytes,
+  reporterOf,
+  toolboxOf,
+  type WaitUntil,
+  writeLine,
+} from "./outside.ts";
 
 /** What the public routes need. */
-export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => void): AppDeps {
+export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): AppDeps {
   const config = readConfig({ ...env });
+  const log = makeLog(config, writeLine);
   const { problems } = config;
   if (problems.length > 0) log({ service: "main", route: "start", error: "settings", problems });
-  const cache = makeCache(config);
+  const meter = reporterOf(env, config, waitUntil);
+  const readMetrics = () => readFigures(meter, (at) => shardOf(env, at));
+  const cache = makeCache(config, meter);
   const toolbox = toolboxOf(env);
   const tools = createMcpToolServer({ fetch: (url, init) => env.MCP.fetch(url, init), now, waitUntil });
   const accounts = makeAccounts(env, config);
+  const authenticate = createAuthenticator(config.SECRET_KEY, accounts);
   const stores = makeStores(config);
-  const findLimiter = (name: string) => limiterOf(env, name);
+  const findLimiter = (name: string) => limiterOf(env, config, name);
   return {
-    ...{ now, log, newId: makeId, accounts, findLimiter },
-    authenticate: createAuthenticator(config.SECRET_KEY, accounts),
+    ...{ now, log, newId: makeId, accounts, findLimiter, waitUntil, meter, readMetrics, randomBytes, inSpan },
+    metricsToken: config.METRICS_TOKEN,
+    authenticate,
     secretKey: config.SECRET_KEY,
     users: stores.users(),
     isSignUpOpen: config.SIGN_UP === "open",
     limitRequest: createRequestLimit(findLimiter),
     corsOrigins: config.CORS_ORIGINS,
+    attachmentHosts: config.ATTACHMENT_HOSTS,
     send: createSessionClient(env.SESSIONS),
-    cache: makeCacheAdmin(config),
+    residency: config.RESIDENCY,
+    cache: makeCacheAdmin(config, meter),
     toolbox,
-    callTool: (call) => callDirectly(call, { toolbox, cache, list: (caller) => tools.list(caller), now, waitUntil }),
+    callTool(call) {
+      const parts = { toolbox, cache, list: (caller: ToolCaller) => tools.list(caller), now, waitUntil };
+      return measureDirect(call, () => callDirectly(call, parts), { meter, now });
+    },
     deniedTo: (userId) => deniedTools(config.TOOL_POLICY ?? [], userId),
     forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
     readAsset: (path) => env.ASSETS.fetch(new URL(path, "https://assets.internal")),
-    historyHealth: () => readHistoryHealth(stores.history(), SCHEMA_VERSION),
+    historyHealth: () => readHistoryHealth(stores.history(), SCHEMA_VERSION, () => readOutbox(readMetrics, now)),
     archive: stores.archive(),
     importer: stores.importer(),
     cursors: createCursors(config.SECRET_KEY),
     problems,
     expectedSchema: SCHEMA_VERSION,
-    probes: makeProbes(env, config),
-    ...makeModels(env, config),
+    probes: makeProbes(env, makeRedis(config), now),
+    llmHealth: (requestId) => llmAgent(env).health({ requestId, userId: "health" }),
+    isKeeper: createKeepers(config.METRICS_TOKEN, authenticate),
+    ...makeModels(env, config, meter),
     whileStanding: createWhileStanding(accounts, config.ACCOUNT_RECHECK_MS),
-    resolve: (request, preferences) => resolveChat(request, preferences, defaultsOf(config)),
+    resolve: (request, preferences, said) => resolveChat(request, preferences, defaultsOf(config), said),
     defaultModel: config.DEFAULT_MODEL,
     lookUpAnswer: (call) =>
       lookUpDirect(call, { cache, sharesAnswers: config.CACHE_SCOPE === "shared", newCallId, now }),
@@ -105,52 +110,74 @@ export function makeAppDeps(env: Env, waitUntil: (work: Promise<unknown>) => voi
 }
 
 /** What a session's object needs. */
-export function makeSessionDeps(env: Env, state: DurableObjectState): SessionDeps {
+export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InSpan): SessionDeps {
   const config = readConfig({ ...env });
-  const cache = makeCache(config);
-  const admin = makeCacheAdmin(config);
-  const tools = createMcpToolServer({
+  const log = makeLog(config, writeLine);
+  const waitUntil: WaitUntil = (work) => state.waitUntil(work);
+  const meter = reporterOf(env, config, waitUntil);
+  const cache = makeCache(config, meter);
+  const admin = makeCacheAdmin(config, meter);
+  const server = createMcpToolServer({
     fetch: (url, init) => env.MCP.fetch(url, init),
     now,
-    waitUntil: (work) => state.waitUntil(work),
+    waitUntil,
     noteHits: (names) => toolboxOf(env).noteHits(names),
   });
+  const history = makeStores(config).history();
+  const attachments = createAttachments(state.storage.sql, history);
+  const tools = measureTools(server, meter, now);
+  const prices = pricesOf(config.MODELS);
+  const models = makeModels(env, config, meter);
   const turns = createTurnRunner({
-    ...{ cache, tools, now, log, ...makeModels(env, config) },
-    semantic: makeSemantic(env, config, cache),
-    flights: config.CACHE_ENABLED === "true" ? makeFlights(env) : undefined,
+    ...{ cache, tools, now, log, inSpan, ...models },
+    onModelCall(call, request) {
+      measureCall(meter, call);
+      log(modelLine(call, request, costUsd(prices, call.model, call.usage)));
+    },
+    semantic: makeSemantic(config, cache, models.llm),
+    flights: config.CACHE_ENABLED === "true" ? makeFlights(env, config) : undefined,
     placeTimeoutMs: config.CACHE_READ_TIMEOUT_MS,
     joinTimeoutMs: config.CACHE_JOIN_TIMEOUT_MS,
     sharesAnswers: config.CACHE_SCOPE === "shared",
     policy: config.TOOL_POLICY ?? [],
     saver: () => new SqliteSaver(state.storage.sql, Math.random),
+    showAttachments: (messages, turn) => attachments.fill(messages, turn, lackedBy(config.MODELS, turn.model)),
   });
   return {
-    ...{ turns, cache, tools, now, log },
+    ...{ turns, cache, tools, now, log, meter, prices },
+    onTurnEnd: (turn) => measureTurn(meter, prices, turn),
     accounts: makeAccounts(env, config),
-    resolve: (request, preferences) => orThrow(resolveChat(request, preferences, defaultsOf(config))),
+    resolve: (request, preferences, said) => orThrow(resolveChat(request, preferences, defaultsOf(config), said)),
     recheckMs: config.ACCOUNT_RECHECK_MS,
     purge: admin.purge,
     explain: admin.explain,
     newId: makeId,
     random: Math.random,
-    history: makeStores(config).history(),
-    prices: pricesOf(config.MODELS),
+    history,
+    attachments,
     contextTokens: config.CONTEXT_TOKENS,
     keepAliveMs: config.KEEP_ALIVE_MS,
     turnLogMs: config.TURN_LOG_SECONDS * 1_000,
-    titleModel: config.TITLE_MODEL === undefined ? undefined : { llm: llmAgent(env), model: config.TITLE_MODEL },
+    titleModel:
+      config.TITLE_MODEL === undefined
+        ? undefined
+        : { llm: measureReplies(models.llm, meter, now), model: config.TITLE_MODEL },
     restMs: config.SESSION_REST_DAYS * 86_400_000,
   };
 }
 
 /** What an account's object needs. */
-export function makeAccountDeps(env: Env): AccountDeps {
+export function makeAccountDeps(env: Env, state: DurableObjectState): AccountDeps {
   const config = readConfig({ ...env });
+  const log = makeLog(config, writeLine);
+  const meter = reporterOf(env, config, (work) => state.waitUntil(work));
   const send = createSessionClient(env.SESSIONS);
-  const { purge } = makeCacheAdmin(config);
+  const { purge } = makeCacheAdmin(config, meter);
+  const stores = makeStores(config);
   return {
-    ...{ now, log, newId: makeId, users: makeStores(config).users(), loginMs: REFRESH_SECONDS * 1_000 },
+    ...{ now, log, newId: makeId, users: stores.users(), ledger: stores.ledger(), loginMs: REFRESH_SECONDS * 1_000 },
+    limits: limitsOf(config),
+    prices: pricesOf(config.MODELS),
     async discardSession(sessionId, userId) {
       const response = await send(sessionId, { kind: "discard", sessionId, userId, requestId: "erasure" });
       if (response.status === 404) return ok(false);
@@ -160,6 +187,16 @@ export function makeAccountDeps(env: Env): AccountDeps {
       const purged = await purge({ user: userId }, { userId });
       return purged.ok ? ok(purged.value.deletedCount) : purged;
     },
+  };
+}
+
+function limitsOf(config: Config): LimitSettings {
+  return {
+    requestsPerMinute: config.LIMIT_REQUESTS_PER_MINUTE,
+    tokensPerMinute: config.LIMIT_TOKENS_PER_MINUTE,
+    streams: config.LIMIT_STREAMS,
+    tokensPerDay: config.LIMIT_TOKENS_PER_DAY,
+    costPerDayUsd: config.LIMIT_COST_PER_DAY_USD,
   };
 }
 
@@ -174,119 +211,7 @@ function defaultsOf(config: Config): ChatDefaults {
   };
 }
 
-// A namespace's stubs answer their object's methods by RPC; their types are made from classes, which these files do not import.
-function makeAccounts(env: Env, config: Config): Accounts {
-  const { ACCOUNTS: objects } = env;
-  const find = {
-    idFromName: (name: string) => objects.idFromName(name),
-    get: (id: DurableObjectId) => objects.get(id) as unknown as Account,
-  };
-  return createAccounts(find, { now, holdsMs: config.ACCOUNT_RECHECK_MS });
-}
-
-function makeFlights({ FLIGHTS: objects, SESSIONS: sessions }: Env): Flights {
-  const find = (key: string): FlightStub => objects.get(objects.idFromName(key)) as unknown as FlightStub;
-  return createFlights(find, createSessionClient(sessions));
-}
-
-function limiterOf({ LIMITERS: objects }: Env, name: string): Limiter {
-  return objects.get(objects.idFromName(name)) as unknown as Limiter;
-}
-
 /** A fetched reply's headers are read-only; the body passes as it is. */
 function ownHeaders(response: Response): Response {
   return new Response(response.body, response);
-}
-
-function toolboxOf(env: Env): Toolbox {
-  return env.TOOLBOX as unknown as Toolbox; // as of llmAgent
-}
-
-/** What it takes to call a model. */
-function makeModels(env: Env, { SECRET_KEY: secret, ...config }: Config) {
-  return {
-    llm: llmAgent(env),
-    newCallId,
-    stallTimeoutMs: config.LLM_STALL_TIMEOUT_MS,
-    streamTimeoutMs: config.LLM_STREAM_TIMEOUT_MS,
-    cacheSalt: (userId: string) =>
-      secret === undefined
-        ? undefined
-        : createHmac("sha256", secret).update(`cache salt ${userId}`).digest("base64url"),
-  };
-}
-
-function llmAgent(env: Env): LlmAgent {
-  // The binding's stub answers the entrypoint's methods by RPC; its type is generated from the other Worker's code,
-  // which this one does not import.
-  return env.LLM_AGENT as unknown as LlmAgent;
-}
-
-function makeRedis(config: Config): RedisStore | undefined {
-  const { UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token, CACHE_READ_TIMEOUT_MS: readTimeoutMs } = config;
-  return url !== undefined && token !== undefined ? createRedisStore({ url, token, readTimeoutMs }) : undefined;
-}
-
-function makeCacheAdmin(config: Config): CacheAdmin {
-  const enabled = config.CACHE_ENABLED === "true";
-  const [redis, prices] = [makeRedis(config), pricesOf(config.MODELS)];
-  return createCacheAdmin({ ...{ redis, enabled, prices, now, log }, index: questionsOf(config) });
-}
-
-/** Where other wordings of a question are found; undefined where none is to be. */
-function questionsOf(config: Config): QuestionIndex | undefined {
-  const { CACHE_ENABLED: enabled, CACHE_SEMANTIC_MODEL: model } = config;
-  return enabled === "true" && model !== undefined ? makeStores(config).questions() : undefined;
-}
-
-function makeSemantic(env: Env, config: Config, cache: Cache): Semantic | undefined {
-  const { CACHE_SEMANTIC_MODEL: model, CACHE_SEMANTIC_THRESHOLD: threshold } = config;
-  const index = questionsOf(config);
-  if (model === undefined || index === undefined) return undefined;
-  const llm = llmAgent(env);
-  return createSemantic({ ...{ model, threshold, index, cache, now, log }, embed: (...asked) => llm.embed(...asked) });
-}
-
-function makeCache(config: Config): Cache {
-  const redis = makeRedis(config);
-  const { CACHE_LLM_TTL: llm, CACHE_INTENT_TTL: intent, CACHE_MCP_TTL: mcp } = config;
-  const store = config.CACHE_ENABLED === "true" && redis ? withBreaker(redis, { now }) : undefined;
-  const index = questionsOf(config);
-  return createCache({ redis: store, ttlSeconds: { llm, intent, mcp }, now, random: Math.random, index });
-}
-
-function makeStores({ DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl }: Config): Stores {
-  return openStores({ databaseUrl, httpUrl, now, onFault: logFault });
-}
-
-function makeProbes(env: Env, config: Config): Probe[] {
-  const fromResult = (result: { ok: boolean }): Status => (result.ok ? "healthy" : "unhealthy");
-  const context = (requestId: string) => ({ requestId, userId: "health" });
-  return [
-    {
-      name: "llm_agent",
-      essential: true,
-      async check(requestId) {
-        const { providers } = await llmAgent(env).health(context(requestId));
-        return overallHealth(providers);
-      },
-    },
-    {
-      name: "mcp",
-      essential: false,
-      async check(requestId) {
-        const tools = createMcpToolServer({ fetch: (url, init) => env.MCP.fetch(url, init), now, cache: freshList() });
-        return (await tools.list(context(requestId))) === undefined ? "unhealthy" : "healthy";
-      },
-    },
-    {
-      name: "redis",
-      essential: false,
-      check: async () => fromResult((await makeRedis(config)?.ping()) ?? { ok: false }),
-    },
-  ];
-}
-
-function freshList() {
-  return { fetchedAtMs: 0, nextTryMs: 0 };
 }

@@ -5,8 +5,9 @@
 import * as z from "zod";
 import { PolicyRule } from "../../contracts/approvals.ts";
 import { ModelType } from "../../contracts/chat.ts";
+import { LOG_MEANINGS, LogLevel } from "../../contracts/log.ts";
 import { findModel, Models, NO_MODELS, OPEN_MODELS } from "../../contracts/models.ts";
-import { OriginList } from "../../contracts/origins.ts";
+import { HostList, OriginList } from "../../contracts/origins.ts";
 import { isPattern } from "../../contracts/name-patterns.ts";
 import { jsonSetting } from "../../contracts/settings.ts";
 
@@ -103,6 +104,11 @@ export const Settings = z.object({
     description:
       "a JSON list of rules for tools that a model calls: run at once, ask a person first, or not offered; malformed, all tools are denied",
   }),
+  ATTACHMENT_HOSTS: withFallback(HostList, []).meta({
+    default: "none",
+    description:
+      "hosts whose images a provider may be told to fetch by itself, over https: exact names, separated by commas; nothing is fetched from here",
+  }),
   CORS_ORIGINS: withFallback(OriginList, []).meta({
     default: "none",
     description:
@@ -121,6 +127,32 @@ export const Settings = z.object({
   ACCOUNT_RECHECK_MS: positiveInt(4_000).meta({
     description:
       "how long an account's word on a credential holds; also how often it is asked again while somebody watches a turn",
+  }),
+  LIMIT_REQUESTS_PER_MINUTE: positiveInt(120).meta({
+    description: "turns and direct calls of one user in any minute",
+  }),
+  LIMIT_TOKENS_PER_MINUTE: positiveInt(400_000).meta({ description: "tokens of one user in any minute" }),
+  LIMIT_STREAMS: positiveInt(5).meta({ description: "turns and direct calls of one user that have not ended" }),
+  LIMIT_TOKENS_PER_DAY: optional(z.coerce.number().int().min(0)).meta({
+    default: "none",
+    description: "a user's budget of a day (UTC) in tokens; malformed, it is 0",
+  }),
+  LIMIT_COST_PER_DAY_USD: optional(z.coerce.number().min(0)).meta({
+    default: "none",
+    description: "the same in US dollars, at the prices of `MODELS`; malformed, it is 0",
+  }),
+  RESIDENCY: optional(z.enum(["eu"])).meta({
+    default: "none",
+    description:
+      "`eu`: the objects of new sessions, and those of accounts, limits and flights, run and store in the EU alone; malformed, it is `eu`. Decide before the first user: a change ends every login. Postgres and Redis are where you made them",
+  }),
+  LOG_LEVEL: withFallback(LogLevel, "info").meta({ description: LOG_MEANINGS.level }),
+  LOG_SAMPLE: withFallback(z.coerce.number().min(0).max(1), 1).meta({ description: LOG_MEANINGS.sample }),
+  METRICS_TOKEN: optional(z.string().min(32).max(256)).meta({
+    secret: true,
+    default: "none",
+    description:
+      "whoever shows it may read `GET /metrics` and the details of `GET /health/ready`, and nothing else; 32 characters or more",
   }),
   SIGN_UP: withFallback(z.enum(["open", "closed"]), "open").meta({
     description: "`closed`: nobody signs up; users are made by `npm run user:create`; malformed, it is `closed`",
@@ -142,6 +174,9 @@ const CLOSED: Record<string, unknown> = {
   CACHE_ENABLED: "false",
   CACHE_SCOPE: "user",
   SIGN_UP: "closed",
+  LIMIT_TOKENS_PER_DAY: 0,
+  LIMIT_COST_PER_DAY_USD: 0,
+  RESIDENCY: "eu",
   MODELS: NO_MODELS,
   CACHE_SEMANTIC_THRESHOLD: 1,
 };

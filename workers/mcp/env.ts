@@ -2,6 +2,7 @@
  * The Worker's settings. Pure. Names a malformed setting, never its value.
  */
 import * as z from "zod";
+import { LOG_MEANINGS, LogLevel } from "../../contracts/log.ts";
 import { OriginList } from "../../contracts/origins.ts";
 import { HostList } from "./web/address.ts";
 import type { SearchProvider } from "./web/search.ts";
@@ -69,9 +70,13 @@ export const Settings = z.object({
     .meta({
       description: "else this SearXNG; without any of the three there is no tool `web_search`",
     }),
+  LOG_LEVEL: LogLevel.default("info").catch("info").meta({ description: LOG_MEANINGS.level }),
+  LOG_SAMPLE: z.coerce.number().min(0).max(1).default(1).catch(1).meta({ description: LOG_MEANINGS.sample }),
 });
 
 export interface Config {
+  logLevel: LogLevel;
+  logSample: number;
   allowedOrigins: readonly string[];
   sessionIdleMs: number;
   hasFixtures: boolean;
@@ -97,6 +102,8 @@ export function readConfig(env: object): ConfigResult {
   return {
     ok: true,
     config: {
+      logLevel: data.LOG_LEVEL,
+      logSample: data.LOG_SAMPLE,
       allowedOrigins: data.MCP_ALLOWED_ORIGINS,
       sessionIdleMs: data.MCP_SESSION_SECONDS * 1_000,
       hasFixtures: data.MCP_CONFORMANCE === "1",

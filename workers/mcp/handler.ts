@@ -6,6 +6,7 @@
  */
 import { ERROR_STATUS, type ErrorCode, toErrorBody } from "../../contracts/errors.ts";
 import { isOwnOrigin, isTrustedHost } from "../../contracts/origins.ts";
+import { isTraceparent, traceIdOf } from "../../contracts/trace.ts";
 import type { Config } from "./env.ts";
 import { isInitialize, parseBody, readBody, refuseMessage } from "./protocol/messages.ts";
 import { isOfRevision2026, serveRevision2026 } from "./protocol/revision-2026.ts";
@@ -51,7 +52,7 @@ export async function handleRequest(request: Request, deps: HandlerDeps): Promis
   response.headers.set("x-content-type-options", "nosniff");
   deps.log({
     ...{ service: "mcp", request_id: asker.requestId, route: path ?? "none", method: request.method },
-    ...{ status: response.status, ms: deps.now() - startMs },
+    ...{ status: response.status, ms: deps.now() - startMs, ...traceField(asker) },
   });
   return response;
 }
@@ -135,6 +136,12 @@ function withRequestId(request: Request, { requestId }: Caller): Request {
   return new Request(request, { headers });
 }
 
+/** For a log line. */
+function traceField({ traceparent }: Pick<Asker, "traceparent">): { trace_id?: string } {
+  const id = traceIdOf(traceparent);
+  return id === undefined ? {} : { trace_id: id };
+}
+
 function readPath(url: string): Path | undefined {
   const { pathname } = new URL(url);
   return pathname === "/mcp" || pathname === "/stateless" ? pathname : undefined;
@@ -144,7 +151,9 @@ function readPath(url: string): Path | undefined {
 export function readAsker(headers: Headers, newId: () => string): Asker {
   const requestId = headers.get("x-request-id") ?? "";
   const userId = headers.get("x-basechat-user") ?? "";
+  const traceparent = headers.get("traceparent");
   return {
+    ...(traceparent !== null && isTraceparent(traceparent) && { traceparent }),
     requestId: /^[\w.:-]{1,128}$/.test(requestId) ? requestId : newId(),
     userId: /^[\w.:@|-]{1,128}$/.test(userId) ? userId : undefined,
     denied: (headers.get("x-basechat-denied") ?? "").split(",").filter((glob) => glob !== ""),

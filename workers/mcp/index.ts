@@ -2,7 +2,9 @@
  * The Worker of the tools, reached by main's service bindings only. State: the settings and what is made from them, and what was last known
  * of the toolbox, once per isolate; the rest is in its objects. Refuses nothing itself: handler.ts and toolbox/answers.ts do.
  */
+import { createHash } from "node:crypto";
 import { WorkerEntrypoint, waitUntil } from "cloudflare:workers";
+import { createLog } from "../../contracts/log.ts";
 import type { CallContext } from "../../contracts/tools.ts";
 import type { NewServer, Toolbox, ToolCaller, ToolRecord } from "../../contracts/toolbox.ts";
 import { newId } from "../../contracts/ids.ts";
@@ -30,7 +32,6 @@ interface Env {
   LLM_AGENT: Fetcher;
 }
 
-const log = (line: LogLine): void => console.log(JSON.stringify(line));
 const randomBytes = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
 const newRequestId = (): string => crypto.randomUUID();
 const now = (): number => Date.now();
@@ -62,6 +63,7 @@ function tellMalformed(keys: string[]): void {
 
 function makeOutside(env: Env, config: Config | undefined): Whole["outside"] {
   const { secretKey, database, vectors } = config ?? {};
+  const log = makeLog(config);
   const onFault = (reason: string) => log({ service: "mcp", route: "postgres", error: reason });
   const reach = (url: string, init: RequestInit) => fetch(url, init);
   const snapshots = createSnapshots(() => toolboxOf(env).snapshot(), now, kept);
@@ -88,6 +90,12 @@ function makeOutside(env: Env, config: Config | undefined): Whole["outside"] {
   return { snapshots, vault, gateway, log, record, fetch: reach, store, embedder, newId: makeId };
 }
 
+function makeLog({ logLevel: level = "info", logSample: sample = 1 }: Partial<Config> = {}) {
+  const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
+  const log = createLog({ level, sample, sha256, write: (text) => console.log(text) });
+  return (line: LogLine): void => log({ service: "mcp", ...line });
+}
+
 // A namespace's stubs answer their object's methods by RPC; their types are made from classes, which is more than is needed here.
 type MonitorAnswers = AnswersDeps["monitor"];
 type ToolboxStub = AnswersDeps["toolbox"];
@@ -105,7 +113,7 @@ export default class McpWorker extends WorkerEntrypoint<Env> {
   override fetch(request: Request): Promise<Response> {
     const { MCP_SESSIONS: sessions } = this.env;
     return handleRequest(request, {
-      ...{ setup: read(this.env).setup, now, log, newId: newRequestId, randomBytes },
+      ...{ setup: read(this.env).setup, now, log: read(this.env).outside.log, newId: newRequestId, randomBytes },
       session: (userId, handle) => sessions.get(sessions.idFromName(objectNameOf(userId, handle))),
     });
   }
@@ -155,7 +163,7 @@ export class ToolboxEntrypoint extends WorkerEntrypoint<Env> implements Toolbox 
 
   #answers(): Toolbox {
     const { parts } = requireSetup(this.env);
-    const { snapshots, gateway, vault } = read(this.env).outside;
+    const { snapshots, gateway, vault, log } = read(this.env).outside;
     const objects = { toolbox: toolboxOf(this.env), monitor: monitorOf(this.env) };
     return createAnswers({ ...parts, ...objects, snapshots, gateway, vault, now, log });
   }

@@ -5,6 +5,7 @@
  */
 import type * as z from "zod";
 import type { ToolFailure, ToolRecord } from "../../contracts/toolbox.ts";
+import { traceIdOf } from "../../contracts/trace.ts";
 import type { ToolOutcome } from "../../contracts/tools.ts";
 import { canonicalJson, sha256 } from "./definitions.ts";
 import type { Registry, Verdict } from "./registry.ts";
@@ -57,11 +58,13 @@ export function createToolRunner({ registry, log, record, timeLimitMs = TIME_LIM
     const maxBytes = MAX_OUTPUT_BYTES - (isOutside ? QUOTE_BYTES : 0);
     const [content, { failure }] = [capBytes(rest.content.toWellFormed(), maxBytes), rest];
     const [ms, bytes] = [context.now() - startMs, content.bytes];
+    const traceId = traceIdOf(context.traceparent);
     record({ tool, atMs: startMs, ms, bytes, failure });
     log({
       ...{ service: "mcp", request_id: context.requestId, audit: "tool_call", user_id: context.userId, tool },
       ...{ arguments_sha256: await hashOf(request.arguments), ok: failure === null, ...(failure && { code: failure }) },
       ...{ ms, bytes },
+      ...(traceId !== undefined && { trace_id: traceId }),
     });
     const text = isOutside ? quote(content.text, tool) : content.text;
     return { ...rest, ok: failure === null, content: text, source: tool };

@@ -4,6 +4,7 @@
  */
 import { answerPrompt } from "./demo.ts";
 import type { Faults } from "./faults.ts";
+import { BAD_JSON } from "./json-answers.ts";
 import type { CompletionRequest } from "./request.ts";
 import { playToolScript, streamCalls, type ScriptedCalls } from "./tool-scripts.ts";
 
@@ -36,7 +37,7 @@ export function composeCompletion(
   };
 }
 
-function countTokens(text: string): number {
+export function countTokens(text: string): number {
   return Math.ceil(text.length / 4);
 }
 
@@ -50,7 +51,7 @@ function compose(request: CompletionRequest, faults: Faults): Pick<Completion, "
   const scripted = faults.toolScript === undefined ? undefined : playToolScript(faults.toolScript, request);
   if (scripted !== undefined) return { content: { kind: "calls", deltas: scripted.deltas }, finish: scripted.finish };
 
-  const answer = faults.mirror === true ? mirror(request) : answerPrompt(request);
+  const answer = isBad(request, faults) ? { kind: "text" as const, text: BAD_JSON } : answerWell(request, faults);
   if (answer.kind === "calls") {
     const { deltas, finish } = streamCalls(answer.calls);
     return { content: { kind: "calls", deltas }, finish };
@@ -64,6 +65,15 @@ function compose(request: CompletionRequest, faults: Faults): Pick<Completion, "
         .replace(/\uFFFD$/, "")
     : answer.text;
   return { content: { kind: "text", pieces: splitWords(text) }, finish: cut ? "length" : "stop" };
+}
+
+function answerWell(request: CompletionRequest, faults: Faults) {
+  return faults.mirror === true ? mirror(request) : answerPrompt(request);
+}
+
+/** A model that is shown what it said wrongly may say it rightly. */
+function isBad({ messages }: CompletionRequest, { badJson }: Faults): boolean {
+  return badJson === "always" || (badJson === "once" && !messages.some(({ text }) => text === BAD_JSON));
 }
 
 /** The whole prompt and the tools, for tests that look for what must never be said. */

@@ -2,6 +2,7 @@
  * What the demo model says: an answer made from the prompt, or calls of the tools that the prompt needs and the request
  * offers. Pure and the same for the same request, so tests can tell what comes. Every text says that it is a demo.
  */
+import { answerInJson } from "./json-answers.ts";
 import type { CompletionRequest, OfferedTool } from "./request.ts";
 
 const DEMO_LABEL = "[demo model]";
@@ -21,7 +22,7 @@ export function answerPrompt(request: CompletionRequest): DemoAnswer {
   const calls = answered ? [] : planCalls(lastUserText(messages), request.tools);
   if (calls.length > 0) return { kind: "calls", calls };
   const said = answered ? sayToolResults(messages) : sayAnswer(messages);
-  return { kind: "text", text: request.json ? JSON.stringify({ demo: true, answer: said }) : `${DEMO_LABEL} ${said}` };
+  return { kind: "text", text: request.json ? answerInJson(said, request.schema) : `${DEMO_LABEL} ${said}` };
 }
 
 /** The calls that a prompt needs, of the tools that are offered. */
@@ -84,7 +85,9 @@ function sayAnswer(messages: Messages): string {
     earlier === 0
       ? "This is your first message in this conversation."
       : `I see ${earlier} earlier ${earlier === 1 ? "message" : "messages"} of yours; the last was ${before}.`;
-  return `You asked: ${quote(asked)}. ${memory} I run on this machine and know nothing else: set OPENAI_API_KEY for a real model.`;
+  const parts = messages.findLast((message) => message.role === "user")?.parts ?? [];
+  const attached = parts.length === 0 ? "" : `You sent: ${parts.join(", ")}. `;
+  return `You asked: ${quote(asked)}. ${attached}${memory} I run on this machine and know nothing else: set OPENAI_API_KEY for a real model.`;
 }
 
 function sayName(users: string[]): string {

@@ -15,6 +15,7 @@
  *   length                   half the answer, finish_reason "length"
  *   bytes.N                  the body in writes of N bytes: frames and characters are split
  *   toolcalls.<script>       tool-scripts.ts;  mirror: the answer is the request itself, as JSON
+ *   badjson.once|always      what is no JSON; once: not after its own answer of this kind
  *   tokens.N[.gap.MS]        N chunks, MS apart, and no wait for the first
  *
  * N counts chunks of text or tool calls; the opening chunk with the role is not one. Refuses anything else.
@@ -43,6 +44,7 @@ export interface Faults {
   writeBytes?: number;
   toolScript?: ToolScript;
   mirror?: true;
+  badJson?: "once" | "always";
   tokens?: { count: number; gapMs: number };
 }
 
@@ -117,6 +119,8 @@ const GRAMMAR: Record<string, (args: string[]) => Faults | undefined> = {
     const [toolScript = ""] = args;
     return args.length === 1 && isToolScript(toolScript) ? { toolScript } : undefined;
   },
+  badjson: ([often, ...more]) =>
+    (often === "once" || often === "always") && more.length === 0 ? { badJson: often } : undefined,
   mirror: (args) => alone(args, { mirror: true }),
   tokens: ([number = "", word = "gap", gap = "0", ...more]) => {
     const [tokens, gapMs] = [count([number]), count([gap])];

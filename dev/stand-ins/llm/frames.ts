@@ -10,6 +10,10 @@ export interface Frame {
   /** Content is text or a tool call: what the pace waits for and faults count. */
   kind: "opening" | "content" | "closing";
   data: object;
+  /** What of the answer is in it. */
+  said?: string;
+  /** It tells what the answer cost. */
+  isUsage?: true;
 }
 
 export function* framesOf(completion: Completion, faults: Faults, includeUsage: boolean): Generator<Frame> {
@@ -36,14 +40,15 @@ export function* framesOf(completion: Completion, faults: Faults, includeUsage: 
     data: chunk([choice({ role: "assistant", content: completion.content.kind === "text" ? "" : null })]),
   };
   if (completion.content.kind === "text") {
-    for (const piece of completion.content.pieces) yield { kind: "content", data: chunk([choice({ content: piece })]) };
+    for (const piece of completion.content.pieces)
+      yield { kind: "content", said: piece, data: chunk([choice({ content: piece })]) };
   } else {
     for (const delta of completion.content.deltas)
-      yield { kind: "content", data: chunk([choice({ tool_calls: [delta] })]) };
+      yield { kind: "content", said: JSON.stringify(delta), data: chunk([choice({ tool_calls: [delta] })]) };
   }
   yield { kind: "closing", data: chunk([choice({}, completion.finish)]) };
   if (faults.duplicateFinish === true) yield { kind: "closing", data: chunk([choice({}, completion.finish)]) };
-  if (withUsage || unasked) yield { kind: "closing", data: chunk([], completion.usage) };
+  if (withUsage || unasked) yield { kind: "closing", isUsage: true, data: chunk([], completion.usage) };
 }
 
 export function replyOf(completion: Completion, faults: Faults): object {

@@ -3,8 +3,21 @@
  * Refuses, as OpenAI does, a body without messages and tool messages that answer no call, or leave one unanswered.
  */
 import * as z from "zod";
+import { describePart } from "./attachments.ts";
 
-const Text = z.union([z.string(), z.null(), z.array(z.looseObject({ text: z.string().optional() }))]).optional();
+const Part = z.discriminatedUnion("type", [
+  z.looseObject({ type: z.literal("text"), text: z.string() }),
+  z.looseObject({ type: z.literal("image_url"), image_url: z.looseObject({ url: z.string() }) }),
+  z.looseObject({
+    type: z.literal("input_audio"),
+    input_audio: z.looseObject({ data: z.string(), format: z.enum(["wav", "mp3"]) }),
+  }),
+  z.looseObject({
+    type: z.literal("file"),
+    file: z.looseObject({ filename: z.string(), file_data: z.string().startsWith("data:") }),
+  }),
+]);
+const Text = z.union([z.string(), z.null(), z.array(Part).min(1)]).optional();
 
 const Message = z.looseObject({
   role: z.enum(["system", "developer", "user", "assistant", "tool"]),
@@ -15,6 +28,7 @@ const Message = z.looseObject({
   tool_call_id: z.string().optional(),
 });
 type Message = z.infer<typeof Message>;
+export type AttachedPart = Exclude<z.infer<typeof Part>, { type: "text" }>;
 
 const Tool = z.looseObject({
   function: z.looseObject({ name: z.string(), parameters: z.record(z.string(), z.unknown()).optional() }),
@@ -30,20 +44,28 @@ const Body = z.looseObject({
   stream_options: z.looseObject({ include_usage: z.boolean().optional() }).nullish(),
   max_tokens: z.int().min(1).nullish(),
   max_completion_tokens: z.int().min(1).nullish(),
-  response_format: z.looseObject({ type: z.string() }).nullish(),
+  response_format: z
+    .looseObject({
+      type: z.string(),
+      json_schema: z.looseObject({ schema: z.record(z.string(), z.unknown()) }).optional(),
+    })
+    .nullish(),
   prompt_cache_key: z.string().optional(),
   cache_salt: z.string().min(1).optional(),
 });
 
 export interface CompletionRequest {
   model: string;
-  messages: { role: Message["role"]; text: string }[];
+  /** `parts`: what is attached, in words. */
+  messages: { role: Message["role"]; text: string; parts: string[] }[];
   /** Empty when the request forbids tools. */
   tools: OfferedTool[];
   stream: boolean;
   includeUsage: boolean;
   maxTokens: number;
   json: boolean;
+  /** Of `response_format`, where there is one. */
+  schema: Record<string, unknown> | undefined;
   cacheKey: string | undefined;
   cacheSalt: string | undefined;
   /** The body as it came, for `mirror` and for counting tokens. */
@@ -59,12 +81,13 @@ export function parseCompletionRequest(body: Buffer): CompletionRequest | { prob
   if (problem !== undefined) return { problem };
   return {
     model: data.model,
-    messages: data.messages.map((message) => ({ role: message.role, text: textOf(message.content) })),
+    messages: data.messages.map(({ role, content }) => ({ role, text: textOf(content), parts: partsOf(content) })),
     tools: data.tool_choice === "none" ? [] : (data.tools ?? []).map((tool) => tool.function),
     stream: data.stream === true,
     includeUsage: data.stream_options?.include_usage === true,
     maxTokens: data.max_completion_tokens ?? data.max_tokens ?? Infinity,
-    json: data.response_format?.type === "json_object",
+    json: ["json_object", "json_schema"].includes(data.response_format?.type ?? ""),
+    schema: data.response_format?.json_schema?.schema,
     cacheKey: data.prompt_cache_key,
     cacheSalt: data.cache_salt,
     body: { messages: data.messages, tools: data.tools },
@@ -81,7 +104,12 @@ function parseJson(body: Buffer): unknown {
 
 function textOf(content: Message["content"]): string {
   if (typeof content === "string") return content;
-  return (content ?? []).map((part) => part.text ?? "").join("\n");
+  return (content ?? []).flatMap((part) => (part.type === "text" ? [part.text] : [])).join("\n");
+}
+
+function partsOf(content: Message["content"]): string[] {
+  if (typeof content === "string") return [];
+  return (content ?? []).flatMap((part) => (part.type === "text" ? [] : [describePart(part)]));
 }
 
 /** Every call of an assistant must be answered by tool messages right after it, and no other tool message may exist. */

@@ -4,6 +4,7 @@
  */
 import type { ServerResponse } from "node:http";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import type { Bill } from "./bill.ts";
 import type { Completion } from "./completion.ts";
 import type { Break, Faults } from "./faults.ts";
 import { framesOf, replyOf } from "./frames.ts";
@@ -22,6 +23,7 @@ export interface Sending {
   call: StandInCall;
   faults: Faults;
   pace: Pace;
+  bill: Bill;
   /** Of the prompt, what is not known from earlier ones. */
   newChars: number;
 }
@@ -33,7 +35,7 @@ const SERVER_ERROR = {
 };
 
 export async function sendStream(completion: Completion, includeUsage: boolean, sending: Sending): Promise<void> {
-  const { response, call, faults } = sending;
+  const { response, call, faults, bill } = sending;
   response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" });
   response.flushHeaders();
   if (faults.stallFirst === true) return;
@@ -50,6 +52,8 @@ export async function sendStream(completion: Completion, includeUsage: boolean, 
     if (faults.breaks !== undefined && due) return breakStream(faults.breaks, sendFrame, sending);
     if (frame.kind === "content") await pause(sent);
     await sendFrame(frame.data);
+    if (frame.said !== undefined) bill.sent(frame.said);
+    if (frame.isUsage) bill.reported();
     if (frame.kind === "content") sent += 1;
   }
   await write(sending, "data: [DONE]\n\n");
@@ -57,7 +61,7 @@ export async function sendStream(completion: Completion, includeUsage: boolean, 
 }
 
 export async function sendReply(completion: Completion, sending: Sending): Promise<void> {
-  const { response, faults, call } = sending;
+  const { response, faults, call, bill } = sending;
   const firstMs = firstTokenMs(sending);
   if (firstMs > 0) await call.wait(firstMs);
   response.writeHead(200, { "content-type": "application/json" });
@@ -67,6 +71,7 @@ export async function sendReply(completion: Completion, sending: Sending): Promi
   const failed = kind === "err" || kind === "err-done";
   const body = JSON.stringify(failed ? errorBody(SERVER_ERROR) : replyOf(completion, faults));
   await write(sending, kind === undefined || failed ? body : body.slice(0, body.length / 2));
+  if (kind === undefined && faults.usage !== "none") bill.reported();
   endBroken(kind ?? "cut", sending);
 }
 

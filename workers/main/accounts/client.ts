@@ -2,8 +2,9 @@
  * The way to the accounts' objects. What an account said of a credential holds for a few seconds, so that a busy client costs few
  * questions. State: that memory, bounded, of plain data. A revocation made here is seen here at once, elsewhere when the memory is old.
  */
-import type { Account, Credential, Standing } from "../../../contracts/accounts.ts";
+import type { Account, Admitted, Credential, Entry, Standing } from "../../../contracts/accounts.ts";
 import { fail, type Result } from "../../../contracts/errors.ts";
+import type { Settlement } from "../../../contracts/ledger.ts";
 import { NO_PREFERENCES, type Preferences } from "../../../contracts/users.ts";
 
 const MAX_KEPT = 2_000;
@@ -18,13 +19,17 @@ export interface AccountObjects<Id> {
 export interface CheckOptions {
   /** Asks the account in any case. */
   fresh?: boolean | undefined;
-  /** A session outside the history that is being made: the account is told. */
-  unstoredSessionId?: string | undefined;
 }
 
 export interface Accounts {
   /** What the credential may do: as the account said it lately, or says it now. */
   check(credential: Credential, options?: CheckOptions): Promise<Result<Standing>>;
+  /** The account's word now on who is about to ask a model, counted against the user's limits. */
+  admit(credential: Credential, entry: Entry): Promise<Result<Admitted>>;
+  /** Tells what a call took that was let in. Never throws: what cannot be told stays as it was estimated. */
+  settle(userId: string, settlement: Settlement): Promise<void>;
+  /** Tells that a call waits for a person, or goes on. Never throws. */
+  wait(userId: string, reservationId: string, waits: boolean): Promise<void>;
   /** What is known here of the user's preferences, however old: a guess, to be confirmed. */
   guess(userId: string): Preferences;
   /** One question to the user's account, once more on a new stub when the runtime says that this may help. */
@@ -60,26 +65,44 @@ export function createAccounts<Id>(
     }
   }
 
+  /** What was said of the credential itself. */
+  function remember(credential: Credential, verdict: Result<Standing>): void {
+    const { userId } = credential;
+    if (verdict.ok || verdict.error.code === "unauthorized") {
+      keep(kept, nameOf(credential), { userId, verdict, atMs: now() });
+    }
+    if (verdict.ok) keep(preferences, userId, verdict.value.preferences);
+  }
+
   return {
     ask,
-    async check(credential, { fresh = false, unstoredSessionId } = {}) {
-      const name =
-        credential.kind === "key" ? `key ${credential.hash}` : `login ${credential.loginId} ${credential.version}`;
-      const lately = kept.get(name);
-      const mayRecall = !fresh && unstoredSessionId === undefined;
-      if (mayRecall && lately !== undefined && now() - lately.atMs < holdsMs) return lately.verdict;
-      const verdict = await ask(credential.userId, (account) => account.check(credential, unstoredSessionId));
-      if (verdict.ok || verdict.error.code === "unauthorized") {
-        keep(kept, name, { userId: credential.userId, verdict, atMs: now() });
-      }
-      if (verdict.ok) keep(preferences, credential.userId, verdict.value.preferences);
+    async check(credential, { fresh = false } = {}) {
+      const lately = kept.get(nameOf(credential));
+      if (!fresh && lately !== undefined && now() - lately.atMs < holdsMs) return lately.verdict;
+      const verdict = await ask(credential.userId, (account) => account.check(credential));
+      remember(credential, verdict);
       return verdict;
+    },
+    async admit(credential, entry) {
+      const admitted = await ask(credential.userId, (account) => account.admit(credential, entry));
+      remember(credential, admitted);
+      return admitted;
+    },
+    async settle(userId, settlement) {
+      await ask(userId, (account) => account.settle(userId, settlement));
+    },
+    async wait(userId, reservationId, waits) {
+      await ask(userId, (account) => account.wait(reservationId, waits));
     },
     guess: (userId) => preferences.get(userId) ?? NO_PREFERENCES,
     forget(userId) {
       for (const [name, entry] of kept) if (entry.userId === userId) kept.delete(name);
     },
   };
+}
+
+function nameOf(credential: Credential): string {
+  return credential.kind === "key" ? `key ${credential.hash}` : `login ${credential.loginId} ${credential.version}`;
 }
 
 /** A map keeps the order of insertion: the first one is the oldest. */

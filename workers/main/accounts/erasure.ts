@@ -31,7 +31,7 @@ interface Progress {
 }
 
 export const NOTHING_REMOVED: ErasedCounts = {
-  postgres: { users: 0, sessions: 0, messages: 0, api_keys: 0, preferences: 0, documents: 0 },
+  postgres: { users: 0, sessions: 0, messages: 0, api_keys: 0, preferences: 0, documents: 0, usage_records: 0 },
   session_objects: 0,
   cache_entries: 0,
 };
@@ -120,6 +120,8 @@ function addCounts(one: ErasedCounts["postgres"], other: ErasedCounts["postgres"
     ...{ messages: one.messages + other.messages, api_keys: one.api_keys + other.api_keys },
     preferences: one.preferences + other.preferences,
     documents: one.documents + other.documents,
+    // An erasure that an earlier version of this code began has not counted them.
+    usage_records: (one.usage_records ?? 0) + other.usage_records,
   };
 }
 

@@ -7,7 +7,9 @@ import { DurableObject } from "cloudflare:workers";
 import type {
   Account,
   AccountRecord,
+  Admitted,
   Credential,
+  Entry,
   ErasureReport,
   KeyRow,
   Login,
@@ -18,9 +20,12 @@ import type {
   UserStore,
 } from "../../../contracts/accounts.ts";
 import { fail, ok, type Result } from "../../../contracts/errors.ts";
+import type { Settlement } from "../../../contracts/ledger.ts";
 import type { Log } from "../../../contracts/log.ts";
 import { type Preferences, SCOPES } from "../../../contracts/users.ts";
 import { continueErasure, type ErasureDeps, isErasing, NOTHING_REMOVED, readReport } from "./erasure.ts";
+import { isSameHash } from "./same-hash.ts";
+import { Spending, type SpendingDeps } from "./spending.ts";
 import { closeLogin, closeLogins, holds, openLogin, rotateLogin } from "./logins.ts";
 import {
   type AccountCopy,
@@ -37,9 +42,8 @@ import {
   writeStanding,
 } from "./storage.ts";
 
-export interface AccountDeps extends ErasureDeps {
+export interface AccountDeps extends ErasureDeps, SpendingDeps {
   users: UserStore;
-  now: () => number;
   newId: () => string;
   log: Log;
   /** How long a login lives without a refresh. */
@@ -60,6 +64,7 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
   readonly #deps: AccountDeps;
   readonly #storage: DurableObjectStorage;
   readonly #sql: SqlStorage;
+  readonly #spending: Spending;
   readonly #waitUntil: (work: Promise<unknown>) => void;
   #readAtMs = Number.NEGATIVE_INFINITY;
   #last: Promise<unknown> = Promise.resolve();
@@ -72,15 +77,32 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
     this.#deps = deps;
     this.#storage = state.storage;
     this.#sql = state.storage.sql;
+    this.#spending = new Spending(state.storage, deps);
     this.#waitUntil = (work) => state.waitUntil(work);
   }
 
-  async check(credential: Credential, unstoredSessionId?: string): Promise<Result<Standing>> {
+  async check(credential: Credential): Promise<Result<Standing>> {
     const copy = await this.#copy(credential.userId);
-    if (!copy.ok) return copy;
-    const standing = await this.#standing(credential, copy.value);
-    if (standing.ok && unstoredSessionId !== undefined) noteSession(this.#sql, unstoredSessionId, this.#deps.now());
-    return standing;
+    return copy.ok ? this.#standing(credential, copy.value) : copy;
+  }
+
+  async admit(credential: Credential, { reservation, unstoredSessionId }: Entry): Promise<Result<Admitted>> {
+    const standing = await this.check(credential);
+    if (!standing.ok) return standing;
+    const limits = await this.#spending.reserve(credential.userId, reservation);
+    if (!limits.ok) return limits;
+    if (unstoredSessionId !== undefined) noteSession(this.#sql, unstoredSessionId, this.#deps.now());
+    return ok({ ...standing.value, limits: limits.value });
+  }
+
+  async settle(userId: string, settlement: Settlement): Promise<Result<void>> {
+    if (hasTables(this.#sql)) await this.#spending.settle(userId, settlement);
+    return ok(undefined);
+  }
+
+  async wait(reservationId: string, waits: boolean): Promise<Result<void>> {
+    await this.#spending.wait(reservationId, waits);
+    return ok(undefined);
   }
 
   async #standing(credential: Credential, { role, preferences }: AccountCopy): Promise<Result<Standing>> {
@@ -100,7 +122,7 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
       const read = await this.#readNow(userId);
       if (!read.ok) return read;
       // The password was checked some time ago: one that has been replaced meanwhile opens nothing.
-      const copy = hasTables(this.#sql) ? readCopy(this.#sql) : undefined;
+      const copy = this.#kept();
       if (copy === undefined || !copy.isActive || copy.erasing || read.value?.tokenVersion !== tokenVersion) {
         return refused();
       }
@@ -134,7 +156,8 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
     return this.#change(userId, async () => {
       const { passwordHash, role, isActive } = change;
       // First: the answer to the change may be lost, and then nobody would come back to them.
-      if ([passwordHash, role, isActive].some((part) => part !== undefined)) this.#closeLogins();
+      if ([passwordHash, role, isActive].some((part) => part !== undefined) && hasTables(this.#sql))
+        closeLogins(this.#sql);
       const updated = await this.#deps.users.update(userId, change);
       if (!updated.ok) return updated;
       if (updated.value === undefined) return fail("not_found", "there is no such user");
@@ -180,12 +203,17 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
     return ok(await this.#erase(userId));
   }
 
-  /** Goes on with what is owed: an erasure, keys that Postgres is to forget. Never throws. */
+  /** Goes on with what is owed: an erasure, keys that Postgres is to forget, records of the ledger. Never throws. */
   override async alarm(): Promise<void> {
     if (!hasTables(this.#sql)) return;
     const userId = String(this.#sql.exec("SELECT user_id FROM account").toArray()[0]?.["user_id"] ?? "");
-    if (isErasing(this.#sql)) await this.#erase(userId);
-    else if (!(await this.#forgetKeys(userId))) await this.#storage.setAlarm(this.#deps.now() + RETRY_MS);
+    if (isErasing(this.#sql)) {
+      await this.#erase(userId);
+    } else {
+      const isForgotten = await this.#inTurn(() => this.#forgetRevoked(userId));
+      if (!isForgotten) await this.#storage.setAlarm(this.#deps.now() + RETRY_MS);
+      await this.#spending.pay(userId);
+    }
   }
 
   /** One at a time: a request and the alarm may come to it at once. */
@@ -205,10 +233,6 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
     return report;
   }
 
-  #forgetKeys(userId: string): Promise<boolean> {
-    return this.#inTurn(() => this.#forgetRevoked(userId));
-  }
-
   async #forgetRevoked(userId: string): Promise<boolean> {
     for (const { id } of this.#sql.exec<{ id: string }>("SELECT id FROM keys WHERE revoked = 1").toArray()) {
       if (!(await this.#deps.users.removeKey(userId, id)).ok) return false;
@@ -219,13 +243,20 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
 
   /** The copy of an active user; read from Postgres first where there is none, or where it is stale and Postgres can be reached. */
   async #copy(userId: string): Promise<Result<AccountCopy>> {
-    const kept = hasTables(this.#sql) ? readCopy(this.#sql) : undefined;
+    const kept = this.#kept();
     if (kept === undefined || kept.stale) {
-      const read = await this.#read(userId);
+      // Of many who come at once the first one reads.
+      const read = await this.#inTurn(async () =>
+        this.#kept()?.stale === false ? ok(undefined) : this.#readNow(userId),
+      );
       if (!read.ok && kept === undefined) return read;
     }
-    const copy = hasTables(this.#sql) ? readCopy(this.#sql) : undefined;
+    const copy = this.#kept();
     return copy === undefined || !copy.isActive || copy.erasing ? refused() : ok(copy);
+  }
+
+  #kept(): AccountCopy | undefined {
+    return hasTables(this.#sql) ? readCopy(this.#sql) : undefined;
   }
 
   #read(userId: string): Promise<Result<AccountRecord | undefined>> {
@@ -244,14 +275,10 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
     return record;
   }
 
-  #closeLogins(): void {
-    if (hasTables(this.#sql)) closeLogins(this.#sql);
-  }
-
   /** A change of what Postgres says: the copy is stale from before it until it has been read again. */
   async #change<T>(userId: string, change: () => Promise<Result<T>>): Promise<Result<T>> {
     // A user who is inactive may be changed too.
-    const known = hasTables(this.#sql) && readCopy(this.#sql) !== undefined ? ok(undefined) : await this.#read(userId);
+    const known = this.#kept() === undefined ? await this.#read(userId) : ok(undefined);
     if (!known.ok) return known;
     return this.#inTurn(async () => {
       if (hasTables(this.#sql)) markStale(this.#sql);
@@ -272,18 +299,11 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
     const nowMs = this.#deps.now();
     if (readKey(this.#sql, keyId) === undefined && nowMs - this.#readAtMs > LOOK_AGAIN_MS) await this.#read(userId);
     const key = readKey(this.#sql, keyId);
-    if (key === undefined || key.revoked || key.expiresAtMs <= nowMs || !isEqual(key.hash, hash)) return undefined;
+    if (key === undefined || key.revoked || key.expiresAtMs <= nowMs || !isSameHash(key.hash, hash)) return undefined;
     if (nowMs - key.usedAtMs > TOUCH_EVERY_MS) {
       this.#sql.exec("UPDATE keys SET used_at = ? WHERE id = ?", nowMs, keyId);
       this.#waitUntil(this.#deps.users.touchKey(userId, keyId, nowMs));
     }
     return key;
   }
-}
-
-/** In a time that says nothing of where two hashes differ. */
-function isEqual(one: string, other: string): boolean {
-  const encoder = new TextEncoder();
-  const [left, right] = [encoder.encode(one), encoder.encode(other)];
-  return left.byteLength === right.byteLength && crypto.subtle.timingSafeEqual(left, right);
 }

@@ -21,12 +21,15 @@ const isolateState: BreakerState = { failures: 0, nextProbeMs: 0 };
 export interface BreakerOptions {
   now: () => number;
   state?: BreakerState;
+  /** Told after each answer, and each that did not come. */
+  onState?(isOpen: boolean): void;
 }
 
-export function withBreaker(store: RedisStore, { now, state = isolateState }: BreakerOptions): RedisStore {
+export function withBreaker(store: RedisStore, { now, state = isolateState, onState }: BreakerOptions): RedisStore {
   const note = (answered: boolean): void => {
     state.failures = answered ? 0 : state.failures + 1;
     if (!answered) state.nextProbeMs = now() + PROBE_EVERY_MS;
+    onState?.(state.failures >= FAILURES_TO_OPEN);
   };
 
   /** True while nobody may wait; then somebody asks behind it whether that is over. */

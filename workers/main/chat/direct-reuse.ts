@@ -7,7 +7,7 @@ import type { CachedRoute, Layer, Saves } from "../../../contracts/cache.ts";
 import type { ModelMessage, ModelRequest } from "../../../contracts/llm.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
 import type { Cache, CacheEntry, CacheRead, TurnWrite } from "../cache/cache.ts";
-import type { DirectAnswer, DirectEnd } from "./direct.ts";
+import type { DirectAnswer, DirectEnd } from "./direct-call.ts";
 import type { CacheNote, TurnRequest } from "./turn.ts";
 
 export interface DirectReuseDeps {

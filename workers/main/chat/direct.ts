@@ -1,76 +1,72 @@
 /**
  * A model asked directly: no session, no tools but its client's own, one request of one client. Runs in the Worker, and ends with its
- * client: who leaves ends the provider's request. No storage; what it cost and gave is told to `onEnd`, whoever ended it, once.
+ * client: who leaves ends the provider's request. No storage; what it cost and gave is told to the account and to `onEnd`, whoever ended it,
+ * once. Nothing is called that the account has not let in (admit.ts).
  */
-import type { FinishReason, Usage } from "../../../contracts/chat.ts";
-import { createDecoder, type Decoder, type MalformedToolCall, type ModelEvent } from "../../../contracts/dialects.ts";
-import type { DirectEvent } from "../../../contracts/direct.ts";
-import { type Failure, isRetryable, ok, type Result } from "../../../contracts/errors.ts";
-import { encodeFrame, KEEP_ALIVE_FRAME } from "../../../contracts/events.ts";
-import type { LlmAgent, ModelContext, ModelRequest, ModelStream } from "../../../contracts/llm.ts";
-import { estimateUsage } from "../../../contracts/rounds.ts";
-import type { ToolCall } from "../../../contracts/tools.ts";
-import { type Watchdog, watchReader } from "./watchdog.ts";
+import type { Usage } from "../../../contracts/chat.ts";
+import { type Failure, ok, type Result } from "../../../contracts/errors.ts";
+import type { Completion, ModelRequest, WhenGone } from "../../../contracts/llm.ts";
+import { addUsage, spentBy } from "../../../contracts/rounds.ts";
+import { findProblem, unusable } from "./answer-format.ts";
+import {
+  BEAT_MS,
+  type DirectCall,
+  type DirectDeps,
+  type DirectEnd,
+  reach,
+  refusedWith,
+  tellEnd,
+  toMend,
+} from "./direct-call.ts";
+import { DirectStream } from "./direct-stream.ts";
 
-export interface DirectDeps {
-  llm: LlmAgent;
-  now: () => number;
-  newCallId: () => string;
-  stallTimeoutMs: number;
-  streamTimeoutMs: number;
-}
-
-export interface DirectEnd {
-  model: string;
-  provider: string | undefined;
-  /** Estimated where the provider gave no figures, and where the reply did not come to its end. */
-  usage: Usage;
-  /** Why there is no whole answer; undefined of one that finished. */
-  failure: Failure | undefined;
-  answer: DirectAnswer | undefined;
-}
-
-/** An answer that came to its end. */
-export interface DirectAnswer {
-  content: string;
-  toolCalls: ToolCall[];
-  finishReason: FinishReason;
-}
-
-/** What is told of a reply while it comes; calls only where tools were offered. */
-export type DirectTold = DirectEvent | { event: "tool_calls"; data: ToolCall[] };
-
-/** Writes what is told into a stream, in a client's form. It may keep what it needs for that. */
-export type DirectWriter = (told: DirectTold[]) => string;
-
-export interface DirectCall {
-  request: ModelRequest;
-  context: ModelContext;
-  /** Aborts when the client has left. */
-  signal: AbortSignal;
-  onEnd(end: DirectEnd): void;
-  /** Left out: frames of this API. */
-  write?: DirectWriter;
-}
-
-/** How soon it is noticed that nobody listens any more. */
-const BEAT_MS = 1_000;
-const UNREADABLE: Failure = { code: "upstream_error", message: "the model called a tool with unreadable arguments" };
-const LEFT: Failure = { code: "cancelled", message: "the client left" };
-
-export async function completeDirect({ request, context, signal, onEnd }: DirectCall, { llm }: DirectDeps) {
+export async function completeDirect(call: DirectCall, deps: DirectDeps): Promise<Result<Completion>> {
+  const { request, signal } = call;
   const { gone, leave } = untilGone(signal);
   try {
-    const completed = await reach(llm.generate(request, context, gone));
+    const { completed, spent: usage } = await completeInForm(call, deps, gone);
     const { model } = request;
     if (completed.ok) {
-      const { provider, usage, content, toolCalls, finishReason } = completed.value;
-      onEnd({ model, provider, usage, failure: undefined, answer: { content, toolCalls, finishReason } });
-    } else onEnd(endOf(request, completed.error));
-    return completed;
+      const { provider, content, toolCalls, finishReason } = completed.value;
+      tellEnd(call, { model, provider, usage, failure: undefined, answer: { content, toolCalls, finishReason } });
+      return completed;
+    }
+    tellEnd(call, { model, provider: undefined, usage, failure: completed.error, answer: undefined });
+    return refusedWith(completed.error, call);
   } finally {
     leave();
   }
+}
+
+interface Completed {
+  completed: Result<Completion>;
+  /** By all calls together. */
+  spent: Usage;
+}
+
+/** An answer that is not the JSON that was asked for is made once more. */
+async function completeInForm(
+  { request, context, heldTo }: DirectCall,
+  { llm }: DirectDeps,
+  gone: WhenGone,
+): Promise<Completed> {
+  const first = await reach(llm.generate(request, context, gone));
+  const spent = spentOn(request, first);
+  const problem = first.ok ? findProblem(heldTo, first.value.content) : undefined;
+  if (!first.ok || problem === undefined) return { completed: first, spent };
+  if (first.value.finishReason !== "stop") return { completed: UNUSABLE, spent };
+  const mending = toMend(request, first.value.content, problem);
+  const second = await reach(llm.generate(mending, context, gone));
+  const usage = addUsage(spent, spentOn(mending, second));
+  const isGood = second.ok && findProblem(heldTo, second.value.content) === undefined;
+  if (second.ok && !isGood) return { completed: UNUSABLE, spent: usage };
+  return { completed: second.ok ? ok({ ...second.value, usage }) : second, spent: usage };
+}
+
+const UNUSABLE: Result<never> = { ok: false, error: unusable().failure };
+
+function spentOn(request: ModelRequest, completed: Result<Completion>): Usage {
+  return completed.ok ? completed.value.usage : spentBy(request, completed.error);
 }
 
 /**
@@ -78,173 +74,14 @@ export async function completeDirect({ request, context, signal, onEnd }: Direct
  * and failures as events: only a write tells that a client has left.
  */
 export async function streamDirect(call: DirectCall, deps: DirectDeps): Promise<Result<ReadableStream<Uint8Array>>> {
-  const { request, context, signal, onEnd } = call;
+  const { request, context, signal } = call;
   const { gone, leave } = untilGone(signal);
   const opened = reach(deps.llm.stream(request, context, gone));
   const early = await within(opened, BEAT_MS);
-  if (early === undefined || early.ok) return ok(new DirectStream(opened, call, deps, leave).readable);
+  if (early === undefined || early.ok) return ok(new DirectStream(opened, call, deps, { gone, leave }).readable);
   leave();
-  onEnd(endOf(request, early.error));
-  return early;
-}
-
-type Controller = ReadableStreamDefaultController<Uint8Array>;
-
-/** A reply that is being read. */
-interface Reading {
-  reader: ReadableStreamDefaultReader<Uint8Array>;
-  decoder: Decoder;
-  watch: Watchdog;
-  provider: string;
-}
-
-/** Pulled by its reader: a slow one slows the provider, and nothing piles up here. */
-class DirectStream {
-  readonly readable: ReadableStream<Uint8Array>;
-  readonly #opened: Promise<Result<ModelStream>>;
-  readonly #call: DirectCall;
-  readonly #deps: DirectDeps;
-  readonly #leave: () => void;
-  readonly #encoder = new TextEncoder();
-  readonly #write: DirectWriter;
-  #reading: Reading | undefined;
-  #beat: ReturnType<typeof setInterval> | undefined;
-  #words = "";
-  #calls: ToolCall[] = [];
-  #usage: Usage | undefined;
-  #sent = 0;
-  #ended = false;
-
-  constructor(opened: Promise<Result<ModelStream>>, call: DirectCall, deps: DirectDeps, leave: () => void) {
-    this.#opened = opened;
-    this.#call = call;
-    this.#deps = deps;
-    this.#leave = leave;
-    this.#write = call.write ?? numberedFrames();
-    this.readable = new ReadableStream<Uint8Array>(
-      {
-        start: (controller) => {
-          // Nobody may be reading then. Whoever is no longer allowed to read is told nothing more.
-          call.signal.addEventListener("abort", () => this.#abandon(controller), { once: true });
-          this.#keepAlive(controller);
-        },
-        pull: (controller) => this.#pull(controller),
-        cancel: () => void this.#end(LEFT),
-      },
-      { highWaterMark: 0 },
-    );
-  }
-
-  async #pull(controller: Controller): Promise<void> {
-    const events: DirectTold[] = this.#reading === undefined ? await this.#open() : [];
-    // A piece may hold no event: a pull that brings nothing is not repeated by itself.
-    while (events.length === 0 && this.#reading !== undefined) events.push(...(await this.#next(this.#reading)));
-    if (events.length > 0) this.#send(controller, events);
-    if (events.at(-1)?.event === "done" || events.at(-1)?.event === "error") controller.close();
-  }
-
-  async #open(): Promise<DirectTold[]> {
-    const opened = await this.#opened;
-    if (this.#ended) return [];
-    if (!opened.ok) return this.#fail(opened.error);
-    const { body, dialect, provider, model } = opened.value;
-    const { stallTimeoutMs, streamTimeoutMs: totalTimeoutMs, now, newCallId } = this.#deps;
-    const reader = body.getReader();
-    const watch = watchReader(reader, { signal: this.#call.signal, stallTimeoutMs, totalTimeoutMs, now });
-    this.#reading = { reader, decoder: createDecoder(dialect, { newCallId }), watch, provider };
-    return [{ event: "meta", data: { model, provider } }];
-  }
-
-  async #next({ reader, decoder, watch }: Reading): Promise<DirectTold[]> {
-    watch.touch();
-    const read = await reader.read().catch(() => ({ done: true, value: undefined }) as const);
-    watch.rest();
-    if (this.#ended) return [];
-    const stopped = watch.stopped()?.failure;
-    if (stopped) return this.#fail(stopped);
-    const told = read.done ? decoder.end() : decoder.push(read.value);
-    return told.flatMap((event) => this.#translate(event));
-  }
-
-  #translate(event: ModelEvent): DirectTold[] {
-    if (this.#ended) return [];
-    switch (event.type) {
-      case "text":
-        this.#words += event.text;
-        return [{ event: "delta", data: { content: event.text } }];
-      case "usage":
-        this.#usage = event.usage;
-        return [];
-      case "tool_calls":
-        return this.#takeCalls(event.calls);
-      case "finish":
-        return [
-          { event: "usage", data: this.#end(undefined, event.reason) },
-          { event: "done", data: { finish_reason: event.reason } },
-        ];
-      case "failure":
-        return this.#fail(event.failure);
-    }
-  }
-
-  /** Whoever offered no tools is not told of calls. */
-  #takeCalls(made: (ToolCall | MalformedToolCall)[]): DirectTold[] {
-    if (this.#call.request.tools === undefined) return [];
-    const calls = made.flatMap((call) => ("malformed" in call ? [] : [call]));
-    if (calls.length < made.length) return this.#fail(UNREADABLE);
-    this.#calls = calls;
-    return [{ event: "tool_calls", data: calls }];
-  }
-
-  #fail(failure: Failure): DirectTold[] {
-    const { code, message } = failure;
-    const { requestId: request_id } = this.#call.context;
-    return [
-      { event: "usage", data: this.#end(failure) },
-      { event: "error", data: { code, message, retryable: isRetryable(code), request_id } },
-    ];
-  }
-
-  #abandon(controller: Controller): void {
-    if (this.#ended) return;
-    this.#end(LEFT);
-    controller.close();
-  }
-
-  /** Closes the provider's request and says what the reply cost; once. */
-  #end(failure?: Failure, finishReason?: FinishReason): Usage {
-    const { request, onEnd } = this.#call;
-    const reading = this.#reading;
-    const said = this.#words + (this.#calls.length > 0 ? JSON.stringify(this.#calls) : "");
-    const usage = this.#usage ?? (reading || !failure ? estimateUsage(request, said) : spentBy(request, failure));
-    if (this.#ended) return usage;
-    this.#ended = true;
-    this.#reading = undefined;
-    clearInterval(this.#beat);
-    this.#leave();
-    reading?.watch.end();
-    void reading?.reader.cancel().catch(() => {}); // it may be over already
-    const answer = finishReason && { content: this.#words, toolCalls: this.#calls, finishReason };
-    onEnd({ model: request.model, provider: reading?.provider, usage, failure, answer });
-    return usage;
-  }
-
-  #send(controller: Controller, events: DirectTold[]): void {
-    this.#sent += 1;
-    const text = this.#write(events);
-    if (text !== "") controller.enqueue(this.#encoder.encode(text));
-  }
-
-  /** A comment after each beat without an event, unless the reader has not even taken the last one. */
-  #keepAlive(controller: Controller): void {
-    let seen = 0;
-    this.#beat = setInterval(() => {
-      if (seen === this.#sent && controller.desiredSize === 0) {
-        controller.enqueue(this.#encoder.encode(KEEP_ALIVE_FRAME));
-      }
-      seen = this.#sent;
-    }, BEAT_MS);
-  }
+  tellEnd(call, endOf(request, early.error));
+  return refusedWith(early.error, call);
 }
 
 /** Undefined when it takes longer. */
@@ -254,12 +91,6 @@ async function within<T>(promise: Promise<T>, timeoutMs: number): Promise<T | un
     timer = setTimeout(() => resolve(undefined), timeoutMs);
   });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
-}
-
-/** The model service itself may fail: its binding throws. */
-function reach<T>(asked: Promise<Result<T>>): Promise<Result<T>> {
-  const failure: Failure = { code: "upstream_error", message: "the model service did not answer" };
-  return asked.catch(() => ({ ok: false, error: failure }));
 }
 
 function untilGone(signal: AbortSignal) {
@@ -274,16 +105,4 @@ function untilGone(signal: AbortSignal) {
 function endOf(request: ModelRequest, failure: Failure): DirectEnd {
   const usage = spentBy(request, failure);
   return { model: request.model, provider: undefined, usage, failure, answer: undefined };
-}
-
-/** The frames of this API, numbered. */
-function numberedFrames(): DirectWriter {
-  let last = 0;
-  return (told) => told.flatMap((one) => (one.event === "tool_calls" ? [] : [encodeFrame((last += 1), one)])).join("");
-}
-
-/** A provider that was left in the middle has read the prompt; one that refused has not. */
-function spentBy(request: ModelRequest, { code }: Failure): Usage {
-  if (code === "cancelled" || code === "upstream_timeout") return estimateUsage(request, "");
-  return { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
 }

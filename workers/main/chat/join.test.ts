@@ -53,6 +53,7 @@ function setUp(sharesAnswers = true) {
     ...{ llm, tools: TOOLS, cache, flights, policy: [], sharesAnswers, placeTimeoutMs: 20, joinTimeoutMs: 20 },
     ...{
       cacheSalt: () => undefined,
+      showAttachments: async (messages) => messages,
       streamTimeoutMs: 1_000,
       stallTimeoutMs: 1_000,
       log: () => {},

@@ -17,6 +17,7 @@ export function keyParts(request: KeyedRequest): Record<string, unknown> {
     response_format: request.responseFormat,
     tools: request.tools && { version: request.tools.version, names: request.tools.tools.map((tool) => tool.name) },
     ask_first: request.askFirst,
+    client: request.client,
     ...conversation(normalize(request.context)),
   };
 }
@@ -24,7 +25,7 @@ export function keyParts(request: KeyedRequest): Record<string, unknown> {
 /** What of a request counts. */
 export type KeyedRequest = Pick<
   TurnRequest,
-  "model" | "modelType" | "temperature" | "maxTokens" | "responseFormat" | "tools" | "askFirst" | "context"
+  "model" | "modelType" | "temperature" | "maxTokens" | "responseFormat" | "tools" | "client" | "askFirst" | "context"
 >;
 
 /** Apart from each other, so that it can be told which of the two differs. */
@@ -40,6 +41,8 @@ function normalize(messages: ModelMessage[]): ModelMessage[] {
     return number;
   };
   return messages.map((message) => {
+    // Attachments, which are known by their hashes, have places in the text as it is.
+    if (message.role === "user" && message.attachments) return message;
     if (message.role === "user") return { ...message, content: message.content.normalize("NFC").trim() };
     if (message.role === "tool") return { ...message, toolCallId: numberOf(message.toolCallId) };
     if (message.role !== "assistant" || message.toolCalls === undefined) return message;

@@ -12,6 +12,7 @@ import {
   requireAbilities,
   typeOf,
 } from "../../../contracts/models.ts";
+import { ABILITY_FOR, type SaidMessage } from "../../../contracts/parts.ts";
 import type { ResolvedChat } from "../../../contracts/session.ts";
 import type { Preferences } from "../../../contracts/users.ts";
 
@@ -30,17 +31,19 @@ const MOST_CHARS_A_TOKEN = 8;
 /** Left for the answer where nobody says how long it may be. */
 const ANSWER_TOKENS = 1_024;
 
+/** `said`: in place of the request's own messages, where something is attached to them. */
 export function resolveChat(
   request: ChatRequest,
   preferences: Preferences,
   defaults: ChatDefaults,
+  said: SaidMessage[] = requestMessages(request),
 ): Result<ResolvedChat> {
   const { models } = defaults;
   const model = request.model ?? preferences.default_model ?? defaults.model;
   const found = findModel(models, model);
   if (!found.ok) return found;
   const entry = found.value;
-  const refused = refuse(entry, request, models);
+  const refused = refuse(entry, request, said, models);
   if (!refused.ok) return refused;
   const maxTokens = request.max_tokens ?? preferences.max_tokens ?? defaults.maxTokens;
   return ok({
@@ -54,15 +57,15 @@ export function resolveChat(
   });
 }
 
-function refuse(entry: ModelEntry, request: ChatRequest, models: Models): Result<undefined> {
-  const able = requireAbilities(entry, neededBy(request));
+function refuse(entry: ModelEntry, request: ChatRequest, said: SaidMessage[], models: Models): Result<undefined> {
+  const able = requireAbilities(entry, neededBy(request, said));
   if (!able.ok) return able;
   const { routes, context_window: window } = entry;
   const wanted = request.model_type;
   if (wanted && routes && !routes.some(({ provider }) => typeOf(models, provider) === wanted)) {
     return fail("model_not_found", `no provider of the type ${wanted} serves this model`);
   }
-  const chars = requestMessages(request).reduce((sum, { content }) => sum + content.length, 0);
+  const chars = said.reduce((sum, { content }) => sum + content.length, 0);
   if (window !== undefined && chars > window * MOST_CHARS_A_TOKEN) {
     return fail("context_length_exceeded", "the message is longer than the model's context");
   }
@@ -70,8 +73,13 @@ function refuse(entry: ModelEntry, request: ChatRequest, models: Models): Result
 }
 
 /** Tools that are offered because nobody forbids them are no need. */
-function neededBy({ tools }: ChatRequest): Ability[] {
-  return ["chat", ...(Array.isArray(tools) ? ["tools" as const] : [])];
+function neededBy({ tools, response_format: format }: ChatRequest, said: SaidMessage[]): Ability[] {
+  return [
+    "chat",
+    ...(Array.isArray(tools) ? ["tools" as const] : []),
+    ...(format?.type === "json_schema" ? ["json_schema" as const] : []),
+    ...said.flatMap(({ attachments = [] }) => attachments.map(({ type }) => ABILITY_FOR[type])),
+  ];
 }
 
 function callsTools({ abilities }: ModelEntry): boolean {

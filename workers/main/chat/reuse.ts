@@ -10,6 +10,7 @@ import type { Looked } from "../cache/counts.ts";
 import type { Scope } from "../cache/key.ts";
 import type { Meaning } from "../cache/semantic.ts";
 import type { Origin } from "../cache/tags.ts";
+import type { ModelMessage } from "../../../contracts/llm.ts";
 import { toolsOf } from "../../../contracts/rounds.ts";
 import { keyParts } from "./key-parts.ts";
 import type { RequestedCall } from "./tool-round.ts";
@@ -128,7 +129,11 @@ function scopeOf(request: TurnRequest, sharesAnswers: boolean): Scope {
 
 /** Nothing private goes into the answer, as far as it is known before the tools run. */
 export function isShared(request: TurnRequest, sharesAnswers: boolean): boolean {
-  return sharesAnswers && request.firstTurn && !request.cache.userScope;
+  return sharesAnswers && request.firstTurn && !request.cache.userScope && !request.context.some(hasAttachments);
+}
+
+export function hasAttachments(message: ModelMessage): boolean {
+  return message.role === "user" && message.attachments !== undefined;
 }
 
 /** The call's tool may be cached and is private to nobody. */

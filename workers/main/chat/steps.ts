@@ -8,10 +8,12 @@ import type { CacheValue } from "../../../contracts/cache.ts";
 import { createDecoder } from "../../../contracts/dialects.ts";
 import { AppError, type Result, orThrow } from "../../../contracts/errors.ts";
 import type { ModelMessage, ModelRequest, ModelStream, OfferedTool, WhenGone } from "../../../contracts/llm.ts";
-import { estimateUsage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
+import { addUsage, estimateUsage, roundMessages, spentBy, type ToolRound } from "../../../contracts/rounds.ts";
+import { askToMend, findProblem, unusable, wantsJson } from "./answer-format.ts";
 import { systemMessage } from "./prompt.ts";
+import { callSpan } from "./spans.ts";
 import { type Reply, readReply } from "./read-reply.ts";
-import { type Found, isShareable, type Reusable, tokensOf } from "./reuse.ts";
+import { type Found, hasAttachments, isShareable, type Reusable, tokensOf } from "./reuse.ts";
 import type { ToolCall, ToolDefinition } from "../../../contracts/tools.ts";
 import { jsonBytes, MAX_CALLS_A_ROUND, type RequestedCall, runToolRound } from "./tool-round.ts";
 import type { TurnRequest, TurnRun } from "./turn.ts";
@@ -42,6 +44,7 @@ export class TurnSteps {
   readonly #cachedCalls: CacheValue<"intent">["calls"] | undefined;
   /** The words of the model's latest reply. */
   #words = "";
+  #askedAtMs = 0;
   #openRound: NonNullable<TurnRequest["resumed"]>["open"];
 
   constructor(run: TurnRun, found: Found) {
@@ -51,7 +54,7 @@ export class TurnSteps {
     this.#cachedCalls = found.intent.verdict === "hit" ? found.intent.value.calls : undefined;
     const { content = "", rounds = [] } = run.request.resumed ?? {};
     this.progress = {
-      ...{ content, rounds: [...rounds], usage: undefined, finishReason: undefined, modelCalls: 0 },
+      ...{ content, rounds: [...rounds], usage: spentBefore(run.request), finishReason: undefined, modelCalls: 0 },
       model: run.request.model,
       provider: run.request.modelType,
       // Of a turn that was cut nothing is kept: what it depended on is not all known any more.
@@ -62,6 +65,7 @@ export class TurnSteps {
   /** The calls to run first: from the cached intent, or from the model, whose words are the answer if it makes none. */
   async decide(): Promise<RequestedCall[]> {
     const { resumed } = this.#run.request;
+    if (resumed?.open && this.#run.request.client?.tools) return this.#handOver(resumed.open.calls);
     if (resumed?.open) return resumed.open.calls;
     if (resumed?.rounds.length) return this.think();
     if (this.#cachedCalls !== undefined) {
@@ -106,7 +110,7 @@ export class TurnSteps {
     const usedBytes = rounds.reduce((sum, { calls: made, results }) => sum + jsonBytes(made) + jsonBytes(results), 0);
     const said = open?.content ?? this.#words;
     const input = { content: said, calls, decisions: settledBy, fromCache, usedBytes, settled: open?.results };
-    const result = await runToolRound(this.#run, input);
+    const result = await this.#run.stages.during("tools", () => runToolRound(this.#run, input));
     // Also of a turn that is being stopped: a call without a result would make the next turn invalid.
     rounds.push(result.round);
     if (this.#run.signal.aborted) throw new AppError("cancelled", "the turn was stopped");
@@ -121,32 +125,93 @@ export class TurnSteps {
     const left = Promise.withResolvers<void>();
     this.#run.signal.addEventListener("abort", () => left.resolve(), { once: true });
     try {
-      return await this.#ask(() => left.promise);
+      const { stages, request } = this.#run;
+      const answer = () => this.#answer(() => left.promise);
+      const calls = await stages.during("model", answer, callSpan(request));
+      return request.client?.tools ? this.#handOver(calls) : calls;
     } finally {
       left.resolve();
     }
+  }
+
+  /** Where JSON is asked for: words beside calls are taken back, and an answer that is not what was asked for is made once more. */
+  async #answer(gone: WhenGone): Promise<RequestedCall[]> {
+    const { responseFormat } = this.#run.request;
+    const before = this.#mark();
+    const calls = await this.#ask(gone);
+    if (!wantsJson(responseFormat)) return calls;
+    const problem = calls.length > 0 ? undefined : findProblem(responseFormat, this.#words);
+    if (problem !== undefined || calls.length > 0) this.#rewind(before);
+    if (problem === undefined) return calls;
+    // One that was cut off would be so again.
+    if (this.progress.finishReason !== "stop") throw unusable();
+    const again = this.#mark();
+    await this.#ask(gone, askToMend(this.#words, problem));
+    if (findProblem(responseFormat, this.#words) === undefined) return [];
+    this.#rewind(again);
+    throw unusable();
+  }
+
+  #mark(): { event: number; content: string } {
+    return { event: this.#run.emit.last, content: this.progress.content };
   }
 
   /**
    * `gone` tells the model service that nobody reads any more: a cancelled body alone is seen only at its next byte. A reply that breaks off
    * is begun again where another route serves the model; what was shown of it is rewound.
    */
-  async #ask(gone: WhenGone): Promise<RequestedCall[]> {
+  async #ask(gone: WhenGone, more: ModelMessage[] = []): Promise<RequestedCall[]> {
     const { progress } = this;
-    const asked = modelRequest(this.#run.request, progress.rounds);
-    const before = { event: this.#run.emit.last, content: progress.content };
+    const asked = modelRequest(this.#run.request, progress.rounds, more);
+    const before = this.#mark();
     const avoid: string[] = [];
     progress.modelCalls += 1;
-    let opened = await openStream(asked, this.#run, gone);
+    let current: ModelRequest = asked;
+    let opened = await this.#open(current, gone);
     for (;;) {
-      const reply = await this.#read(opened, asked);
+      const reply = await this.#read(opened, current);
       if (!(reply instanceof BrokenReply)) return reply.calls;
       avoid.push(opened.route);
-      const next = await this.#nextRoute({ ...asked, avoid }, gone);
+      current = { ...asked, avoid };
+      const next = await this.#nextRoute(current, gone);
       if (next === undefined) throw reply;
       this.#rewind(before);
       opened = next;
     }
+  }
+
+  async #open(asked: ModelRequest, gone: WhenGone): Promise<ModelStream> {
+    this.#askedAtMs = this.#run.deps.now();
+    try {
+      return await openStream(asked, this.#run, gone);
+    } catch (error) {
+      // A provider that was left before its first word has its price too.
+      if (error instanceof AppError) this.#add(spentBy(asked, error.failure));
+      this.#noteCall(this.#run.request.modelType, asked, { error });
+      throw error;
+    }
+  }
+
+  #add(usage: Usage): void {
+    this.progress.usage = addUsage(this.progress.usage, usage);
+  }
+
+  /** Calls of a client's own tools end the turn: nothing is run here. */
+  #handOver(made: RequestedCall[]): [] {
+    const calls = made.flatMap((call) => ("malformed" in call ? [] : [call]));
+    if (calls.length < made.length)
+      throw new AppError("upstream_error", "the model called a tool with unreadable arguments");
+    if (calls.length === 0) return [];
+    const { emit, flight } = this.#run;
+    const isTold = this.#openRound !== undefined;
+    this.#takeOpenRound();
+    for (const call of isTold ? [] : calls) emit.append({ event: "tool_call", data: call });
+    emit.save();
+    this.progress.rounds.push({ content: "", calls, results: [] });
+    this.progress.finishReason = "tool_calls";
+    this.progress.reusable.answer = false;
+    flight?.close();
+    return [];
   }
 
   /** Reads a reply to its end; gives back what broke it off, where another try may help. */
@@ -168,12 +233,16 @@ export class TurnSteps {
     });
     const reply = await reading.catch((error: unknown) => {
       // A reply that was cut or stopped has its price too.
-      progress.usage = addUsage(progress.usage, estimateUsage(asked, this.#words));
+      const spent = estimateUsage(asked, this.#words);
+      this.#add(spent);
+      this.#noteCall(opened.provider, asked, { usage: spent, error });
       if (error instanceof BrokenReply) return error;
       throw error;
     });
     if (reply instanceof BrokenReply) return reply;
-    progress.usage = addUsage(progress.usage, reply.usage ?? estimateUsage(asked, this.#words));
+    const spent = reply.usage ?? estimateUsage(asked, this.#words);
+    this.#add(spent);
+    this.#noteCall(opened.provider, asked, { usage: spent });
     progress.finishReason = reply.finishReason;
     return reply;
   }
@@ -182,7 +251,15 @@ export class TurnSteps {
   async #nextRoute(request: ModelRequest, gone: WhenGone): Promise<ModelStream | undefined> {
     const { signal } = this.#run;
     if (signal.aborted || (request.avoid?.length ?? 0) > MAX_RESTARTS) return undefined;
-    return openStream(request, this.#run, gone).catch(() => undefined);
+    return this.#open(request, gone).catch(() => undefined);
+  }
+
+  #noteCall(provider: string, { model, avoid }: ModelRequest, { usage, error }: { usage?: Usage; error?: unknown }) {
+    const { deps, request, signal } = this.#run;
+    const code = error instanceof AppError ? error.failure.code : "internal";
+    const ended = error === undefined ? undefined : signal.aborted ? "cancelled" : code;
+    const call = { provider, model, ms: deps.now() - this.#askedAtMs, usage, error: ended };
+    deps.onModelCall?.({ ...call, isRestart: avoid !== undefined }, request);
   }
 
   /** Takes back what was shown of a reply that broke off, for whoever watches and for whoever reads the log later. */
@@ -223,17 +300,33 @@ function decided(call: RequestedCall, decisions: Decision[]): RequestedCall {
   return edited === undefined ? call : { id: call.id, name: call.name, arguments: edited };
 }
 
-function modelRequest(request: TurnRequest, rounds: ToolRound[]): ModelRequest {
-  const { model, onlyType, temperature, maxTokens, responseFormat, tools } = request;
+/** `more`: an answer that is to be mended, and that alone. */
+function modelRequest(request: TurnRequest, rounds: ToolRound[], more: ModelMessage[]): ModelRequest {
+  const { model, onlyType, temperature, maxTokens, responseFormat, tools, client } = request;
+  const { instructions: _, ...ownTools } = client ?? {};
   return {
     model,
     ...(onlyType && { modelType: onlyType }),
-    messages: promptOf(request, rounds),
+    messages: [...promptOf(request, rounds), ...more],
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { maxTokens }),
     ...(responseFormat !== undefined && { responseFormat }),
-    ...(tools !== undefined && tools.tools.length > 0 && { tools: tools.tools.map(offer) }),
+    ...(tools !== undefined && tools.tools.length > 0 && more.length === 0 && { tools: tools.tools.map(offer) }),
+    ...(more.length === 0 && ownTools),
   };
+}
+
+/** What an earlier life of the turn took: its log tells what the model said, not the figures. */
+function spentBefore(request: TurnRequest): Usage | undefined {
+  const { rounds = [], open, approval, words = "" } = request.resumed ?? {};
+  const last = open ?? (approval && { content: words, calls: approval.calls });
+  const replies = [...rounds, ...(last ? [last] : [])];
+  return replies.reduce<Usage | undefined>((sum, { content, calls }, at) => {
+    return addUsage(
+      sum,
+      estimateUsage(modelRequest(request, rounds.slice(0, at), []), content + JSON.stringify(calls)),
+    );
+  }, undefined);
 }
 
 function offer({ name, description, inputSchema }: ToolDefinition): OfferedTool {
@@ -241,25 +334,19 @@ function offer({ name, description, inputSchema }: ToolDefinition): OfferedTool 
 }
 
 function promptOf(request: TurnRequest, rounds: ToolRound[]): ModelMessage[] {
-  return [systemMessage(), ...request.context, ...rounds.flatMap(roundMessages)];
+  const instructions = request.client?.instructions;
+  const told: ModelMessage[] = instructions === undefined ? [] : [{ role: "system", content: instructions }];
+  return [systemMessage(), ...told, ...request.context, ...rounds.flatMap(roundMessages)];
 }
 
 async function openStream(model: ModelRequest, { request, deps }: TurnRun, gone: WhenGone): Promise<ModelStream> {
-  const { requestId, userId, sessionId } = request;
+  const { requestId, userId, sessionId, traceparent } = request;
   const cacheSalt = deps.cacheSalt(userId);
-  const context = { requestId, userId, sessionId, ...(cacheSalt !== undefined && { cacheSalt }) };
-  const opened: Result<ModelStream> = await deps.llm.stream(model, context, gone).catch((cause: unknown) => {
+  const context = { requestId, userId, sessionId, traceparent, ...(cacheSalt !== undefined && { cacheSalt }) };
+  const isPlain = !model.messages.some(hasAttachments);
+  const shown = isPlain ? model : { ...model, messages: await deps.showAttachments(model.messages, request) };
+  const opened: Result<ModelStream> = await deps.llm.stream(shown, context, gone).catch((cause: unknown) => {
     throw new AppError("upstream_error", "the model service did not answer", { cause });
   });
   return orThrow(opened);
-}
-
-function addUsage(sum: Usage | undefined, next: Usage): Usage {
-  if (sum === undefined) return next;
-  return {
-    prompt_tokens: sum.prompt_tokens + next.prompt_tokens,
-    completion_tokens: sum.completion_tokens + next.completion_tokens,
-    total_tokens: sum.total_tokens + next.total_tokens,
-    ...((sum.estimated || next.estimated) && { estimated: true }),
-  };
 }

@@ -1,3 +1,4 @@
+import { StageClock } from "../../../contracts/timing.ts";
 import { expect, test } from "vitest";
 import type { ToolDefinition } from "../../../contracts/tools.ts";
 import { createCache } from "../cache/cache.ts";
@@ -18,6 +19,7 @@ function runWith(content: string): TurnRun {
     random: () => 0,
   });
   return {
+    stages: new StageClock(() => 0, "turn"),
     request: {
       ...{
         turnId: "t",
@@ -57,6 +59,7 @@ function runWith(content: string): TurnRun {
         newCallId: () => "id",
       },
       cacheSalt: () => undefined,
+      showAttachments: async (messages) => messages,
       saver: () => {
         throw new Error("nothing asks first");
       },

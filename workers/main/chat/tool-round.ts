@@ -7,6 +7,8 @@ import type { CacheEntry, CacheRead } from "../cache/cache.ts";
 import type { MalformedToolCall } from "../../../contracts/dialects.ts";
 import type { ToolCall, ToolOutcome } from "../../../contracts/tools.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
+import { untraced } from "../../../contracts/spans.ts";
+import { toolSpan } from "./spans.ts";
 import { isShareable, originOf, toolSlot } from "./reuse.ts";
 import type { TurnRequest, TurnRun } from "./turn.ts";
 
@@ -146,8 +148,14 @@ async function settle({ request, deps, signal }: TurnRun, call: RequestedCall, a
   if ("malformed" in call) return { ok: false, content: "not run: the arguments were not a JSON object" };
   const offered = request.tools?.tools.find((tool) => tool.name === call.name);
   if (offered === undefined) return { ok: false, content: "not run: there is no such tool" };
-  const { requestId, userId, tools } = request;
-  return deps.tools.call(call, { requestId, userId, ...(tools && { listVersion: tools.version }) }, signal);
+  const { requestId, userId, traceparent, tools } = request;
+  const context = { requestId, userId, traceparent, ...(tools && { listVersion: tools.version }) };
+  const { inSpan = untraced } = deps;
+  return inSpan(toolSpan(call), async (describe) => {
+    const outcome = await deps.tools.call(call, context, signal);
+    if (!outcome.ok) describe({ "error.type": "tool_error" });
+    return outcome;
+  });
 }
 
 function argumentsOf(call: RequestedCall): Record<string, unknown> {

@@ -1,9 +1,11 @@
 /** The story of a turn against fakes of its contracts: what cannot be provoked from outside. */
 import { expect, test } from "vitest";
 import { type LlmAgent } from "../../../contracts/llm.ts";
-import type { ToolServer } from "../../../contracts/tools.ts";
+import { ok } from "../../../contracts/errors.ts";
+import type { Attributes, InSpan } from "../../../contracts/spans.ts";
+import type { ToolList, ToolServer } from "../../../contracts/tools.ts";
 import { createCache } from "../cache/cache.ts";
-import { createTurnRunner, type TurnRequest, type TurnResult } from "./turn.ts";
+import { createTurnRunner, type TurnDeps, type TurnRequest, type TurnResult } from "./turn.ts";
 
 const never = () => Promise.reject(new Error("not asked for"));
 const LLM: LlmAgent = { stream: never, generate: never, embed: never, models: never, health: never };
@@ -34,7 +36,21 @@ const REQUEST: Omit<TurnRequest, "askFirst"> = {
   },
 };
 
-async function run(llm: LlmAgent): Promise<{ result: TurnResult; events: string[] }> {
+const PROBE: ToolList = {
+  version: "1",
+  tools: [
+    {
+      ...{ name: "probe", description: "", inputSchema: { type: "object" }, cost: "free" },
+      ...{ readOnly: true, idempotent: false, private: false },
+    },
+  ],
+};
+
+async function run(
+  llm: LlmAgent,
+  more: Partial<TurnDeps> = {},
+  tools?: ToolList,
+): Promise<{ result: TurnResult; events: string[] }> {
   const events: string[] = [];
   const cache = createCache({
     redis: undefined,
@@ -56,15 +72,17 @@ async function run(llm: LlmAgent): Promise<{ result: TurnResult; events: string[
       log: () => {},
     },
     cacheSalt: () => undefined,
+    showAttachments: async (messages) => messages,
     saver: () => {
       throw new Error("nothing asks first");
     },
     now: () => 0,
     newCallId: () => "call",
+    ...more,
   });
   const append = (event: { event: string }) => void events.push(event.event);
   const emit = { last: 0, append, text: () => {}, save: () => {} };
-  const result = await runner.begin(REQUEST).run(emit, { ask: never }, new AbortController().signal);
+  const result = await runner.begin({ ...REQUEST, tools }).run(emit, { ask: never }, new AbortController().signal);
   return { result, events };
 }
 
@@ -99,4 +117,38 @@ test("[F33] without a tool server the chat goes on without tools", async () => {
     },
   });
   expect(offered).toBeUndefined();
+});
+
+test("[SPAN-1] a turn, its model calls and its tool calls are spans with names of the conventions, and no words", async () => {
+  const spans: { name: string; attributes: Attributes }[] = [];
+  const inSpan: InSpan = async ({ name, attributes = {} }, work) => {
+    const span = { name, attributes: { ...attributes } };
+    spans.push(span);
+    return work((more) => void Object.assign(span.attributes, more));
+  };
+  let asked = 0;
+  const stream: LlmAgent["stream"] = () => {
+    asked += 1;
+    const call = { index: 0, id: "c", function: { name: "probe", arguments: '{"secret":1}' } };
+    const delta = asked === 1 ? { tool_calls: [call] } : { content: "secret answer" };
+    const chunk = { choices: [{ index: 0, delta, finish_reason: asked === 1 ? "tool_calls" : "stop" }] };
+    const body = new Blob([`data: ${JSON.stringify(chunk)}\n\ndata: [DONE]\n\n`]).stream();
+    return Promise.resolve(ok({ model: "demo", provider: "openai", route: "openai/1", dialect: "openai-chat", body }));
+  };
+  const call: ToolServer["call"] = () => Promise.resolve({ ok: false, content: "secret result" });
+  const { result } = await run({ ...LLM, stream }, { inSpan, tools: { ...TOOLS, call } }, PROBE);
+  expect(result.outcome.ok).toBe(true);
+  expect(spans.map(({ name }) => name)).toEqual([
+    "invoke_agent basechat",
+    "chat demo",
+    "tools",
+    "execute_tool probe",
+    "chat demo",
+  ]);
+  expect(spans[0]?.attributes).toMatchObject({
+    ...{ "gen_ai.operation.name": "invoke_agent", "gen_ai.provider.name": "openai", "gen_ai.response.model": "demo" },
+    ...{ "gen_ai.usage.input_tokens": expect.any(Number), "gen_ai.usage.output_tokens": expect.any(Number) },
+  });
+  expect(spans[3]?.attributes).toMatchObject({ "gen_ai.tool.name": "probe", "error.type": "tool_error" });
+  expect(JSON.stringify(spans)).not.toContain("secret");
 });

@@ -3,10 +3,12 @@
  * No storage and no HTTP: it gets a request, writes events, and returns an outcome. Failures are outcomes; only bugs throw.
  */
 import type { Approval, Decision, PolicyRule } from "../../../contracts/approvals.ts";
-import type { CacheVerdict, FinishReason, ModelType, Usage } from "../../../contracts/chat.ts";
+import type { CacheVerdict, FinishReason, ModelType, ResponseFormat, Usage } from "../../../contracts/chat.ts";
 import { AppError, type Failure } from "../../../contracts/errors.ts";
 import type { ChatEvent } from "../../../contracts/events.ts";
-import type { LlmAgent, ModelMessage } from "../../../contracts/llm.ts";
+import type { LlmAgent, ModelMessage, SeenCall } from "../../../contracts/llm.ts";
+import { type InSpan, untraced } from "../../../contracts/spans.ts";
+import { StageClock } from "../../../contracts/timing.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { ToolCall, ToolList, ToolOutcome, ToolServer } from "../../../contracts/tools.ts";
 import type { Cache, TurnWrite } from "../cache/cache.ts";
@@ -14,9 +16,11 @@ import type { Semantic } from "../cache/semantic.ts";
 import type { Flights } from "../flights/client.ts";
 import type { Looked } from "../cache/counts.ts";
 import type { CachedRoute, CacheValue } from "../../../contracts/cache.ts";
-import type { ToolRound } from "../../../contracts/rounds.ts";
+import { NO_USAGE, type ToolRound } from "../../../contracts/rounds.ts";
+import type { ClientOptions } from "../../../contracts/session.ts";
 import { type GraphThread, runGraph, runWaitingGraph } from "./graph.ts";
 import { applyPolicy } from "./policy.ts";
+import { turnAttributes, turnSpan } from "./spans.ts";
 import type { TurnFlight } from "./flight.ts";
 import type { Followed } from "./follow.ts";
 import { countJoined, enter, type Entry, joinLeader, noteOf, openFlight } from "./join.ts";
@@ -31,6 +35,7 @@ export interface TurnRequest {
   messageId: string;
   userId: string;
   requestId: string;
+  traceparent?: string | undefined;
   route: CachedRoute;
   model: string;
   modelType: ModelType;
@@ -38,11 +43,13 @@ export interface TurnRequest {
   onlyType?: ModelType;
   temperature: number | undefined;
   maxTokens: number | undefined;
-  responseFormat: { type: "text" | "json_object" } | undefined;
+  responseFormat: ResponseFormat | undefined;
   /** The window of the session and the new message; the system prompt is added here. */
   context: ModelMessage[];
   /** The tools the model may call; undefined for none. */
   tools: ToolList | undefined;
+  /** What its client brings: instructions, and tools of its own. */
+  client?: ClientOptions;
   /** Names of those that ask a person first. */
   askFirst: string[];
   /** Nothing of an earlier turn is in the context. */
@@ -82,6 +89,11 @@ export interface TurnDeps {
   /** Where turns that wait are checkpointed. */
   saver: () => GraphThread["saver"];
   llm: LlmAgent;
+  /** Fills in the bytes of what is attached, right before a model is called. */
+  showAttachments(
+    messages: ModelMessage[],
+    turn: Pick<TurnRequest, "sessionId" | "userId" | "model">,
+  ): Promise<ModelMessage[]>;
   tools: ToolServer;
   cache: Cache;
   /** Left out: an answer is found by its own question alone. */
@@ -102,6 +114,10 @@ export interface TurnDeps {
   /** What parts a user's prompts from others' in a shared cache of prefixes. */
   cacheSalt: (userId: string) => string | undefined;
   log: Log;
+  /** Left out: nothing is traced. */
+  inSpan?: InSpan;
+  /** Told of each call of a model when it has ended. */
+  onModelCall?(call: SeenCall, request: TurnRequest): void;
 }
 
 /** What the steps of a turn share. */
@@ -111,6 +127,7 @@ export interface TurnRun {
   emit: TurnEmitter;
   approver: Approver;
   signal: AbortSignal;
+  stages: StageClock;
   /** Look-ups in the cache, to be counted. */
   looked: Looked[];
   /** Left out: what the turn makes is not for others. */
@@ -163,6 +180,8 @@ export interface BegunTurn {
   verdict: Promise<CacheNote>;
   /** Through which others may follow it. */
   flight: TurnFlight | undefined;
+  /** Where its time goes. */
+  stages: StageClock;
   run(emit: TurnEmitter, approver: Approver, signal: AbortSignal): Promise<TurnResult>;
 }
 
@@ -182,17 +201,28 @@ export function createTurnRunner(deps: TurnDeps): TurnRunner {
     slots: (asked) => turnSlots(deps, decide(asked)),
     begin(asked) {
       const request = decide(asked);
+      const stages = new StageClock(deps.now, "cache", deps.inSpan);
       const slots = turnSlots(deps, request);
       const lookup = lookUp(deps.cache, slots, request);
       const flight = openFlight(deps, request, slots);
       const entered = enter(deps, request, { slots, flight, lookup });
       return {
-        flight,
-        verdict: entered.then(noteOf),
+        ...{ flight, stages },
+        verdict: entered.then((entry) => {
+          // The account may still be asked.
+          stages.to("account");
+          return noteOf(entry);
+        }),
         run: async (emit, approver, signal) => {
           const entry = await entered;
+          stages.to("turn");
           const looked = lookedUp(entry.found);
-          return runTurn({ request, deps, emit, signal, approver, looked, flight }, slots, entry);
+          const turn = { request, deps, emit, signal, approver, stages, looked, flight };
+          return (deps.inSpan ?? untraced)(turnSpan(request), async (describe) => {
+            const result = await runTurn(turn, slots, entry);
+            describe(turnAttributes(result.outcome));
+            return result;
+          });
         },
       };
     },
@@ -206,8 +236,6 @@ const STOPPED: Record<StopReason, Failure> = {
   cancelled: { code: "cancelled", message: "the turn was stopped" },
   session_deleted: { code: "session_deleted", message: "the session was deleted" },
 };
-
-const NO_USAGE: Usage = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
 
 async function runTurn(run: TurnRun, slots: TurnSlots, entry: Entry): Promise<TurnResult> {
   const { request, deps, emit } = run;
@@ -246,7 +274,7 @@ async function runTurn(run: TurnRun, slots: TurnSlots, entry: Entry): Promise<Tu
 }
 
 /** The workflow with as many waits for a person as it takes. It is checkpointed only from the first of them on. */
-async function runWorkflow({ request, deps, approver, signal }: TurnRun, steps: TurnSteps): Promise<void> {
+async function runWorkflow({ request, deps, approver, signal, stages }: TurnRun, steps: TurnSteps): Promise<void> {
   const inherited = request.resumed?.approval?.calls;
   const state = inherited ? undefined : await runGraph(steps);
   if (inherited === undefined && state === undefined) return;
@@ -255,7 +283,8 @@ async function runWorkflow({ request, deps, approver, signal }: TurnRun, steps: 
     if (state !== undefined) await thread.saver.deleteThread(thread.id);
     let asked = inherited ?? (state ? await runWaitingGraph(steps, thread, { state }) : []);
     while (asked.length > 0) {
-      const decisions = await approver.ask(asked, signal);
+      const calls = asked;
+      const decisions = await stages.during("approval", () => approver.ask(calls, signal));
       asked = await runWaitingGraph(steps, thread, { decisions });
     }
   } finally {

@@ -76,6 +76,17 @@ describe.each(NEON_BACKENDS)("$name", ({ name, isMissing, open }) => {
       return row.id;
     }
 
+    /** What the ledger says of it. */
+    async function spend(n: number, model: string, more: Record<string, unknown>): Promise<void> {
+      const row = {
+        ...{ id: uuid(2_000 + n), user_id: ANN, kind: "turn", model, prompt_tokens: 20, completion_tokens: 10 },
+        ...{ is_estimated: false, ...more },
+      };
+      const columns = Object.keys(row);
+      const places = columns.map((_, index) => `$${index + 1}`);
+      await sql.query(`insert into usage (${columns.join()}) values (${places.join()})`, Object.values(row));
+    }
+
     const SEARCH: MessageSearch = {
       ...{ userId: ANN, text: "sea", after: undefined, limit: 50 },
       ...{ sessionId: undefined, role: undefined, fromMs: undefined, toMs: undefined },
@@ -254,15 +265,21 @@ describe.each(NEON_BACKENDS)("$name", ({ name, isMissing, open }) => {
       await addSession(100, { atMs: T0 - 3 * DAY_MS });
       await addSession(101, { atMs: T0 });
       await addSession(102, { userId: BOB });
-      const answer = { role: "assistant", model_used: "a", tokens_used: 30, prompt_tokens: 20, completion_tokens: 10 };
+      const answer = { role: "assistant", prompt_tokens: 20, completion_tokens: 10 };
       const at = (atMs: number) => ({ created_at: new Date(atMs).toISOString() });
       await say(1, "q", at(T0));
       await say(2, "a", { ...answer, cost_usd: 0.5, cache: "miss", ...at(T0 + 1) });
+      await spend(2, "a", { cost_usd: 0.5, ...at(T0 + 1) });
       await say(3, "q", at(T0 + 2));
-      await say(4, "a", { ...answer, cost_usd: 0.25, tokens_used: 0, cache: "hit", ...at(T0 + 3) });
-      await say(5, "a", { ...answer, model_used: "b", cache: "bypass", ...at(T0 + DAY_MS) });
+      await say(4, "a", { ...answer, cost_usd: 0.25, cache: "hit", ...at(T0 + 3) });
+      await say(5, "a", { ...answer, cache: "bypass", ...at(T0 + DAY_MS) });
+      await spend(5, "b", at(T0 + DAY_MS));
+      // A call without a message, on a day of its own.
+      await spend(6, "b", { kind: "direct", cost_usd: 0.125, ...at(T0 + 1.75 * DAY_MS) });
       // Outside: too old, and another user's.
       await say(6, "a", { ...answer, cost_usd: 9, ...at(T0 - 2 * DAY_MS) });
+      await spend(7, "a", { cost_usd: 9, ...at(T0 - 2 * DAY_MS) });
+      await spend(8, "a", { cost_usd: 9, user_id: BOB, ...at(T0) });
       await say(7, "a", { ...answer, cost_usd: 9, session_id: uuid(102), user_id: BOB, seq: 1, ...at(T0) });
       const window = { fromMs: T0 - 12 * HOUR_MS, toMs: T0 + 2 * DAY_MS };
       const calls = neon.stats().calls;
@@ -273,16 +290,17 @@ describe.each(NEON_BACKENDS)("$name", ({ name, isMissing, open }) => {
         to: "2026-05-12T12:00:00.000Z",
         sessions: { total: 2, started: 1 },
         messages: { total: 5, user: 2, assistant: 3 },
-        tokens: { prompt_tokens: 40, completion_tokens: 20, total_tokens: 60, without_price: 30 },
-        cost_usd: 0.5,
+        tokens: { prompt_tokens: 60, completion_tokens: 30, total_tokens: 90, without_price: 30 },
+        cost_usd: 0.625,
         models: [
           { model: "a", answers: 1, prompt_tokens: 20, completion_tokens: 10, total_tokens: 30, cost_usd: 0.5 },
-          { model: "b", answers: 1, prompt_tokens: 20, completion_tokens: 10, total_tokens: 30, cost_usd: 0 },
+          { model: "b", answers: 2, prompt_tokens: 40, completion_tokens: 20, total_tokens: 60, cost_usd: 0.125 },
         ],
         saved_by_cache: { answers: 1, prompt_tokens: 20, completion_tokens: 10, total_tokens: 30, cost_usd: 0.25 },
         activity: [
           { day: "2026-05-10", messages: 4, tokens: 30 },
           { day: "2026-05-11", messages: 1, tokens: 30 },
+          { day: "2026-05-12", messages: 0, tokens: 30 },
         ],
       });
       const nothing = valueOf(await archive.readStats(uuid(999), window));

@@ -6,14 +6,22 @@ import { sql } from "drizzle-orm";
 import type { ImportedSession, Importer } from "../../../contracts/archive.ts";
 import { branchFrom } from "../../../contracts/branches.ts";
 import { fail, ok } from "../../../contracts/errors.ts";
+import type { Residency } from "../../../contracts/ids.ts";
 import { readDbFault, type Db } from "../../../db/open.ts";
 import { type OnFault, toFailure } from "./faults.ts";
+import { placeImported } from "./import-ids.ts";
 
-export function createImporter(db: Db, onFault: OnFault): Importer {
+export function createImporter(db: Db, onFault: OnFault, residency?: Residency): Importer {
   return {
     async add(userId, sessions) {
       try {
-        return ok(await insertSessions(db, userId, sessions));
+        return ok(
+          await insertSessions(
+            db,
+            userId,
+            sessions.map((session) => placeImported(session, residency)),
+          ),
+        );
       } catch (error) {
         const fault = readDbFault(error);
         if (fault.kind !== "values") return toFailure(error, onFault);

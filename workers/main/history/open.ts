@@ -4,11 +4,14 @@
 import type { UserStore } from "../../../contracts/accounts.ts";
 import type { Archive, Importer } from "../../../contracts/archive.ts";
 import { fail } from "../../../contracts/errors.ts";
+import type { Residency } from "../../../contracts/ids.ts";
 import type { HistoryStore } from "../../../contracts/history.ts";
+import type { Ledger } from "../../../contracts/ledger.ts";
 import { openDb } from "../../../db/open.ts";
 import { createArchive } from "./archive.ts";
 import type { OnFault } from "./faults.ts";
 import { createImporter } from "./importer.ts";
+import { createLedger } from "./ledger.ts";
 import type { QuestionIndex } from "../../../contracts/vectors.ts";
 import { createQuestionIndex } from "./questions.ts";
 import { createHistoryStore } from "./store.ts";
@@ -25,6 +28,8 @@ export interface StoresOptions {
   httpUrl: string | undefined;
   now: () => number;
   onFault: OnFault;
+  /** Of sessions that are imported. */
+  residency: Residency | undefined;
 }
 
 export interface Stores {
@@ -32,16 +37,18 @@ export interface Stores {
   history(): HistoryStore;
   archive(): Archive;
   importer(): Importer;
+  ledger(): Ledger;
   questions(): QuestionIndex;
 }
 
-export function openStores({ databaseUrl, httpUrl, now, onFault }: StoresOptions): Stores {
+export function openStores({ databaseUrl, httpUrl, now, onFault, residency }: StoresOptions): Stores {
   if (databaseUrl === undefined) {
     return {
       users: () => unconfigured("users") as UserStore,
       history: () => unconfigured("the history") as HistoryStore,
       archive: () => unconfigured("the history") as Archive,
       importer: () => unconfigured("the history") as Importer,
+      ledger: () => unconfigured("the history") as Ledger,
       questions: () => unconfigured("the index of questions") as QuestionIndex,
     };
   }
@@ -50,7 +57,8 @@ export function openStores({ databaseUrl, httpUrl, now, onFault }: StoresOptions
     users: () => createUserStore(open(TIMEOUT_MS), onFault),
     history: () => createHistoryStore(open(TIMEOUT_MS), { now, onFault }),
     archive: () => createArchive(open(TIMEOUT_MS), { onFault, workTimeoutMs: WORK_MS }),
-    importer: () => createImporter(open(IMPORT_TIMEOUT_MS), onFault),
+    importer: () => createImporter(open(IMPORT_TIMEOUT_MS), onFault, residency),
+    ledger: () => createLedger(open(TIMEOUT_MS), onFault),
     questions: () => createQuestionIndex(open(TIMEOUT_MS), onFault),
   };
 }

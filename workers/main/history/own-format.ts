@@ -6,7 +6,7 @@ import type { ImportedSession } from "../../../contracts/archive.ts";
 import { AppError } from "../../../contracts/errors.ts";
 import { Line, type MessageLine, type SessionLine } from "../../../contracts/transfer.ts";
 import { importedId } from "./import-ids.ts";
-import { keep, type Reading, type Warnings } from "./reading.ts";
+import { keep, type Reading, warn, type Warnings } from "./reading.ts";
 
 const MAX_ISSUES = 10;
 
@@ -96,6 +96,7 @@ function openSession(line: SessionLine, userId: string, warnings: Warnings): Ope
 }
 
 function addMessage(open: Open, line: MessageLine, userId: string, warnings: Warnings): void {
+  if (line.attachments) warn(warnings, "parts_left_out", line.attachments.length);
   const { messages } = open.imported;
   const createdAtMs = Date.parse(line.created_at);
   const id = importedId(createdAtMs, userId, "basechat", open.sourceId, line.id);

@@ -1,10 +1,11 @@
 /**
- * A user's statistics, computed in Postgres: one pass over the user's messages of the window, summed up in four ways at once. No state.
+ * A user's statistics, computed in Postgres: one pass over the user's messages of the window and one over the ledger's rows, each summed up in
+ * several ways at once. No state. What was used is the ledger's to say: it knows calls without a message, and those of deleted sessions.
  */
 import { and, count, eq, gte, lt, type SQL, sql } from "drizzle-orm";
 import type { UserStats } from "../../../contracts/stats.ts";
 import type { Db } from "../../../db/open.ts";
-import { chatSessions, messages } from "../../../db/schema.ts";
+import { chatSessions, messages, usage } from "../../../db/schema.ts";
 import type { LimitWork } from "./limit-work.ts";
 
 export interface StatsWindow {
@@ -19,20 +20,26 @@ export async function readStats(db: Db, window: StatsWindow, limitWork: LimitWor
     .select({ total: count(), started: countIf(gte(chatSessions.createdAt, new Date(fromMs))) })
     .from(chatSessions)
     .where(eq(chatSessions.userId, userId));
-  const [, [counted], sums] = await db.batch([limitWork(), sessions, sumUp(db, window)]);
-  const all = sums.find(({ by }) => by === BY.all);
+  const [, [counted], said, spent] = await db.batch([
+    limitWork(),
+    sessions,
+    sumMessages(db, window),
+    sumUsage(db, window),
+  ]);
+  const all = said.find(({ by }) => by === SAID_BY.all);
   const messagesOf = (role: string): number =>
-    sums.find((sum) => sum.by === BY.role && sum.role === role)?.messages ?? 0;
+    said.find((sum) => sum.by === SAID_BY.role && sum.role === role)?.messages ?? 0;
+  const used = spent.find(({ by }) => by === SPENT_BY.all);
   return {
     from: new Date(fromMs).toISOString(),
     to: new Date(toMs).toISOString(),
     sessions: counted ?? { total: 0, started: 0 },
     messages: { total: all?.messages ?? 0, user: messagesOf("user"), assistant: messagesOf("assistant") },
-    tokens: { ...usedTokens(all), without_price: all?.unpriced ?? 0 },
-    cost_usd: all?.costUsd ?? 0,
-    models: sums
-      .filter(({ by, answers }) => by === BY.model && answers > 0)
-      .map((sum) => ({ model: sum.model, answers: sum.answers, ...usedTokens(sum), cost_usd: sum.costUsd })),
+    tokens: { ...tokensOf(used), without_price: used?.unpriced ?? 0 },
+    cost_usd: used?.costUsd ?? 0,
+    models: spent
+      .filter(({ by }) => by === SPENT_BY.model)
+      .map((sum) => ({ model: sum.model, answers: sum.answers, ...tokensOf(sum), cost_usd: sum.costUsd })),
     saved_by_cache: {
       answers: all?.hits ?? 0,
       prompt_tokens: all?.savedPrompt ?? 0,
@@ -40,34 +47,41 @@ export async function readStats(db: Db, window: StatsWindow, limitWork: LimitWor
       total_tokens: (all?.savedPrompt ?? 0) + (all?.savedCompletion ?? 0),
       cost_usd: all?.savedUsd ?? 0,
     },
-    activity: sums
-      .filter(({ by }) => by === BY.day)
-      .map(({ day, messages: total, total: tokens }) => ({ day: day ?? "", messages: total, tokens })),
+    activity: activityOf(said, spent),
   };
 }
 
-/** What `grouping(role, model, day)` says of a row: a bit for each that it is not about. */
-const BY = { role: 0b011, model: 0b101, day: 0b110, all: 0b111 };
+/** Days on which something was said or used. */
+function activityOf(said: Said[], spent: Spent[]): UserStats["activity"] {
+  const days = new Map<string, UserStats["activity"][number]>();
+  const dayOf = (day: string | null) => {
+    const known = days.get(day ?? "") ?? { day: day ?? "", messages: 0, tokens: 0 };
+    days.set(known.day, known);
+    return known;
+  };
+  for (const sum of said) if (sum.by === SAID_BY.day) dayOf(sum.day).messages = sum.messages;
+  for (const sum of spent) if (sum.by === SPENT_BY.day) dayOf(sum.day).tokens = tokensOf(sum).total_tokens;
+  return [...days.values()].toSorted((one, other) => (one.day < other.day ? -1 : 1));
+}
 
-const DAY = sql`(${messages.createdAt} at time zone 'UTC')::date`;
+/** What `grouping(role, day)` and `grouping(model, day)` say of a row: a bit for each that it is not about. */
+const SAID_BY = { role: 0b01, day: 0b10, all: 0b11 };
+const SPENT_BY = { model: 0b01, day: 0b10, all: 0b11 };
+
+const SAID_DAY = sql`(${messages.createdAt} at time zone 'UTC')::date`;
+const SPENT_DAY = sql`(${usage.createdAt} at time zone 'UTC')::date`;
 const IS_HIT = sql`${messages.cache} is not distinct from 'hit'`;
-const IS_PAID = sql`${messages.cache} is distinct from 'hit'`;
 
-type Sums = Awaited<ReturnType<typeof sumUp>>[number];
+type Said = Awaited<ReturnType<typeof sumMessages>>[number];
+type Spent = Awaited<ReturnType<typeof sumUsage>>[number];
 
-function sumUp(db: Db, { userId, fromMs, toMs }: StatsWindow) {
-  const { role, modelUsed: model, promptTokens, completionTokens, tokensUsed, costUsd, createdAt } = messages;
+function sumMessages(db: Db, { userId, fromMs, toMs }: StatsWindow) {
+  const { role, promptTokens, completionTokens, costUsd, createdAt } = messages;
   return db
     .select({
-      by: sql<number>`grouping(${role}, ${model}, ${DAY})`,
-      ...{ role, model, day: sql<string | null>`to_char(${DAY}, 'YYYY-MM-DD')` },
+      by: sql<number>`grouping(${role}, ${SAID_DAY})`,
+      ...{ role, day: sql<string | null>`to_char(${SAID_DAY}, 'YYYY-MM-DD')` },
       messages: count(),
-      answers: countIf(and(eq(role, "assistant"), IS_PAID)),
-      prompt: sumIf(promptTokens, IS_PAID),
-      completion: sumIf(completionTokens, IS_PAID),
-      total: sumIf(tokensUsed, IS_PAID),
-      unpriced: sumIf(tokensUsed, sql`${IS_PAID} and ${costUsd} is null`),
-      costUsd: sumIf(costUsd, IS_PAID),
       hits: countIf(IS_HIT),
       savedPrompt: sumIf(promptTokens, IS_HIT),
       savedCompletion: sumIf(completionTokens, IS_HIT),
@@ -75,13 +89,31 @@ function sumUp(db: Db, { userId, fromMs, toMs }: StatsWindow) {
     })
     .from(messages)
     .where(and(eq(messages.userId, userId), gte(createdAt, new Date(fromMs)), lt(createdAt, new Date(toMs))))
-    .groupBy(sql`grouping sets ((), (${role}), (${model}), (${DAY}))`)
-    .orderBy(DAY, model);
+    .groupBy(sql`grouping sets ((), (${role}), (${SAID_DAY}))`);
 }
 
-function usedTokens(sums: Sums | undefined) {
-  const { prompt = 0, completion = 0, total = 0 } = sums ?? {};
-  return { prompt_tokens: prompt, completion_tokens: completion, total_tokens: total };
+function sumUsage(db: Db, { userId, fromMs, toMs }: StatsWindow) {
+  const { model, promptTokens, completionTokens, costUsd, createdAt } = usage;
+  const all = sql`true`;
+  return db
+    .select({
+      by: sql<number>`grouping(${model}, ${SPENT_DAY})`,
+      ...{ model, day: sql<string | null>`to_char(${SPENT_DAY}, 'YYYY-MM-DD')` },
+      answers: count(),
+      prompt: sumIf(promptTokens, all),
+      completion: sumIf(completionTokens, all),
+      unpriced: sumIf(sql`${promptTokens} + ${completionTokens}`, sql`${costUsd} is null`),
+      costUsd: sumIf(costUsd, all),
+    })
+    .from(usage)
+    .where(and(eq(usage.userId, userId), gte(createdAt, new Date(fromMs)), lt(createdAt, new Date(toMs))))
+    .groupBy(sql`grouping sets ((), (${model}), (${SPENT_DAY}))`)
+    .orderBy(model);
+}
+
+function tokensOf(sums: Spent | undefined) {
+  const { prompt = 0, completion = 0 } = sums ?? {};
+  return { prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion };
 }
 
 function countIf(condition: SQL | undefined): SQL<number> {

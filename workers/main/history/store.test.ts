@@ -162,6 +162,27 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       expect(await stored()).toHaveLength(2);
     });
 
+    test("[MEDIA-7] a file is kept once a session, for a session of its user, and read by that user alone", async () => {
+      await store.saveBatch(batchOf([message(0)]));
+      const data = Buffer.from(Array.from({ length: 1_000 }, (_, at) => at % 256)).toString("base64");
+      const file = { sessionId: SESSION, userId: ANN, sha256: "a".repeat(64), mimeType: "image/png", data };
+      for (const row of [file, { ...file, data: "AAAA" }, { ...file, userId: BOB, sha256: "b".repeat(64) }]) {
+        expect(await store.saveAttachment(row)).toEqual({ ok: true, value: undefined });
+      }
+      expect(await store.saveAttachment({ ...file, sessionId: uuid(999) })).toEqual({ ok: true, value: undefined });
+      const { mimeType: _type, data: _data, ...key } = file;
+      expect(await store.readAttachment(key)).toEqual({ ok: true, value: file });
+      for (const other of [
+        { ...key, userId: BOB },
+        { ...key, sha256: "b".repeat(64) },
+        { ...key, sessionId: uuid(999) },
+      ]) {
+        expect(await store.readAttachment(other)).toEqual({ ok: true, value: undefined });
+      }
+      await store.eraseSession(SESSION, ANN);
+      expect(await store.readAttachment(key)).toEqual({ ok: true, value: undefined });
+    });
+
     test("a session of another user is poison: nothing of it is written", async () => {
       await store.saveBatch(batchOf([message(0)]));
       const intruder = batchOf([message(1)], { userId: BOB, title: "Mine now", updatedAtMs: T0 + 99 });

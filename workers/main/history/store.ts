@@ -22,6 +22,7 @@ import {
 import { alias } from "drizzle-orm/pg-core";
 import { ok } from "../../../contracts/errors.ts";
 import type {
+  AttachmentRow,
   ErasedRows,
   HistoryBatch,
   HistoryStore,
@@ -36,7 +37,8 @@ import type {
   WindowQuery,
 } from "../../../contracts/history.ts";
 import { readDbFault, type Db } from "../../../db/open.ts";
-import { chatSessions, deadLetters, messages, users } from "../../../db/schema.ts";
+import { insertUsage } from "./ledger.ts";
+import { attachments, chatSessions, deadLetters, messages, users } from "../../../db/schema.ts";
 import { createAttempt, type OnFault, toFailure } from "./faults.ts";
 
 export interface HistoryStoreOptions {
@@ -68,9 +70,16 @@ export function createHistoryStore(
     readWindow: (query) => attempt(() => readWindow(db, query)),
     eraseSession: (sessionId, userId) => attempt(() => eraseSession(db, sessionId, userId)),
     inspectSession: (query) => attempt(() => inspectSession(db, query)),
+    saveAttachment: (row) =>
+      attempt(async () => {
+        await saveAttachment(db, row);
+      }),
+    readAttachment: (key) => attempt(() => readAttachment(db, key)),
     setAside: (letter) =>
       attempt(async () => {
-        await db.insert(deadLetters).values(letter).onConflictDoNothing();
+        const { usage = [], ...noted } = letter;
+        const note = db.insert(deadLetters).values(noted).onConflictDoNothing();
+        await (usage.length === 0 ? note : db.batch([note, insertUsage(db, usage)]));
       }),
     countDeadLetters: () => attempt(() => db.$count(deadLetters)),
     ping: () =>
@@ -95,7 +104,7 @@ async function readSchemaVersion(db: Db): Promise<number> {
   }
 }
 
-async function writeBatch(db: Db, { session, messages: rows }: HistoryBatch): Promise<SaveReport> {
+async function writeBatch(db: Db, { session, messages: rows, usage = [] }: HistoryBatch): Promise<SaveReport> {
   const ids = rows.map(({ id }) => id);
   const saveSession = upsertSession(db, session);
   if (rows.length === 0) {
@@ -113,6 +122,7 @@ async function writeBatch(db: Db, { session, messages: rows }: HistoryBatch): Pr
       .select({ id: messages.id })
       .from(messages)
       .where(sql`${messages.sessionId} = ${session.id} and ${inArray(messages.id, ids)}`),
+    ...(usage.length > 0 ? [insertUsage(db, usage)] : []),
   ]);
   const found = new Set(stored.map(({ id }) => id));
   return { poison: false, inserted: inserted.length, conflicts: ids.filter((id) => !found.has(id)) };
@@ -129,6 +139,28 @@ async function eraseSession(db: Db, sessionId: string, userId: string): Promise<
     db.delete(chatSessions).where(inArray(chatSessions.id, own)),
   ]);
   return { sessions: sessions.rowCount, messages: said.rowCount, deadLetters: letters.rowCount };
+}
+
+/** Bytes cross as base64: a third more than they are, where Postgres' own notation would double them. */
+function saveAttachment(db: Db, { sessionId, userId, sha256, mimeType, data }: AttachmentRow) {
+  return db.execute(sql`
+    insert into ${attachments} (session_id, sha256, mime_type, bytes)
+    select ${chatSessions.id}, ${sha256}, ${mimeType}, decode(${data}, 'base64') from ${chatSessions}
+    where ${chatSessions.id} = ${sessionId} and ${chatSessions.userId} = ${userId}
+    on conflict do nothing`);
+}
+
+type AttachmentKey = Pick<AttachmentRow, "sessionId" | "userId" | "sha256">;
+
+async function readAttachment(db: Db, key: AttachmentKey): Promise<AttachmentRow | undefined> {
+  const { sessionId, userId, sha256 } = key;
+  const [found] = await db
+    .select({ mimeType: attachments.mimeType, data: sql<string>`encode(${attachments.bytes}, 'base64')` })
+    .from(attachments)
+    .innerJoin(chatSessions, eq(chatSessions.id, attachments.sessionId))
+    .where(and(eq(attachments.sessionId, sessionId), eq(attachments.sha256, sha256), eq(chatSessions.userId, userId)));
+  // Postgres breaks its lines.
+  return found && { ...key, mimeType: found.mimeType, data: found.data.replaceAll("\n", "") };
 }
 
 function upsertSession(db: Db, session: SessionRow) {

@@ -14,7 +14,16 @@ import type {
 import { fail, ok, type Result } from "../../../contracts/errors.ts";
 import { NO_PREFERENCES, type Preferences } from "../../../contracts/users.ts";
 import { type Db, readDbFault } from "../../../db/open.ts";
-import { apiKeys, chatSessions, deadLetters, documents, messages, userPreferences, users } from "../../../db/schema.ts";
+import {
+  apiKeys,
+  chatSessions,
+  deadLetters,
+  documents,
+  messages,
+  usage,
+  userPreferences,
+  users,
+} from "../../../db/schema.ts";
 import { createAttempt, type OnFault, toFailure } from "./faults.ts";
 
 const UNIQUE_VIOLATION = "23505";
@@ -149,12 +158,13 @@ async function readSessionIds(db: Db, { userId, after, limit }: SessionsAfter): 
 /** Whatever refers to the user goes by the tables' own rules; it is counted in the same transaction. */
 async function eraseUser(db: Db, userId: string): Promise<{ counts: ErasedCounts["postgres"]; sessionIds: string[] }> {
   const own = db.select({ id: chatSessions.id }).from(chatSessions).where(eq(chatSessions.userId, userId));
-  const [, gone, sessions, keys, preferences, papers, rows] = await db.batch([
+  const [, gone, spent, sessions, keys, preferences, papers, rows] = await db.batch([
     db.delete(deadLetters).where(sql`${deadLetters.sessionId} in ${own}`),
     db
       .select({ count: sql<number>`count(*)::int4` })
       .from(messages)
       .where(eq(messages.userId, userId)),
+    db.delete(usage).where(eq(usage.userId, userId)),
     db.delete(chatSessions).where(eq(chatSessions.userId, userId)).returning({ id: chatSessions.id }),
     db.delete(apiKeys).where(eq(apiKeys.userId, userId)).returning({ id: apiKeys.id }),
     db.delete(userPreferences).where(eq(userPreferences.userId, userId)).returning({ id: userPreferences.userId }),
@@ -164,6 +174,7 @@ async function eraseUser(db: Db, userId: string): Promise<{ counts: ErasedCounts
   const counts = {
     ...{ users: rows.length, sessions: sessions.length, messages: gone[0]?.count ?? 0 },
     ...{ api_keys: keys.length, preferences: preferences.length, documents: papers.length },
+    usage_records: spent.rowCount,
   };
   return { counts, sessionIds: sessions.map(({ id }) => id) };
 }

@@ -6,6 +6,9 @@ import type * as z from "zod";
 import { AppError } from "../../../contracts/errors.ts";
 
 const MAX_BODY_BYTES = 1024 * 1024;
+/** With attachments in base64. What is not such data may have no more than another body. */
+const MAX_ATTACHED_BODY_BYTES = 12 * 1024 * 1024;
+const ATTACHED_DATA = /"(?:url|image_url|data|file_data)"\s*:\s*"[^"\\]*"/g;
 /** A body up to this many times the limit is read to its end: a client that still writes does not see the answer. */
 const DRAINED_TIMES = 4;
 const MAX_ISSUES = 10;
@@ -13,14 +16,24 @@ const MAX_ISSUES = 10;
 export async function readJson<T extends z.ZodType>(
   request: Request,
   schema: T,
-  maxBytes = MAX_BODY_BYTES,
+  takesAttachments = false,
 ): Promise<z.infer<T>> {
   checkMediaType(request, ["application/json"]);
-  const value = parseJson(decode(await readBytes(request, maxBytes)));
+  const bytes = await readBytes(request, takesAttachments ? MAX_ATTACHED_BODY_BYTES : MAX_BODY_BYTES);
+  const text = decode(bytes);
+  if (bytes.byteLength > MAX_BODY_BYTES) checkWords(text, bytes.byteLength);
+  const value = parseJson(text);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new AppError("invalid_json", "the body must be a JSON object");
   }
   return checkShape(value, schema);
+}
+
+/** Data is of one byte a character. */
+function checkWords(text: string, bytes: number): void {
+  const dataBytes = [...text.matchAll(ATTACHED_DATA)].reduce((sum, [data]) => sum + data.length, 0);
+  if (bytes - dataBytes <= MAX_BODY_BYTES) return;
+  throw new AppError("payload_too_large", `the body may have ${MAX_BODY_BYTES} bytes at most besides attached data`);
 }
 
 export interface Upload<T extends string> {

@@ -1,6 +1,7 @@
 /** Turns any thrown value into the error envelope of its path. A bug is logged by its name and answered dully. */
 import type { Context } from "hono";
 import { AppError, ERROR_STATUS, type Failure, toErrorBody } from "../../../contracts/errors.ts";
+import { limitHeaders } from "../../../contracts/limits.ts";
 import { isOpenAiPath, toOpenAiError } from "../../../contracts/openai-errors.ts";
 import type { Log } from "../../../contracts/log.ts";
 import { challengeFor } from "./challenge.ts";
@@ -21,6 +22,7 @@ export function respondToErrors(log: Log) {
 }
 
 export function respondToFailure(failure: Failure, context: Context<AppContext>): Response {
+  context.set("code", failure.code);
   const toBody = isOpenAiPath(context.req.path) ? toOpenAiError : toErrorBody;
   const body = toBody(failure, context.get("requestId"));
   const retryAfter = failure.retryAfterSeconds;
@@ -28,6 +30,7 @@ export function respondToFailure(failure: Failure, context: Context<AppContext>)
   return Response.json(body, {
     status: ERROR_STATUS[failure.code],
     headers: {
+      ...limitHeaders(failure.limits),
       ...(retryAfter !== undefined && { "retry-after": String(Math.ceil(retryAfter)) }),
       ...(challenge !== undefined && { "www-authenticate": challenge }),
     },

@@ -1,35 +1,79 @@
 /**
- * Gives each request its id and writes one JSON line when the reply starts. Ids are ours: a client's is not trusted.
- * Says nothing of bodies, credentials or query values.
+ * Gives each request its ids and its clock, writes one JSON line when the reply starts, and tells in the reply where the time went. The
+ * request's id is ours: a client's is not trusted; of a client only the trace is taken over. Says nothing of bodies, credentials or query
+ * values.
  */
+import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import { routePath } from "hono/route";
 import type { Log } from "../../../contracts/log.ts";
+import type { InSpan } from "../../../contracts/spans.ts";
+import type { Meter } from "../../../contracts/metrics.ts";
+import { readServerTiming, StageClock, type Stages, toServerTiming } from "../../../contracts/timing.ts";
+import { continueTrace, traceIdOf } from "../../../contracts/trace.ts";
 import type { AppContext } from "./context.ts";
 
 export interface RequestLogOptions {
   newId: () => string;
+  randomBytes: (length: number) => Uint8Array;
   now: () => number;
   log: Log;
+  meter: Meter;
+  inSpan: InSpan;
 }
 
-export function logRequests({ newId, now, log }: RequestLogOptions) {
+const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+export function logRequests(options: RequestLogOptions) {
   return createMiddleware<AppContext>(async function logRequest(context, next) {
-    const startedAt = now();
-    const requestId = newId();
-    context.set("requestId", requestId);
+    const { newId, randomBytes, now, log, meter, inSpan } = options;
+    const stages = new StageClock(now, "other", inSpan);
+    context.set("stages", stages);
+    context.set("requestId", newId());
+    context.set("traceparent", continueTrace(context.req.header("traceparent"), randomBytes));
     await next();
-    context.header("x-request-id", requestId);
-    const { status, headers } = context.res;
-    log({
-      service: "main",
-      request_id: requestId,
-      method: context.req.method,
-      route: routePath(context, -1),
-      status,
-      ms: now() - startedAt,
-      cache: headers.get("x-cache")?.toLowerCase(),
-      turn_id: headers.get("x-turn-id") ?? undefined,
-    });
+    const ms = now() - stages.startedAtMs;
+    const timed = tellStages(context, stages.read(), ms);
+    context.header("x-request-id", context.var.requestId);
+    context.header("traceparent", context.var.traceparent);
+    const line = lineOf(context);
+    count(meter, { ...line, ms });
+    log({ ...line, ms, stages: timed });
   });
+}
+
+/** What another part has told of its own stages is taken out of ours, so that all of them add up to the whole. */
+function tellStages(context: Context<AppContext>, own: Stages, ms: number): Stages {
+  const header = context.res.headers.get("server-timing");
+  const inner = readServerTiming(header);
+  const within = Object.values(inner).reduce((sum, one) => sum + one, 0);
+  const outer = { ...own, handler: Math.max(0, (own["handler"] ?? 0) - within) };
+  const parts = [toServerTiming(outer), ...(header === null ? [] : [header]), `total;dur=${ms}`];
+  context.header("server-timing", parts.join(", "));
+  return { ...outer, ...inner };
+}
+
+function lineOf(context: Context<AppContext>) {
+  const { requestId, traceparent, userId, code } = context.var;
+  const { status, headers } = context.res;
+  return {
+    ...{ service: "main", request_id: requestId, trace_id: traceIdOf(traceparent), user_id: userId },
+    ...{ method: context.req.method, route: routePath(context, -1), status, code },
+    cache: headers.get("x-cache")?.toLowerCase(),
+    turn_id: headers.get("x-turn-id") ?? undefined,
+  };
+}
+
+interface Counted {
+  method: string;
+  route: string;
+  status: number;
+  ms: number;
+}
+
+function count(meter: Meter, { method, route, status, ms }: Counted): void {
+  const known = METHODS.includes(method) ? method : "other";
+  meter.count("basechat_requests_total", { method: known, route, status: `${Math.floor(status / 100)}xx` });
+  meter.observe("basechat_request_duration_seconds", { route }, ms / 1_000);
+  meter.flushSoon();
 }

@@ -16,7 +16,15 @@ export type TextType =
   | "text/html"
   | "text/plain"
   | "text/css"
-  | "text/javascript";
+  | "text/csv"
+  | "text/javascript"
+  | "image/png"
+  | "image/jpeg"
+  | "image/webp"
+  | "image/gif"
+  | "audio/wav"
+  | "audio/mpeg"
+  | "application/pdf";
 
 export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> {
   method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -31,8 +39,10 @@ export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z
   access: "open" | "user" | "admin";
   /** What an API key must be made for; left out: what the path begins with. */
   scope?: Scope;
-  /** The account is asked by the session's object, which refuses as the others do. */
-  checkedBy?: "session";
+  /** A credential of the route's own, which lets in nobody in particular: true of the header that holds it. */
+  opens?(authorization: string): boolean;
+  /** The account is asked later, together with the user's limits: by the session's object, or by the call of a model. Both refuse as the others do. */
+  checkedBy?: "session" | "call";
   /** Of a path with `{user_id}`: who may name another user than oneself. Anyone else's looks like a missing one. */
   others?: "admin" | "nobody";
   params?: P;
@@ -40,6 +50,8 @@ export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z
   query?: Q;
   /** JSON. Left out: a request with a body is refused. `raw`: the handler reads the body itself. */
   body?: B | "raw";
+  /** The body may be larger by what is attached to its messages. */
+  takesAttachments?: boolean;
   /** The media type of a raw body, for the document; left out: JSON. */
   bodyType?: string;
   /** Request headers that the handler reads, for the document. */
@@ -56,6 +68,7 @@ export interface OpenCall<P, Q, B> {
   query: Q;
   body: B;
   requestId: string;
+  traceparent: string;
   raw: Request;
 }
 export interface Call<P = unknown, Q = unknown, B = unknown> extends OpenCall<P, Q, B> {

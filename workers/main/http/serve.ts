@@ -20,14 +20,22 @@ export function serveRoutes(app: Hono<AppContext>, routes: Route[], authenticate
 
 async function answer(route: Route, context: Context<AppContext>, authenticate: Authenticate): Promise<Response> {
   const { req } = context;
-  const user = route.access === "open" ? undefined : await identify(route, req.header("authorization"), authenticate);
+  const { requestId, traceparent, stages } = context.var;
+  const authorization = req.header("authorization");
+  const isOpen = route.access === "open" || (authorization !== undefined && route.opens?.(authorization) === true);
+  const who = () => identify(route, authorization, authenticate);
+  const user = isOpen ? undefined : await stages.during("auth", who);
+  context.set("userId", user?.id);
+  stages.to("input");
   const params = checkShape(req.param(), route.params ?? Nothing);
   if (route.others !== undefined) requireSelf(params, user, route.others);
   const query = checkShape(readQuery(req.url), route.query ?? Nothing);
   const body = await readBody(req.raw, route);
-  // An open route's handler is not given a user, by its type.
-  const call = { params, query, body, requestId: context.var.requestId, raw: req.raw, user: user as User };
-  const response = await route.handle(call);
+  // An open route's handler is not given a user, by its type; one with a credential of its own asks for none.
+  const call = { params, query, body, requestId, traceparent, raw: req.raw, user: user as User };
+  const attributes = { "http.route": route.path };
+  const response = await stages.during("handler", async () => route.handle(call), { attributes });
+  stages.to("other");
   return req.method === "HEAD" ? withoutBody(response) : response;
 }
 
@@ -39,7 +47,7 @@ async function withoutBody(response: Response): Promise<Response> {
 
 /** Whoever asks, with a credential that may be used for this route. */
 async function identify(route: Route, authorization: string | undefined, authenticate: Authenticate): Promise<User> {
-  const user = await authenticate(authorization, route.checkedBy === "session");
+  const user = await authenticate(authorization, route.checkedBy !== undefined);
   const scope = scopeOf(route);
   if (!user.scopes.includes(scope)) {
     throw new AppError("forbidden", `this needs an API key with the scope ${scope}`, { details: { scope } });
@@ -54,9 +62,9 @@ function requireSelf(params: unknown, user: User | undefined, others: "admin" | 
   throw new AppError("not_found", "there is no such user");
 }
 
-function readBody(raw: Request, { body }: Route): Promise<unknown> {
+function readBody(raw: Request, { body, takesAttachments }: Route): Promise<unknown> {
   if (body === "raw") return Promise.resolve(undefined);
-  return body === undefined ? refuseBody(raw) : readJson(raw, body);
+  return body === undefined ? refuseBody(raw) : readJson(raw, body, takesAttachments);
 }
 
 function readQuery(url: string): Record<string, string> {

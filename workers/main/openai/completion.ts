@@ -6,7 +6,7 @@ import type { Usage } from "../../../contracts/chat.ts";
 import type { ChatCompletion } from "../../../contracts/openai-chat.ts";
 import { toOpenAiError } from "../../../contracts/openai-errors.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
-import type { DirectAnswer, DirectTold, DirectWriter } from "../chat/direct.ts";
+import type { DirectAnswer, DirectTold, DirectWriter } from "../chat/direct-call.ts";
 
 /** What every piece of an answer carries. */
 export interface Heading {
@@ -55,6 +55,8 @@ export function completionChunks(heading: Heading, includeUsage: boolean): Direc
       case "usage":
         usage = told.data;
         return "";
+      case "rewind":
+        return ""; // nothing here is held to a form
       case "done": {
         const last = includeUsage ? dataFrame({ ...common, choices: [], usage }) : "";
         return chunk({}, told.data.finish_reason) + last + DONE_FRAME;

@@ -2,16 +2,17 @@
  * A Chat Completions request in our own terms: what is asked of the registry, and then of the model. Pure. No prompt of ours is added: the
  * client has written its own.
  */
-import type { ChatRequest } from "../../../contracts/chat.ts";
+import type { ChatInput, ChatRequest } from "../../../contracts/chat.ts";
 import type { ModelMessage, ModelRequest, OfferedTool } from "../../../contracts/llm.ts";
 import type { ChatCompletionRequest, OpenAiMessage } from "../../../contracts/openai-chat.ts";
+import { type SaidMessage, textOfParts } from "../../../contracts/parts.ts";
 import type { ResolvedChat } from "../../../contracts/session.ts";
 
 /** What decides which model it is, and whether it can do what is needed. */
 export function toResolve(asked: ChatCompletionRequest): ChatRequest {
   const { model, temperature, max_completion_tokens: newer, max_tokens: older, messages, tools } = asked;
   const maxTokens = newer ?? older ?? undefined;
-  const said = messages.map(({ content }) => content ?? "").join("\n");
+  const said = messages.map(({ content }) => textOfParts(content ?? "")).join("\n");
   return {
     ...{ model, messages: [{ role: "user", content: said }] },
     ...(typeof temperature === "number" && { temperature }),
@@ -20,15 +21,26 @@ export function toResolve(asked: ChatCompletionRequest): ChatRequest {
   };
 }
 
+/** Where attachments can be: at the places that the messages have in the request. */
+export function inputOf({ messages }: ChatCompletionRequest): ChatInput {
+  return {
+    messages: messages.map(({ role, content }) =>
+      role === "user" ? { role, content } : { role: "assistant", content: "" },
+    ),
+  };
+}
+
+/** `said`: the messages with what is attached to them, where something is. */
 export function toModelRequest(
   asked: ChatCompletionRequest,
   { model, onlyType, temperature, maxTokens }: Omit<ResolvedChat, "request">,
+  said?: SaidMessage[],
 ): ModelRequest {
   const { top_p: topP, seed, stop, response_format: format } = asked;
   return {
     model,
     ...(onlyType && { modelType: onlyType }),
-    messages: asked.messages.map(toMessage),
+    messages: asked.messages.map((message, at) => toMessage(message, said?.[at])),
     ...toolsOf(asked),
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { maxTokens }),
@@ -53,11 +65,13 @@ function toolsOf({ tools, tool_choice: choice, parallel_tool_calls: parallel }: 
 }
 
 /** `developer` is a newer name of `system`, which not every server knows. */
-function toMessage(message: OpenAiMessage): ModelMessage {
+function toMessage(message: OpenAiMessage, said?: SaidMessage): ModelMessage {
   if (message.role === "tool") return { role: "tool", toolCallId: message.tool_call_id, content: message.content };
-  if (message.role !== "assistant") {
-    return { role: message.role === "user" ? "user" : "system", content: message.content };
+  if (message.role === "user") {
+    const { content = textOfParts(message.content), attachments } = said ?? {};
+    return { role: "user", content, ...(attachments && { attachments }) };
   }
+  if (message.role !== "assistant") return { role: "system", content: message.content };
   const calls = (message.tool_calls ?? []).map(({ id, function: called }) => ({ id, ...called }));
   return { role: "assistant", content: message.content ?? "", ...(calls.length > 0 && { toolCalls: calls }) };
 }

@@ -6,22 +6,33 @@ import * as z from "zod";
 import { ApprovalsRequest } from "../../../contracts/approvals.ts";
 import { ChatReply, ChatRequest, EditRequest, RegenerateRequest, TurnView } from "../../../contracts/chat.ts";
 import { AppError, type ErrorCode, orThrow } from "../../../contracts/errors.ts";
-import { newId } from "../../../contracts/ids.ts";
+import { newId, type Residency, withResidency } from "../../../contracts/ids.ts";
 import { SessionPath, TurnPath } from "../../../contracts/params.ts";
-import type { Branch, Idempotency, SessionCommand, StartTurn } from "../../../contracts/session.ts";
+import type { SaidMessage } from "../../../contracts/parts.ts";
+import type { Branch, ClientOptions, Idempotency, SessionCommand, StartTurn } from "../../../contracts/session.ts";
 import type { Accounts } from "../accounts/client.ts";
 import { withCacheControl } from "../http/cache-control.ts";
+import { takeAttachments } from "../media/take.ts";
 import { bytesOfKey, readIdempotency } from "../http/idempotency.ts";
 import { type Call, type Route, route } from "../http/route.ts";
+import { hintFor } from "../session/placement.ts";
 
 /** Sends a command to the object that holds a session or turn of this id. */
-export type SendToSession = (sessionOrTurnId: string, command: SessionCommand) => Promise<Response>;
+export type SendToSession = (
+  sessionOrTurnId: string,
+  command: SessionCommand,
+  near?: DurableObjectLocationHint,
+) => Promise<Response>;
 
 export interface ChatRoutesDeps {
   send: SendToSession;
   accounts: Accounts;
   newId: () => string;
   now: () => number;
+  /** Whose images a provider may be told to fetch. */
+  attachmentHosts: readonly string[];
+  /** Of sessions whose request says nothing. */
+  residency: Residency | undefined;
 }
 
 const EventNumber = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
@@ -37,8 +48,10 @@ const TURN_HEADERS = {
 /** What can go wrong with a turn, from its request to the provider. */
 export const TURN_FAILS: ErrorCode[] = [
   ...(["not_found", "conflict", "turn_in_progress", "idempotency_mismatch", "model_not_found"] as const),
-  ...(["context_length_exceeded", "turn_expired", "session_deleted", "cancelled", "rate_limited"] as const),
+  ...(["unsupported_modality", "context_length_exceeded", "invalid_model_output"] as const),
+  ...(["turn_expired", "session_deleted", "cancelled", "rate_limited"] as const),
   ...(["upstream_error", "upstream_auth", "upstream_truncated", "tool_loop_limit", "overloaded"] as const),
+  "budget_exceeded",
   ...(["interrupted", "upstream_timeout", "cache_miss"] as const),
 ];
 const JSON_TURN = { 200: ChatReply, 202: TurnView } as const;
@@ -55,6 +68,7 @@ function startRoutes(deps: ChatRoutesDeps): Route[] {
     access: "user",
     checkedBy: "session",
     body: ChatRequest,
+    takesAttachments: true,
     headers: TURN_HEADERS,
     fails: TURN_FAILS,
   } as const;
@@ -181,32 +195,50 @@ function watchRoute(send: SendToSession): Route {
 }
 
 /** On whose behalf a session is asked. */
-export function asker({ user, requestId }: Call): { userId: string; requestId: string } {
-  return { userId: user.id, requestId };
+export function asker({ user, requestId, traceparent }: Call) {
+  return { userId: user.id, requestId, traceparent };
 }
 
-interface Start {
+export interface Start {
   request: ChatRequest;
+  client?: ClientOptions;
   view: StartTurn["view"];
   route: StartTurn["route"];
   branch: Branch;
+  makeIfMissing?: boolean;
   /** What an idempotency key is bound to. */
   body: unknown;
 }
 
 /** Starts a turn; the answer is the object's. */
 export async function start(deps: ChatRoutesDeps, call: Call, { request, body, ...turn }: Start): Promise<Response> {
-  const { userId, requestId } = asker(call);
-  const own = request.session_id;
-  const idempotency = await claimedKey(deps, call, { body, sessionId: own });
-  const sessionId = own ?? newSessionId(deps, idempotency);
+  const own = turn.branch.kind === "after" ? turn.branch.turnId : request.session_id;
+  const taken = takeAttachments(request, deps.attachmentHosts);
+  const residency = request.residency ?? deps.residency;
+  const idempotency = await claimedKey(deps, call, { body, sessionId: own, residency });
+  const sessionId = own ?? newSessionId(deps, idempotency, residency);
+  const near = own === undefined || turn.makeIfMissing ? nearOf(call, residency) : undefined;
   const cache = withCacheControl(request.cache, call.raw.headers.get("cache-control"));
   const { credential, preferences } = call.user;
-  return deps.send(sessionId, {
+  const command: StartTurn = {
     ...{ kind: "start", sessionId, create: own === undefined, ...turn },
-    request: { ...request, ...(cache && { cache }) },
-    ...{ userId, requestId, idempotency, credential, preferences, scope: "chat" },
-  });
+    request: { ...(taken ? withoutInput(request, taken.said) : request), ...(cache && { cache }) },
+    ...taken,
+    ...asker(call),
+    ...{ idempotency, credential, preferences, scope: "chat" },
+  };
+  return deps.send(sessionId, command, near);
+}
+
+/** Where the one who calls is. */
+export function nearOf({ raw }: Call, residency: Residency | undefined): DurableObjectLocationHint | undefined {
+  return hintFor(raw.cf, residency);
+}
+
+/** What is said goes apart from it: it may be more than a request holds. */
+function withoutInput(request: ChatRequest, [first]: SaidMessage[]): ChatRequest {
+  const { prompt: _prompt, parts: _parts, messages: _messages, ...options } = request;
+  return { ...options, prompt: first?.content ?? "" };
 }
 
 interface Keyed {
@@ -214,26 +246,29 @@ interface Keyed {
   body: unknown;
   /** The session that the request is for; undefined: one that is yet to be made. */
   sessionId: string | undefined;
+  /** Of that one. */
+  residency?: Residency | undefined;
 }
 
-type KeyDeps = Pick<ChatRoutesDeps, "send" | "accounts" | "newId" | "now">;
+type KeyDeps = Pick<ChatRoutesDeps, "send" | "accounts" | "newId" | "now" | "residency">;
 
 /** The request's idempotency key, if it has one, claimed wherever it could meet itself. */
 export async function claimedKey(
   deps: KeyDeps,
   call: Call,
-  { body, sessionId }: Keyed,
+  { body, sessionId, residency }: Keyed,
 ): Promise<Idempotency | undefined> {
   const key = call.raw.headers.get("idempotency-key") ?? undefined;
   const keyed = { userId: call.user.id, route: new URL(call.raw.url).pathname, key, body };
   const idempotency = readIdempotency(keyed);
-  if (idempotency && sessionId !== undefined) await claimKey(deps, call, idempotency);
+  const isElsewhere = sessionId !== undefined || residency !== deps.residency;
+  if (idempotency && isElsewhere) await claimKey(deps, call, idempotency);
   return idempotency;
 }
 
-/** A key that comes with a session is claimed at the object that it leads to without one: it means one request everywhere. */
+/** A key that comes with a session, or a residency, is claimed at the object that it leads to without: it means one request everywhere. */
 async function claimKey(deps: KeyDeps, call: Call, idempotency: Idempotency): Promise<void> {
-  const keyHolder = newSessionId(deps, idempotency);
+  const keyHolder = newSessionId(deps, idempotency, deps.residency);
   // At once, for the time's sake; whoever is refused is not told what the key has come with.
   const [claimed, standing] = await Promise.all([
     deps.send(keyHolder, { kind: "claim", idempotency, ...asker(call) }),
@@ -247,6 +282,7 @@ async function claimKey(deps: KeyDeps, call: Call, idempotency: Idempotency): Pr
     throw new AppError("overloaded", "the Idempotency-Key could not be checked", { retryAfterSeconds: 2 });
 }
 
-function newSessionId(deps: KeyDeps, idempotency: Idempotency | undefined): string {
-  return idempotency ? newId(deps.now(), () => bytesOfKey(idempotency)) : deps.newId();
+function newSessionId(deps: KeyDeps, idempotency: Idempotency | undefined, residency: Residency | undefined): string {
+  const id = idempotency ? newId(deps.now(), () => bytesOfKey(idempotency)) : deps.newId();
+  return withResidency(id, residency);
 }

@@ -3,32 +3,54 @@
  * that is known to make no vectors.
  */
 import { EmbeddingsReply, EmbeddingsRequest, viewEmbeddings } from "../../../contracts/embeddings.ts";
-import { type ErrorCode, orThrow } from "../../../contracts/errors.ts";
+import { AppError, type ErrorCode, ok, orThrow } from "../../../contracts/errors.ts";
+import { limitHeaders } from "../../../contracts/limits.ts";
 import type { LlmAgent } from "../../../contracts/llm.ts";
+import { estimateTokens } from "../../../contracts/rounds.ts";
+import { admitCall, type AdmitDeps } from "../chat/admit.ts";
+import { asker } from "./chat.ts";
 import { type Route, route } from "../http/route.ts";
 
-export interface EmbeddingsRoutesDeps {
+export interface EmbeddingsRoutesDeps extends AdmitDeps {
   llm: LlmAgent;
 }
 
 const FAILS: ErrorCode[] = [
-  ...(["model_not_found", "context_length_exceeded", "rate_limited"] as const),
-  ...(["upstream_error", "upstream_auth", "upstream_truncated", "upstream_timeout"] as const),
+  ...(["model_not_found", "context_length_exceeded", "rate_limited", "budget_exceeded"] as const),
+  ...(["upstream_error", "upstream_auth", "upstream_truncated", "upstream_timeout", "overloaded"] as const),
 ];
 
-export function embeddingsRoutes({ llm }: EmbeddingsRoutesDeps): Route[] {
+export function embeddingsRoutes(deps: EmbeddingsRoutesDeps): Route[] {
   return [
     route(
       {
-        ...{ method: "POST", path: "/v1/embeddings", access: "user", body: EmbeddingsRequest, fails: FAILS },
+        ...{ method: "POST", path: "/v1/embeddings", access: "user", checkedBy: "call" },
+        ...{ body: EmbeddingsRequest, fails: FAILS },
         ...{ summary: "Texts as vectors", answers: { 200: EmbeddingsReply } },
       },
-      async ({ body, requestId, user }) => {
+      async (call) => {
+        const { body } = call;
         const { model, input, dimensions, encoding_format: format } = body;
         const texts = typeof input === "string" ? [input] : input;
         const request = { model, texts, ...(dimensions !== undefined && { dimensions }) };
-        const embedded = orThrow(await llm.embed(request, { requestId, userId: user.id }));
-        return Response.json(viewEmbeddings(embedded, format));
+        const { credential, preferences } = call.user;
+        const { requestId } = call;
+        const asked = { credential, requestId, preferences, plan: () => ok(request) };
+        const promptTokens = texts.reduce((sum, text) => sum + estimateTokens(text), 0);
+        const weigh = () => ({ model, promptTokens, answerTokens: 0 });
+        const { limits, settle, release } = orThrow(await admitCall(asked, { kind: "embedding", weigh }, deps));
+        const embedded = await deps.llm.embed(request, asker(call)).catch((error: unknown) => {
+          release();
+          throw error;
+        });
+        if (!embedded.ok) {
+          release();
+          const { code, message, ...more } = embedded.error;
+          throw new AppError(code, message, { ...more, limits });
+        }
+        const { provider, usage } = embedded.value;
+        settle({ model, provider, usage });
+        return Response.json(viewEmbeddings(embedded.value, format), { headers: limitHeaders(limits) });
       },
     ),
   ];

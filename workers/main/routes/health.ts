@@ -1,34 +1,24 @@
 /**
- * GET /health: each dependency with its latency; never a paid call. 200 while chat can be served, 503 when it cannot.
- * Names of missing settings are told, values never.
+ * GET /health: this Worker runs; asks no other part. GET /health/ready: whether chat can be served, and for admins and whoever has the
+ * scrape token, what each part says of itself; never a paid call. State: the last answer, which serves everyone else for two seconds, so
+ * that nobody can have the parts asked as often as he likes. Names of missing settings are told, values never.
  */
-import * as z from "zod";
+import { overallHealth, viewHealth } from "../../../contracts/direct.ts";
+import { Liveness, Readiness, ReadinessDetails } from "../../../contracts/health.ts";
 import type { HistoryHealth } from "../../../contracts/history.ts";
-import { openRoute, type Route } from "../http/route.ts";
-
-export type Status = "healthy" | "degraded" | "unhealthy";
-
-export interface Probe {
-  name: string;
-  /** Chat cannot be served without it. */
-  essential: boolean;
-  check(requestId: string): Promise<Status>;
-}
-
-const PROBE_TIMEOUT_MS = 3_000;
-
-const State = z.enum(["healthy", "degraded", "unhealthy"]);
-const Health = z.strictObject({
-  status: State,
-  dependencies: z.record(z.string(), z.strictObject({ status: State, latency_ms: z.number() })),
-  /** The number of the last migration found in Postgres (null: it did not say), and the one that this code expects. */
-  schema: z.strictObject({ found: z.int().nullable(), expected: z.int() }),
-  configuration: z.array(z.string()),
-});
+import type { Result } from "../../../contracts/errors.ts";
+import type { AgentHealth, HealthStatus } from "../../../contracts/llm.ts";
+import { type OpenCall, openRoute, type Route } from "../http/route.ts";
+import { openBreakers, type Sums } from "../metrics/figures.ts";
 
 export interface HealthRoutesDeps {
-  probes: Probe[];
+  /** Parts without which chat goes on. */
+  probes: { name: string; check(requestId: string): Promise<HealthStatus> }[];
+  llmHealth(requestId: string): Promise<AgentHealth>;
   historyHealth(): Promise<HistoryHealth>;
+  readMetrics(): Promise<Result<Sums>>;
+  /** May see the details. */
+  isKeeper(authorization: string | undefined): Promise<boolean>;
   /** The number of the migration that this code expects. */
   expectedSchema: number;
   /** Settings that are missing or malformed. */
@@ -36,48 +26,89 @@ export interface HealthRoutesDeps {
   now: () => number;
 }
 
+const PROBE_TIMEOUT_MS = 3_000;
+const KEPT_MS = 2_000;
+/** What is owed for longer will not go away by itself. */
+const OLD_DEBT_SECONDS = 600;
+
 export function healthRoutes(deps: HealthRoutesDeps): Route[] {
+  const kept: Kept = { status: "healthy", atMs: Number.NEGATIVE_INFINITY };
   return [
     openRoute(
       {
-        ...{ method: "GET", path: "/health", access: "open", answers: { 200: Health, 503: Health } },
-        summary: "Every dependency with its state and latency; never a paid call",
+        ...{ method: "GET", path: "/health", access: "open", answers: { 200: Liveness } },
+        summary: "Whether it runs, and which of its settings are missing or malformed; asks no other part",
       },
-      ({ requestId }) => health(deps, requestId),
+      () => Response.json({ status: deps.problems.length > 0 ? "degraded" : "healthy", configuration: deps.problems }),
+    ),
+    openRoute(
+      {
+        ...{ method: "GET", path: "/health/ready", access: "open" },
+        answers: { 200: [ReadinessDetails, Readiness], 503: [ReadinessDetails, Readiness] },
+        summary: "Whether chat can be served; for an admin with each dependency; never a paid call",
+      },
+      (call) => ready(deps, call, kept),
     ),
   ];
 }
 
-async function health(deps: HealthRoutesDeps, requestId: string): Promise<Response> {
-  const { probes, problems, now } = deps;
-  const history = bounded(deps.historyHealth(), undefined);
-  const postgres: Probe = {
-    ...{ name: "postgres", essential: false },
-    check: async () => (await history)?.status ?? "unhealthy",
-  };
-  const dependencies = await Promise.all(
-    [...probes, postgres].map(async ({ name, essential, check }) => {
-      const startedAt = now();
-      const status = await bounded<Status, Status>(check(requestId), "unhealthy");
-      return { name, essential, status, latency_ms: now() - startedAt };
-    }),
-  );
-  const down = dependencies.some(({ essential, status }) => essential && status === "unhealthy");
-  const degraded = problems.length > 0 || dependencies.some(({ status }) => status !== "healthy");
-  const status: Status = down ? "unhealthy" : degraded ? "degraded" : "healthy";
-  const shown = Object.fromEntries(
-    dependencies.map(({ name, status: state, latency_ms }) => [name, { status: state, latency_ms }]),
-  );
-  const schema = { found: (await history)?.schema.found ?? null, expected: deps.expectedSchema };
-  const body = { status, dependencies: shown, schema, configuration: problems };
-  return Response.json(body, { status: down ? 503 : 200 });
+interface Kept {
+  status: HealthStatus;
+  atMs: number;
 }
 
-/** What a check gives; `otherwise` when it fails or takes too long. */
-async function bounded<T, U>(check: Promise<T>, otherwise: U): Promise<T | U> {
+async function ready(deps: HealthRoutesDeps, { raw, requestId }: OpenCall<object, object, unknown>, kept: Kept) {
+  const authorization = raw.headers.get("authorization") ?? undefined;
+  const isKeeper = authorization !== undefined && (await bounded(deps.isKeeper(authorization), false));
+  const isFresh = deps.now() - kept.atMs < KEPT_MS;
+  const details = isKeeper || !isFresh ? await examine(deps, requestId) : undefined;
+  if (details !== undefined) Object.assign(kept, { status: details.status, atMs: deps.now() });
+  const { status } = details ?? kept;
+  const shown = isKeeper ? details : { status };
+  return Response.json(shown, { status: status === "unhealthy" ? 503 : 200 });
+}
+
+/** Every part at once, each within its time. */
+async function examine(deps: HealthRoutesDeps, requestId: string): Promise<ReadinessDetails> {
+  const { probes, now, problems, expectedSchema } = deps;
+  const time = async <T>(asked: Promise<T>, toStatus: (told: T) => HealthStatus) => {
+    const startedAtMs = now();
+    const told = await bounded(asked, undefined);
+    const status = told === undefined ? ("unhealthy" as const) : toStatus(told);
+    return { told, shown: { status, latency_ms: now() - startedAtMs } };
+  };
+  const [llm, history, sums, ...others] = await Promise.all([
+    time(deps.llmHealth(requestId), ({ providers }) => overallHealth(providers)),
+    time(deps.historyHealth(), ({ status }) => status),
+    bounded(deps.readMetrics(), undefined),
+    ...probes.map(({ check }) => time(check(requestId), (status) => status)),
+  ]);
+  const agent = viewHealth(llm.told ?? { providers: [], problems: [] });
+  const outbox = history.told?.outbox ?? null;
+  const dependencies = {
+    ...{ llm_agent: llm.shown, postgres: history.shown },
+    ...Object.fromEntries(
+      probes.map(({ name }, at) => [name, others[at]?.shown ?? { status: "unhealthy", latency_ms: 0 }]),
+    ),
+  } satisfies ReadinessDetails["dependencies"];
+  const configuration = [...problems, ...agent.configuration.map((problem) => `llm-agent: ${problem}`)];
+  const isOld = (outbox?.oldest_seconds ?? 0) > OLD_DEBT_SECONDS;
+  const isWhole = Object.values(dependencies).every(({ status }) => status === "healthy");
+  const isGood = isWhole && configuration.length === 0 && !isOld;
+  return {
+    status: llm.shown.status === "unhealthy" ? "unhealthy" : isGood ? "healthy" : "degraded",
+    ...{ dependencies, outbox, configuration, providers: agent.providers },
+    schema: history.told?.schema ?? { found: null, expected: expectedSchema },
+    dead_letters: history.told?.dead_letters ?? null,
+    breakers: sums?.ok ? openBreakers(sums.value) : null,
+  };
+}
+
+/** What is asked for; `otherwise` when it fails or takes too long. */
+async function bounded<T, U>(asked: Promise<T>, otherwise: U): Promise<T | U> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<U>((resolve) => {
     timer = setTimeout(() => resolve(otherwise), PROBE_TIMEOUT_MS);
   });
-  return Promise.race([check.catch(() => otherwise), late]).finally(() => clearTimeout(timer));
+  return Promise.race([asked.catch(() => otherwise), late]).finally(() => clearTimeout(timer));
 }

@@ -3,30 +3,42 @@
  * client. Refuses a model that is not known, and one that cannot do what is asked, before anything is called.
  */
 import { type ChatRequest, requestMessages } from "../../../contracts/chat.ts";
+import type { AttachedFile, ModelAttachment, SaidMessage } from "../../../contracts/parts.ts";
 import { DirectReply, DirectRequest, LlmHealth, ModelList, viewHealth, viewModel } from "../../../contracts/direct.ts";
-import { type ErrorCode, orThrow, type Result } from "../../../contracts/errors.ts";
-import type { ModelRequest } from "../../../contracts/llm.ts";
+import { type ErrorCode, ok, orThrow, type Result } from "../../../contracts/errors.ts";
+import { limitHeaders } from "../../../contracts/limits.ts";
+import type { ModelMessage, ModelRequest, SeenCall } from "../../../contracts/llm.ts";
+import type { Meter } from "../../../contracts/metrics.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { ResolvedChat } from "../../../contracts/session.ts";
+import { traceIdOf } from "../../../contracts/trace.ts";
 import type { Preferences } from "../../../contracts/users.ts";
-import { completeDirect, type DirectCall, type DirectDeps, type DirectEnd, streamDirect } from "../chat/direct.ts";
+import { admitDirect, type AdmitDeps, type AdmittedCall } from "../chat/admit.ts";
+import { completeDirect, streamDirect } from "../chat/direct.ts";
+import type { DirectCall, DirectDeps, DirectEnd } from "../chat/direct-call.ts";
 import { type Call, type Route, route } from "../http/route.ts";
+import { type Taken, takeAttachments } from "../media/take.ts";
 import type { WhileStanding } from "../http/standing-signal.ts";
+import { measureCall } from "../metrics/measure.ts";
 import { eventStream } from "../session/responses.ts";
+import { asker } from "./chat.ts";
 
-export interface LlmRoutesDeps extends DirectDeps {
+export interface LlmRoutesDeps extends DirectDeps, AdmitDeps {
   whileStanding: WhileStanding;
   /** Fills in what a request leaves out, or refuses it. */
-  resolve(request: ChatRequest, preferences: Preferences): Result<ResolvedChat>;
+  resolve(request: ChatRequest, preferences: Preferences, said?: SaidMessage[]): Result<ResolvedChat>;
+  attachmentHosts: readonly string[];
   cacheSalt(userId: string): string | undefined;
   defaultModel: string;
   log: Log;
+  meter: Meter;
 }
 
 /** What can go wrong with a model that is asked directly. */
 export const CALL_FAILS: ErrorCode[] = [
   ...(["model_not_found", "unsupported_modality", "context_length_exceeded", "cancelled", "rate_limited"] as const),
-  ...(["upstream_error", "upstream_auth", "upstream_truncated", "upstream_timeout"] as const),
+  ...(["budget_exceeded", "overloaded"] as const),
+  ...(["upstream_error", "upstream_auth", "upstream_truncated", "upstream_timeout", "invalid_model_output"] as const),
 ];
 
 export function llmRoutes(deps: LlmRoutesDeps): Route[] {
@@ -41,8 +53,8 @@ function tellingRoutes({ llm, defaultModel }: LlmRoutesDeps): Route[] {
         ...{ ...shared, path: "/llm/models", summary: "The models that can be asked for", answers: { 200: ModelList } },
         fails: ["upstream_error", "upstream_auth", "rate_limited"],
       },
-      async ({ requestId, user }) => {
-        const models = orThrow(await llm.models({ requestId, userId: user.id }));
+      async (call) => {
+        const models = orThrow(await llm.models(asker(call)));
         return Response.json({ models: models.map(viewModel), default_model: defaultModel });
       },
     ),
@@ -51,8 +63,8 @@ function tellingRoutes({ llm, defaultModel }: LlmRoutesDeps): Route[] {
         ...{ ...shared, path: "/llm/health", summary: "Every model provider and each of its nodes; never a paid call" },
         answers: { 200: LlmHealth, 503: LlmHealth },
       },
-      async ({ requestId, user }) => {
-        const health = viewHealth(await llm.health({ requestId, userId: user.id }));
+      async (call) => {
+        const health = viewHealth(await llm.health(asker(call)));
         return Response.json(health, { status: health.status === "unhealthy" ? 503 : 200 });
       },
     ),
@@ -60,7 +72,14 @@ function tellingRoutes({ llm, defaultModel }: LlmRoutesDeps): Route[] {
 }
 
 function callingRoutes(deps: LlmRoutesDeps): Route[] {
-  const shared = { method: "POST", access: "user", body: DirectRequest, fails: CALL_FAILS } as const;
+  const shared = {
+    method: "POST",
+    access: "user",
+    checkedBy: "call",
+    body: DirectRequest,
+    takesAttachments: true,
+    fails: CALL_FAILS,
+  } as const;
   return [
     route(
       {
@@ -68,12 +87,12 @@ function callingRoutes(deps: LlmRoutesDeps): Route[] {
         summary: "A model asked directly, without a session, tools or cache",
       },
       async (call) => {
-        const { content, model, provider, usage, finishReason } = orThrow(
-          await completeDirect(toDirect(deps, call, "generate"), deps),
-        );
+        const direct = await toDirect(deps, call, "generate");
+        const { content, model, provider, usage, finishReason } = orThrow(await completeDirect(direct, deps));
         const timestamp = new Date(deps.now()).toISOString();
         const reply = { response: content, success: true, timestamp, model, provider, usage };
-        return Response.json({ ...reply, finish_reason: finishReason });
+        const headers = limitHeaders(direct.admitted.limits);
+        return Response.json({ ...reply, finish_reason: finishReason }, { headers });
       },
     ),
     route(
@@ -82,45 +101,96 @@ function callingRoutes(deps: LlmRoutesDeps): Route[] {
         summary: "The same as server-sent events; it ends with its client",
       },
       async (call) => {
-        return eventStream(orThrow(await streamDirect(toDirect(deps, call, "generate-stream"), deps)), {});
+        const direct = await toDirect(deps, call, "generate-stream");
+        return eventStream(orThrow(await streamDirect(direct, deps)), limitHeaders(direct.admitted.limits));
       },
     ),
   ];
 }
 
-function toDirect(deps: LlmRoutesDeps, call: Call<unknown, unknown, DirectRequest>, name: string): DirectCall {
-  const chat = orThrow(deps.resolve({ ...call.body, tools: "none" }, call.user.preferences));
-  return callOf(deps, call, { request: toModelRequest(call.body, chat), name });
+async function toDirect(
+  deps: LlmRoutesDeps,
+  call: Call<unknown, unknown, DirectRequest>,
+  name: string,
+): Promise<DirectCall> {
+  const { body } = call;
+  const taken = takeAttachments(body, deps.attachmentHosts);
+  const plan = (preferences: Preferences): Result<ModelRequest> => {
+    const chat = deps.resolve({ ...body, tools: "none" }, preferences, taken?.said);
+    return chat.ok ? ok(toModelRequest(body, chat.value, taken)) : chat;
+  };
+  const { response_format: heldTo } = body;
+  const asked = callOf(deps, call, { admitted: orThrow(await admit(deps, call, plan)), name });
+  return { ...asked, ...(heldTo && { heldTo }) };
+}
+
+/** Asks the account for the call: `plan` says what is asked of the model, with the user's preferences. */
+export function admit(
+  deps: AdmitDeps,
+  { user: { credential, preferences }, requestId }: Call,
+  plan: (preferences: Preferences) => Result<ModelRequest>,
+): Promise<Result<AdmittedCall>> {
+  return admitDirect({ credential, requestId, preferences, plan }, deps);
 }
 
 /** A call on its client's behalf, logged under a name. It ends when the client leaves, and when its credential no longer holds. */
 export function callOf(
   deps: LlmRoutesDeps,
-  { user, requestId, raw }: Call,
-  { request, name }: { request: ModelRequest; name: string },
+  call: Call,
+  { admitted, name }: { admitted: AdmittedCall; name: string },
 ): DirectCall {
+  const { user, requestId, traceparent, raw } = call;
   const cacheSalt = deps.cacheSalt(user.id);
+  const startedAtMs = deps.now();
   const standing = deps.whileStanding(user.credential, raw.signal);
   return {
-    request,
-    context: { requestId, userId: user.id, ...(cacheSalt !== undefined && { cacheSalt }) },
+    ...{ admitted, request: admitted.request },
+    context: { ...asker(call), ...(cacheSalt !== undefined && { cacheSalt }) },
     signal: standing.signal,
     onEnd(end) {
       standing.end();
-      deps.log(lineOf(end, requestId, name));
+      deps.log({ ...lineOf(end, requestId, name), user_id: user.id, trace_id: traceIdOf(traceparent) });
+      measureCall(deps.meter, seenCall(end, deps.now() - startedAtMs));
     },
   };
 }
 
-function toModelRequest(body: DirectRequest, { model, onlyType, temperature, maxTokens }: ResolvedChat): ModelRequest {
+function toModelRequest(
+  body: DirectRequest,
+  { model, onlyType, temperature, maxTokens }: ResolvedChat,
+  taken: Taken | undefined,
+): ModelRequest {
   return {
     model,
     ...(onlyType && { modelType: onlyType }),
-    messages: requestMessages(body),
+    messages: taken ? fillData(toMessages(taken.said), taken.files) : requestMessages(body),
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { maxTokens }),
     ...(body.response_format && { responseFormat: body.response_format }),
   };
+}
+
+function seenCall({ model, provider = "none", usage, failure }: DirectEnd, ms: number): SeenCall {
+  return { provider, model, ms, usage, error: failure?.code };
+}
+
+function toMessages(said: SaidMessage[]): ModelMessage[] {
+  return said.map(({ role, content, attachments }) =>
+    attachments === undefined || role === "assistant" ? { role, content } : { role, content, attachments },
+  );
+}
+
+/** The messages with the bytes of what is attached to them. */
+export function fillData(messages: ModelMessage[], files: AttachedFile[]): ModelMessage[] {
+  const data = new Map(files.map((file) => [file.sha256, file.data]));
+  return messages.map((message) => {
+    if (message.role !== "user" || message.attachments === undefined) return message;
+    const attachments = message.attachments.map((one): ModelAttachment => {
+      const bytes = "sha256" in one ? data.get(one.sha256) : undefined;
+      return bytes === undefined ? one : { ...one, data: bytes };
+    });
+    return { ...message, attachments };
+  });
 }
 
 function lineOf({ model, provider, usage, failure }: DirectEnd, requestId: string, name: string) {

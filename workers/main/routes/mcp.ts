@@ -61,8 +61,9 @@ export function mcpRoutes({ forward, deniedTo }: McpRoutesDeps): Route[] {
 }
 
 function strip({ url, method: asked, body, signal, headers: sent }: Request, caller: ToolCaller): Request {
-  const { requestId, userId, denied, isAdmin } = caller;
+  const { requestId, traceparent, userId, denied, isAdmin } = caller;
   const headers = new Headers({ "x-request-id": requestId, "x-basechat-user": userId });
+  if (traceparent !== undefined) headers.set("traceparent", traceparent);
   if (isAdmin) headers.set("x-basechat-role", "admin");
   if (denied.length > 0) headers.set("x-basechat-denied", denied.join(","));
   for (const [name, value] of sent) if (FORWARDED.test(name)) headers.set(name, value);

@@ -4,18 +4,24 @@
  */
 import * as z from "zod";
 import { ModelName } from "../../../contracts/chat.ts";
-import { AppError, type ErrorCode, fail, orThrow } from "../../../contracts/errors.ts";
-import type { ModelInfo } from "../../../contracts/llm.ts";
+import { AppError, type ErrorCode, fail, ok, orThrow, type Result } from "../../../contracts/errors.ts";
+import type { ModelInfo, ModelRequest } from "../../../contracts/llm.ts";
+import type { SaidMessage } from "../../../contracts/parts.ts";
+import { limitHeaders } from "../../../contracts/limits.ts";
 import { ChatCompletion, ChatCompletionRequest, OpenAiModel, OpenAiModels } from "../../../contracts/openai-chat.ts";
-import { completeDirect, type DirectCall, streamDirect } from "../chat/direct.ts";
+import { completeDirect, streamDirect } from "../chat/direct.ts";
+import type { DirectCall } from "../chat/direct-call.ts";
 import type { TurnWrite } from "../cache/cache.ts";
 import type { DirectLookup, ReusableCall } from "../chat/direct-reuse.ts";
+import type { Preferences } from "../../../contracts/users.ts";
 import { withCacheControl } from "../http/cache-control.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 import { completionChunks, type Heading, toCompletion, toldOf } from "../openai/completion.ts";
-import { toModelRequest, toResolve } from "../openai/model-request.ts";
-import { cacheHeaders, eventStream } from "../session/responses.ts";
-import { CALL_FAILS, callOf, type LlmRoutesDeps } from "./llm.ts";
+import { inputOf, toModelRequest, toResolve } from "../openai/model-request.ts";
+import { cacheHeaders, eventStream, reasonHeader } from "../session/responses.ts";
+import { takeAttachments } from "../media/take.ts";
+import { asker } from "./chat.ts";
+import { admit, CALL_FAILS, callOf, fillData, type LlmRoutesDeps } from "./llm.ts";
 
 export interface OpenAiRoutesDeps extends LlmRoutesDeps {
   /** What the cache has for a call. */
@@ -34,26 +40,33 @@ export function openAiRoutes(deps: OpenAiRoutesDeps): Route[] {
 function completionsRoute(deps: OpenAiRoutesDeps): Route {
   return route(
     {
-      ...{ method: "POST", path: "/v1/chat/completions", access: "user", body: ChatCompletionRequest },
+      ...{ method: "POST", path: "/v1/chat/completions", access: "user", checkedBy: "call" },
+      body: ChatCompletionRequest,
+      takesAttachments: true,
       answers: { 200: [ChatCompletion, "text/event-stream"] },
       headers: { "Cache-Control": "no-cache, no-store, only-if-cached or max-age" },
       summary: "OpenAI's Chat Completions: stateless, with the client's own tools, as JSON or as a stream",
       fails: [...CALL_FAILS, "cache_miss"],
     },
     async (call) => {
-      const chat = orThrow(deps.resolve(toResolve(call.body), call.user.preferences));
-      const request = toModelRequest(call.body, chat);
+      const taken = takeAttachments(inputOf(call.body), deps.attachmentHosts);
       const control = controlOf(call.raw.headers.get("cache-control"));
-      const reusable = { request, control, userId: call.user.id, route: "v1-chat-completions" } as const;
-      const lookup = await deps.lookUpAnswer(reusable);
+      const { admitted, lookup } = await begin(deps, call, control, taken?.said);
+      const { request } = admitted;
       const heading = { requestId: call.requestId, model: request.model, createdAtMs: deps.now() };
-      const headers = cacheHeaders(lookup.note);
+      const limited = limitHeaders(admitted.limits);
+      const headers = { ...cacheHeaders(lookup.note), ...reasonHeader(lookup.note), ...limited };
       if (lookup.reply !== undefined) {
+        admitted.release();
         deps.keepAnswer(lookup.toWrite(undefined));
         return replay(call, heading, lookup.reply, headers);
       }
-      if (control.onlyIfCached) throw new AppError("cache_miss", "no cached answer to this request");
-      const direct = callOf(deps, call, { request, name: "chat-completions" });
+      if (control.onlyIfCached) {
+        admitted.release();
+        throw new AppError("cache_miss", "no cached answer to this request", { limits: admitted.limits });
+      }
+      const whole = { ...request, messages: fillData(request.messages, taken?.files ?? []) };
+      const direct = { ...callOf(deps, call, { admitted, name: "chat-completions" }), request: whole };
       const { onEnd } = direct;
       const kept: DirectCall = {
         ...direct,
@@ -64,12 +77,28 @@ function completionsRoute(deps: OpenAiRoutesDeps): Route {
       };
       return call.body.stream
         ? streamed(deps, call, { direct: kept, heading, headers })
-        : whole(deps, kept, heading, headers);
+        : inOne(deps, kept, heading, headers);
     },
   );
 }
 
+type Control = ReusableCall["control"];
 type Completing = Call<unknown, unknown, ChatCompletionRequest>;
+
+/** Asks the account and the cache at once; the cache once more in the rare case that the preferences were not as they seemed. */
+async function begin(deps: OpenAiRoutesDeps, call: Completing, control: Control, said: SaidMessage[] | undefined) {
+  const plan = (preferences: Preferences): Result<ModelRequest> => {
+    const chat = deps.resolve(toResolve(call.body), preferences, said);
+    return chat.ok ? ok(toModelRequest(call.body, chat.value, said)) : chat;
+  };
+  const lookUp = (request: ModelRequest) =>
+    deps.lookUpAnswer({ request, control, userId: call.user.id, route: "v1-chat-completions" });
+  const guessed = plan(call.user.preferences);
+  const [asked, found] = await Promise.all([admit(deps, call, plan), guessed.ok ? lookUp(guessed.value) : undefined]);
+  const admitted = orThrow(asked);
+  const isRight = guessed.ok && JSON.stringify(guessed.value) === JSON.stringify(admitted.request);
+  return { admitted, lookup: isRight && found ? found : await lookUp(admitted.request) };
+}
 
 function replay(
   { body }: Completing,
@@ -82,7 +111,7 @@ function replay(
   return eventStream(text, headers);
 }
 
-async function whole(
+async function inOne(
   deps: OpenAiRoutesDeps,
   direct: DirectCall,
   heading: Heading,
@@ -107,7 +136,7 @@ function includesUsage({ stream_options: options }: ChatCompletionRequest): bool
 }
 
 /** What the request's header allows; a client of OpenAI's API has no field for it. */
-function controlOf(header: string | null) {
+function controlOf(header: string | null): Control {
   const { mode = "default", max_age_seconds: maxAgeSeconds } = withCacheControl(undefined, header) ?? {};
   return {
     read: mode === "default" || mode === "only-if-cached",
@@ -124,8 +153,8 @@ function modelRoutes({ llm }: OpenAiRoutesDeps): Route[] {
         ...{ ...shared, path: "/v1/models", summary: "The models, in OpenAI's form", answers: { 200: OpenAiModels } },
         fails: MODEL_FAILS,
       },
-      async ({ requestId, user }) => {
-        const models = orThrow(await llm.models({ requestId, userId: user.id }));
+      async (call) => {
+        const models = orThrow(await llm.models(asker(call)));
         return Response.json({ object: "list", data: models.map(toModel) });
       },
     ),
@@ -134,8 +163,9 @@ function modelRoutes({ llm }: OpenAiRoutesDeps): Route[] {
         ...{ ...shared, path: "/v1/models/{model}", params: ModelPath, answers: { 200: OpenAiModel } },
         ...{ summary: "One of them", fails: [...MODEL_FAILS, "not_found"] },
       },
-      async ({ requestId, user, params }) => {
-        const models = orThrow(await llm.models({ requestId, userId: user.id }));
+      async (call) => {
+        const { params } = call;
+        const models = orThrow(await llm.models(asker(call)));
         const model = models.find(({ id }) => id === params.model);
         return Response.json(toModel(model ?? orThrow(fail("not_found", "there is no such model"))));
       },

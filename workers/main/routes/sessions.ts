@@ -16,18 +16,27 @@ import {
   SessionRequest,
   SessionView,
 } from "../../../contracts/sessions.ts";
+import { type Residency, withResidency } from "../../../contracts/ids.ts";
 import { count, SessionPath } from "../../../contracts/params.ts";
 import type { Accounts } from "../accounts/client.ts";
 import { type Call, type Route, route } from "../http/route.ts";
-import { asker, claimedKey, KEY_HEADER, start, TURN_FAILS, type SendToSession } from "./chat.ts";
+import { asker, claimedKey, KEY_HEADER, nearOf, start, TURN_FAILS, type SendToSession } from "./chat.ts";
 
 export interface SessionRoutesDeps {
   send: SendToSession;
   accounts: Accounts;
   newId: () => string;
   now: () => number;
+  /** As in the chat routes. */
+  attachmentHosts: readonly string[];
+  residency: Residency | undefined;
 }
 
+const AttachmentPath = SessionPath.extend({ sha256: z.string().regex(/^[0-9a-f]{64}$/) });
+const ATTACHMENT_TYPES = [
+  ...(["image/png", "image/jpeg", "image/webp", "image/gif", "audio/wav", "audio/mpeg"] as const),
+  ...(["application/pdf", "text/plain", "text/markdown", "text/csv"] as const),
+];
 const PAGE = 50;
 const MAX_PAGE = 200;
 /** Places are 32-bit numbers in Postgres. */
@@ -49,7 +58,7 @@ export function sessionRoutes(deps: SessionRoutesDeps): Route[] {
   return [...recordRoutes(deps), ...messageRoutes(deps), chatRoute(deps)];
 }
 
-function recordRoutes({ send, newId }: SessionRoutesDeps): Route[] {
+function recordRoutes({ send, newId, ...deps }: SessionRoutesDeps): Route[] {
   return [
     route(
       {
@@ -58,12 +67,12 @@ function recordRoutes({ send, newId }: SessionRoutesDeps): Route[] {
         summary: "Makes a session without a turn",
       },
       (call) => {
-        const { title, user_id: owner, model, model_type } = call.body;
+        const { title, user_id: owner, model, model_type, residency = deps.residency } = call.body;
         if (owner !== undefined && owner !== call.user.id) throw new AppError("not_found", "there is no such user");
-        const sessionId = newId();
+        const sessionId = withResidency(newId(), residency);
         const { preferences } = call.user;
         const chosen = { title, model: { model, model_type }, preferences };
-        return send(sessionId, { kind: "create", sessionId, ...chosen, ...asker(call) });
+        return send(sessionId, { kind: "create", sessionId, ...chosen, ...asker(call) }, nearOf(call, residency));
       },
     ),
     route({ ...shared, method: "GET", path: PATH, summary: "A session", answers: { 200: SessionView } }, (call) => {
@@ -111,6 +120,16 @@ function messageRoutes(deps: SessionRoutesDeps): Route[] {
     ),
     route(
       {
+        ...{ ...shared, method: "GET", path: `${PATH}/attachments/{sha256}`, params: AttachmentPath },
+        ...{ answers: { 200: ATTACHMENT_TYPES }, summary: "The bytes of what is attached to a message, to be saved" },
+      },
+      (call) => {
+        const { session_id: sessionId, sha256 } = call.params;
+        return deps.send(sessionId, { kind: "attachment", sessionId, sha256, ...asker(call) });
+      },
+    ),
+    route(
+      {
         ...{ method: "POST", path: "/history/messages", access: "user", body: MessageRequest, headers: KEY_HEADER },
         ...{ answers: { 201: MessageView }, fails: [...FAILS, "turn_in_progress", "idempotency_mismatch"] },
         summary: "Saves a message in a session, without a turn",
@@ -130,7 +149,12 @@ function chatRoute(deps: SessionRoutesDeps): Route {
   return route(
     {
       ...{ method: "POST", path: "/history/chat/with-history", access: "user", scope: "chat", checkedBy: "session" },
-      ...{ body: HistoryChatRequest, headers: KEY_HEADER, answers: { 200: HistoryChatReply, 202: TurnView } },
+      ...{
+        body: HistoryChatRequest,
+        takesAttachments: true,
+        headers: KEY_HEADER,
+        answers: { 200: HistoryChatReply, 202: TurnView },
+      },
       ...{ fails: TURN_FAILS },
       summary: "One turn, answered as JSON at its end, with the newest messages of its session",
     },

@@ -42,9 +42,12 @@ export function toolsRoutes(deps: ToolsRoutesDeps): Route[] {
 }
 
 /** Who asks, and what is closed to them. */
-export function callerOf({ user, requestId }: Call, { deniedTo }: Pick<ToolsRoutesDeps, "deniedTo">): ToolCaller {
+export function callerOf(
+  { user, requestId, traceparent }: Call,
+  { deniedTo }: Pick<ToolsRoutesDeps, "deniedTo">,
+): ToolCaller {
   const denied = [...deniedTo(user.id), ...user.preferences.disabled_tools];
-  return { requestId, userId: user.id, denied, isAdmin: user.role === "admin" };
+  return { requestId, traceparent, userId: user.id, denied, isAdmin: user.role === "admin" };
 }
 
 function listRoute(deps: ToolsRoutesDeps): Route {

@@ -3,14 +3,19 @@
  * Nothing is destroyed; the newest message is the end of the active branch. No state of its own.
  */
 import { AppError } from "../../../contracts/errors.ts";
-import type { Branch } from "../../../contracts/session.ts";
-import { findMessage, type Message, newestSeq, readMessage } from "./messages.ts";
+import type { SaidMessage } from "../../../contracts/parts.ts";
+import type { ToolRound } from "../../../contracts/rounds.ts";
+import type { Branch, CallOutput } from "../../../contracts/session.ts";
+import { readTurn } from "./turns.ts";
+import { findMessage, isSettled, type Message, newestSeq, readMessage } from "./messages.ts";
 
 export interface BranchPoint {
   /** The message after which the branch goes on; null at the start. */
   leafSeq: number | null;
   /** What is said there; nothing when an answer is made again. */
-  said: { role: "user" | "assistant"; content: string }[];
+  said: SaidMessage[];
+  /** Calls of the turn before, with the results that are given in place of a message. */
+  given?: ToolRound;
 }
 
 export function branchOf(sql: SqlStorage, branch: Branch, said: BranchPoint["said"]): BranchPoint {
@@ -33,7 +38,39 @@ export function branchOf(sql: SqlStorage, branch: Branch, said: BranchPoint["sai
       if (question?.role !== "user") throw new AppError("invalid_request", "the message answers no question");
       return { leafSeq: parentSeq, said: [] };
     }
+    case "follow": {
+      const { messageId } = branch;
+      const answer = messageId === null ? undefined : requireMessage(findMessage(sql, messageId), "assistant");
+      return { leafSeq: answer?.seq ?? null, said };
+    }
+    case "after":
+      return afterTurn(sql, branch, said);
   }
+}
+
+/** A turn that ended without an answer is gone on from where it began. */
+function afterTurn(sql: SqlStorage, { turnId, outputs }: Branch & { kind: "after" }, said: BranchPoint["said"]) {
+  const turn = readTurn(sql, turnId);
+  if (turn === undefined) throw new AppError("not_found", "there is no such response");
+  const answer = findMessage(sql, turn.plan.messageId);
+  const open = answer?.details.rounds?.find((round) => !isSettled(round));
+  const leafSeq = answer?.seq ?? turn.plan.parentSeq;
+  if (open === undefined && outputs.length === 0) return { leafSeq, said };
+  return { leafSeq, said: [], given: settle(open, outputs) };
+}
+
+function settle(open: ToolRound | undefined, outputs: CallOutput[]): ToolRound {
+  const results = new Map(outputs.map(({ callId, content }) => [callId, { ok: true, content }]));
+  const calls = open?.calls ?? [];
+  const answered = calls.flatMap(({ id }) => results.get(id) ?? []);
+  if (open === undefined || answered.length < calls.length || results.size > calls.length) {
+    throw new AppError(
+      "invalid_request",
+      "each call of the response before needs its output, and no other call has one",
+    );
+  }
+  // Its words are the message's own.
+  return { content: "", calls, results: answered };
 }
 
 function requireMessage(message: Message | undefined, role: Message["role"]): Message {

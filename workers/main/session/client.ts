@@ -1,9 +1,9 @@
 /**
  * The way to a session's object: one request, and once more on a new stub when the runtime says that this may help.
- * An object knows a request that it has seen, so the same one may be sent twice. No state.
+ * An object knows a request that it has seen, so the same one may be sent twice. No state. An id that says EU is looked for there alone.
  */
 import { AppError } from "../../../contracts/errors.ts";
-import { objectName } from "../../../contracts/ids.ts";
+import { objectName, residencyOf } from "../../../contracts/ids.ts";
 import type { SessionCommand } from "../../../contracts/session.ts";
 
 const RETRY_AFTER_SECONDS = 2;
@@ -11,15 +11,26 @@ const RETRY_AFTER_SECONDS = 2;
 /** What is used of a Durable Object namespace. */
 export interface Sessions<Id> {
   idFromName(name: string): Id;
-  get(id: Id): { fetch(url: string, init: RequestInit): Promise<Response> };
+  jurisdiction(name: "eu"): Sessions<Id>;
+  get(
+    id: Id,
+    options?: { locationHint?: DurableObjectLocationHint },
+  ): { fetch(url: string, init: RequestInit): Promise<Response> };
 }
 
 export function createSessionClient<Id>(sessions: Sessions<Id>) {
-  return async function send(sessionOrTurnId: string, command: SessionCommand): Promise<Response> {
+  /** `near` counts for an object that is not there yet. */
+  return async function send(
+    sessionOrTurnId: string,
+    command: SessionCommand,
+    near?: DurableObjectLocationHint,
+  ): Promise<Response> {
     const body = JSON.stringify(command);
+    const objects = residencyOf(sessionOrTurnId) === "eu" ? inEurope(sessions) : sessions;
+    const options = near === undefined ? undefined : { locationHint: near };
     for (let attempt = 1; ; attempt += 1) {
       // A stub that has failed stays broken: each attempt has its own.
-      const stub = sessions.get(sessions.idFromName(objectName(sessionOrTurnId)));
+      const stub = objects.get(objects.idFromName(objectName(sessionOrTurnId)), options);
       try {
         const response = await stub.fetch("https://session.internal/", { method: "POST", body });
         // A fetched reply's headers are read-only; the body passes as it is.
@@ -33,4 +44,13 @@ export function createSessionClient<Id>(sessions: Sessions<Id>) {
       }
     }
   };
+}
+
+/** Rather nowhere than elsewhere: a runtime that has no jurisdictions refuses. */
+export function inEurope<N extends { jurisdiction(name: "eu"): N }>(objects: N): N {
+  try {
+    return objects.jurisdiction("eu");
+  } catch (cause) {
+    throw new AppError("not_configured", "this runtime cannot keep an object in the EU", { cause });
+  }
 }

@@ -3,8 +3,9 @@
  * Erasing goes the same way: marked first, so that no restart and no late drain can bring anything back.
  */
 import type { ErasedRows } from "../../../contracts/history.ts";
+import type { Meter } from "../../../contracts/metrics.ts";
 import type { CacheAdmin } from "../cache/admin.ts";
-import { drainOutbox, type OutboxDeps } from "./outbox.ts";
+import { drainOutbox, type DrainOutcome, type OutboxDeps, owedBy } from "./outbox.ts";
 import { isOwed, markErased, readSession, type Session } from "./session.ts";
 
 const FIRST_RETRY_MS = 500;
@@ -30,6 +31,7 @@ export interface DrainDeps extends Omit<OutboxDeps, "sql"> {
   now: () => number;
   random: () => number;
   purge: CacheAdmin["purge"];
+  meter: Meter;
   /** The session's user is gone from Postgres, and so is to go the session. */
   onOrphaned(): Promise<void>;
 }
@@ -37,7 +39,7 @@ export interface DrainDeps extends Omit<OutboxDeps, "sql"> {
 const NOTHING = { ok: true, value: { sessions: 0, messages: 0, deadLetters: 0 } } as const;
 
 export function createDrain(storage: DurableObjectStorage, deps: DrainDeps): Drain {
-  const { now, random, history, purge } = deps;
+  const { now, random, history, purge, meter } = deps;
   let draining: Promise<void> | undefined;
   let failures = 0;
 
@@ -53,11 +55,13 @@ export function createDrain(storage: DurableObjectStorage, deps: DrainDeps): Dra
   }
 
   async function drainAll(): Promise<void> {
-    let outcome;
+    const startedAtMs = now();
+    let outcome: DrainOutcome;
     do outcome = await drainOutbox({ ...deps, sql: storage.sql }).catch(() => "waiting" as const);
     while (outcome === "drained" && !isPaid());
     // In the same breath as the look at what is owed: whoever comes later starts another drain.
     draining = undefined;
+    tell(storage.sql, deps, outcome, now() - startedAtMs);
     if (outcome === "waiting") return retryLater();
     failures = 0;
     if (outcome === "orphaned") await deps.onOrphaned();
@@ -88,8 +92,22 @@ export function createDrain(storage: DurableObjectStorage, deps: DrainDeps): Dra
       }
       // A batch that got no answer may still arrive: the alarm deletes once more before everything goes.
       if (failures === 0) await storage.deleteAll();
+      meter.owes(session.id, undefined);
       failures = 0;
       return removed;
     },
   };
+}
+
+/** What is still owed counts among what all sessions owe. */
+function tell(sql: SqlStorage, { meter, log, now }: DrainDeps, outcome: DrainOutcome, ms: number): void {
+  const session = readSession(sql);
+  meter.count("basechat_outbox_drains_total", { outcome });
+  if (session === undefined) return;
+  const owed = outcome === "waiting" ? owedBy(sql, session) : undefined;
+  const level = outcome === "waiting" ? "warn" : "info";
+  const { id, userId: user_id } = session;
+  log({ service: "session", level, route: "outbox", session_id: id, user_id, outcome, owed: owed?.messages, ms });
+  meter.owes(id, owed && { ...owed, oldestMs: owed.oldestMs ?? now() });
+  meter.flushSoon();
 }

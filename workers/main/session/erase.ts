@@ -3,6 +3,8 @@
  * row, which hides it from then on and outlives the runtime. It refuses nobody: the caller has checked the owner.
  */
 import { AppError, orThrow } from "../../../contracts/errors.ts";
+import type { ModelPrices } from "../../../contracts/prices.ts";
+import type { Accounts } from "../accounts/client.ts";
 import type { HistoryStore } from "../../../contracts/history.ts";
 import type { ErasedSession } from "../../../contracts/sessions.ts";
 import type { EraseSession, ObjectCounts } from "../../../contracts/session.ts";
@@ -11,6 +13,8 @@ import type { CacheAdmin } from "../cache/admin.ts";
 import type { Drain, Removed } from "./drain.ts";
 import { unreadable } from "./hold.ts";
 import type { TurnKeeper } from "./keeper.ts";
+import { messagesAfter } from "./messages.ts";
+import { usageOf } from "./outbox.ts";
 import { markErased, type Session } from "./session.ts";
 
 export interface EraserDeps {
@@ -18,6 +22,8 @@ export interface EraserDeps {
   history: HistoryStore;
   keeper: TurnKeeper;
   drain: Drain;
+  accounts: Pick<Accounts, "settle">;
+  prices: ModelPrices;
   purge: CacheAdmin["purge"];
 }
 
@@ -29,9 +35,12 @@ export interface Eraser {
   discard(): Promise<ObjectCounts>;
 }
 
+/** Messages that Postgres does not have: more than a long time without it leaves. */
+const MOST_OWED = 1_000;
 const NOTHING: ObjectCounts = { messages: 0, turns: 0, events: 0, checkpoints: 0 };
 
-export function createEraser({ storage, history, keeper, drain, purge }: EraserDeps): Eraser {
+export function createEraser(deps: EraserDeps): Eraser {
+  const { storage, history, keeper, drain, purge } = deps;
   const { sql } = storage;
 
   /** From here on nobody sees the session, and nothing of it is sent to Postgres. */
@@ -47,6 +56,7 @@ export function createEraser({ storage, history, keeper, drain, purge }: EraserD
     async erase(session) {
       await stop();
       const object = countRows(sql);
+      tellUsage(deps, session);
       return toResponse(session.id, object, await drain.erase(session));
     },
 
@@ -67,6 +77,18 @@ export function createEraser({ storage, history, keeper, drain, purge }: EraserD
       return counts;
     },
   };
+}
+
+/** What the session cost stays, also of messages that Postgres does not have yet and will never get. */
+function tellUsage({ storage, accounts, prices }: EraserDeps, session: Session): void {
+  const owed = session.stored ? messagesAfter(storage.sql, session.drainedSeq, MOST_OWED) : [];
+  for (const { model, promptTokens, completionTokens, isEstimated, ...record } of usageOf({ prices }, session, owed)) {
+    const total_tokens = promptTokens + completionTokens;
+    const counted = { prompt_tokens: promptTokens, completion_tokens: completionTokens, total_tokens };
+    const usage = { ...counted, ...(isEstimated && { estimated: true }) };
+    // Its own reservation has been settled: none has this id.
+    void accounts.settle(session.userId, { reservationId: record.id, model, usage, record });
+  }
 }
 
 function countRows(sql: SqlStorage): ObjectCounts {

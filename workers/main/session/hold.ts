@@ -6,7 +6,8 @@
 import * as z from "zod";
 import { CacheVerdict, Usage } from "../../../contracts/chat.ts";
 import { AppError, type Failure, orThrow } from "../../../contracts/errors.ts";
-import type { HistoryStore, SessionWindow } from "../../../contracts/history.ts";
+import type { HistoryStore, MessageRow, SessionWindow } from "../../../contracts/history.ts";
+import { Attachment } from "../../../contracts/parts.ts";
 import type { StartTurn } from "../../../contracts/session.ts";
 import type { Accounts } from "../accounts/client.ts";
 import { insertMessage, type Message, type MessageDetails } from "./messages.ts";
@@ -23,6 +24,8 @@ export type KeepingCommand = Pick<StartTurn, "sessionId" | "userId" | "credentia
 export interface Hold {
   /** When it is done the object holds a session, this one or the one it had. */
   fetch(command: KeepingCommand): Promise<void>;
+  /** The same; false when there is none, here and in Postgres. */
+  find(command: KeepingCommand): Promise<boolean>;
   /** Runs `work` while nothing is fetched. */
   alone<T>(work: () => Promise<T>): Promise<T>;
 }
@@ -58,7 +61,17 @@ export function createHold({ storage, history, accounts, now, onHeld }: HoldDeps
     await onHeld();
   }
 
-  return { alone, fetch: (command) => alone(() => fetchNow(command)) };
+  async function find(command: KeepingCommand): Promise<boolean> {
+    try {
+      await alone(() => fetchNow(command));
+      return true;
+    } catch (error) {
+      if (error instanceof AppError && error.failure.code === "not_found") return false;
+      throw error;
+    }
+  }
+
+  return { alone, find, fetch: (command) => alone(() => fetchNow(command)) };
 }
 
 /** Without a database there is no session but those that objects hold. */
@@ -104,9 +117,10 @@ const Meta = z.object({
   cache: CacheVerdict.optional(),
   finish_reason: z.string().optional(),
   rounds: z.array(Round).optional(),
+  attachments: z.array(Attachment).min(1).optional(),
 });
 
-function toDetails({ metaInfo, modelUsed, provider }: SessionWindow["messages"][number]): MessageDetails {
+export function toDetails({ metaInfo, modelUsed, provider }: MessageRow): MessageDetails {
   const meta = Meta.safeParse(metaInfo).data ?? {};
   return {
     ...meta,

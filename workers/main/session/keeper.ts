@@ -4,9 +4,12 @@
  */
 import type { ChatRequest } from "../../../contracts/chat.ts";
 import type { HistoryStore } from "../../../contracts/history.ts";
-import type { ModelPrices } from "../../../contracts/prices.ts";
+import type { SaidMessage } from "../../../contracts/parts.ts";
+import { costUsd, type ModelPrices } from "../../../contracts/prices.ts";
 import type { Log } from "../../../contracts/log.ts";
+import type { Meter } from "../../../contracts/metrics.ts";
 import type { AnswerOptions, ResolvedChat } from "../../../contracts/session.ts";
+import { NO_USAGE } from "../../../contracts/rounds.ts";
 import type { ToolList, ToolServer } from "../../../contracts/tools.ts";
 import type { Preferences } from "../../../contracts/users.ts";
 import type { Accounts } from "../accounts/client.ts";
@@ -14,10 +17,13 @@ import type { CacheAdmin } from "../cache/admin.ts";
 import type { TurnSlots } from "../chat/reuse.ts";
 import type { Cache } from "../cache/cache.ts";
 import type { StopReason, TurnRunner } from "../chat/turn.ts";
+import type { SeenTurn } from "../metrics/measure.ts";
 import { deleteCheckpoints, hasTables as hasCheckpoints } from "./checkpoints.ts";
+import type { Attachments } from "./attachments.ts";
 import { Boarding } from "./boarding.ts";
 import type { Drain } from "./drain.ts";
 import {
+  isAnswered,
   type LiveTurn,
   type NewTurn,
   type PreparedTurn,
@@ -28,26 +34,30 @@ import {
 } from "./live-turn.ts";
 import { readFrames, TurnLog } from "./log.ts";
 import { interrupt, resumable } from "./recover.ts";
-import { turnLine } from "./responses.ts";
+import { seenTurn, turnLine } from "./responses.ts";
 import { readSession, type Session } from "./session.ts";
 import { hasTables } from "./storage.ts";
-import { titleByModel, titleByWords, type TitleModel } from "./titling.ts";
-import { countResume, openTurn, requestCancel } from "./turns.ts";
+import { titleByModel, titleByWords, type TitleModel, type TitlingHost } from "./titling.ts";
+import { countResume, openTurn, requestCancel, type StoredOutcome } from "./turns.ts";
 
 /** A live turn keeps its object awake and is looked after this often. */
 const WATCH_MS = 30_000;
 export interface SessionDeps {
-  accounts: Pick<Accounts, "check">;
+  accounts: Pick<Accounts, "check" | "admit" | "settle" | "wait">;
   /** Fills in what a request leaves out. */
-  resolve(request: ChatRequest, preferences: Preferences): ResolvedChat;
+  resolve(request: ChatRequest, preferences: Preferences, said?: SaidMessage[]): ResolvedChat;
   turns: TurnRunner;
   tools: ToolServer;
   cache: Pick<Cache, "write">;
   purge: CacheAdmin["purge"];
   explain: CacheAdmin["explain"];
   history: HistoryStore;
+  attachments: Attachments;
   prices: ModelPrices;
   log: Log;
+  meter: Meter;
+  /** Told of each turn when it has ended. */
+  onTurnEnd(turn: SeenTurn): void;
   now: () => number;
   newId: () => string;
   /** 0 <= x < 1 */
@@ -120,11 +130,21 @@ export class TurnKeeper {
     live.abort.abort(reason);
   }
 
+  /** A turn whose question has been answered takes a place of those that run again. */
+  goOn(live: LiveTurn): Promise<void> {
+    this.#tellWaiting(live, false);
+    return this.lookAfter(live);
+  }
+
   /** A turn that works is looked after often; one that waits for a person, when the time to answer is over. */
-  async lookAfter({ gate }: LiveTurn): Promise<void> {
+  async lookAfter(live: LiveTurn): Promise<void> {
+    const { gate } = live;
     const { expiresAtMs } = gate;
     const nowMs = this.#deps.now();
-    if (expiresAtMs !== undefined && expiresAtMs <= nowMs) gate.expire();
+    if (expiresAtMs !== undefined && expiresAtMs <= nowMs) {
+      gate.expire();
+      this.#tellWaiting(live, false);
+    }
     await this.#state.storage.setAlarm(gate.expiresAtMs ?? nowMs + WATCH_MS);
   }
 
@@ -145,7 +165,8 @@ export class TurnKeeper {
     const frames = readFrames(storage.sql, turn.id);
     const resumed = resumable(turn, frames);
     if (resumed === undefined) {
-      interrupt(storage, turn, frames, this.#deps.now());
+      const outcome = interrupt(storage, turn, frames, this.#deps.now());
+      this.#settle({ id: turn.id, requestId: turn.plan.requestId }, session, outcome);
       if (hasCheckpoints(storage.sql)) deleteCheckpoints(storage.sql, turn.id);
       void storage.setAlarm(this.#deps.now());
       return;
@@ -163,8 +184,7 @@ export class TurnKeeper {
   #attend(live: LiveTurn, session: Session): void {
     this.#live = live;
     void this.lookAfter(live);
-    // A person may take long: what was said until then does not wait for the answer.
-    if (session.stored) void live.gate.asking.then(() => this.#drain.run());
+    void this.#rest(live, session);
     // No waitUntil: an object lives as long as it works, and must be free to sleep while a person is waited for.
     this.#seeThrough(live, session).catch(() => {
       // An end that could not be written: a fresh object finds the turn cut and ends it.
@@ -172,12 +192,22 @@ export class TurnKeeper {
     });
   }
 
+  /** A person may take long: what was said until then does not wait for the answer, and others may be asked meanwhile. */
+  async #rest(live: LiveTurn, session: Session): Promise<void> {
+    await live.gate.asking;
+    this.#tellWaiting(live, true);
+    if (session.stored) await this.#drain.run();
+  }
+
   async #seeThrough(live: LiveTurn, session: Session): Promise<void> {
     const { outcome, keep } = await live.ended;
     if (!keep.entries.some(({ slot }) => slot.layer === "llm")) live.flight?.shut();
     this.#live = undefined;
     const { log, now, cache, turnLogMs, titleModel } = this.#deps;
-    log(turnLine(live, outcome, now()));
+    this.#settle(live, session, outcome);
+    const cost = outcome.cache === "hit" ? null : costUsd(this.#deps.prices, outcome.model, outcome.usage);
+    log(turnLine(live, outcome, now(), cost));
+    this.#deps.onTurnEnd(seenTurn(live, outcome, now()));
     if (session.title === "") this.#titleByWords();
     await Promise.all([
       // Whoever asks from here on finds the answer in the cache.
@@ -185,6 +215,26 @@ export class TurnKeeper {
       session.stored ? this.#drain.run() : this.#state.storage.setAlarm(now() + turnLogMs),
       titleModel && this.#titleByModel(live, titleModel),
     ]);
+    this.#deps.meter.flushSoon();
+  }
+
+  /** Told at once and waited for by nobody. What no message brings to the ledger, the account does. */
+  #settle(
+    { id: turnId, requestId }: Pick<LiveTurn, "id" | "requestId">,
+    session: Session,
+    outcome: StoredOutcome,
+  ): void {
+    const { messageId, model, provider, cache } = outcome;
+    const usage = cache === "hit" ? NO_USAGE : outcome.usage;
+    const isDrained = session.stored && isAnswered(outcome) && !readSession(this.#state.storage.sql)?.erased;
+    const named = session.stored ? { sessionId: session.id, turnId } : { sessionId: null, turnId: null };
+    const record = isDrained ? {} : { record: { id: messageId, kind: "turn" as const, provider, ...named } };
+    void this.#deps.accounts.settle(session.userId, { reservationId: requestId, model, usage, ...record });
+  }
+
+  #tellWaiting({ requestId }: LiveTurn, waits: boolean): void {
+    const session = readSession(this.#state.storage.sql);
+    if (session !== undefined) void this.#deps.accounts.wait(session.userId, requestId, waits);
   }
 
   #titleByWords(): void {
@@ -195,7 +245,12 @@ export class TurnKeeper {
 
   /** Behind the reply, beside the drain: nobody waits for a title. */
   async #titleByModel({ id, requestId }: LiveTurn, titleModel: TitleModel): Promise<void> {
-    const host = { sql: this.#state.storage.sql, now: this.#deps.now, titleModel };
+    const { now, newId, accounts } = this.#deps;
+    const tellUsage: TitlingHost["tellUsage"] = ({ id: sessionId, userId }, { model, provider, usage }) => {
+      const record = { id: newId(), kind: "title", sessionId, turnId: id, provider } as const;
+      void accounts.settle(userId, { model, usage, record });
+    };
+    const host = { sql: this.#state.storage.sql, now, titleModel, tellUsage };
     if (await titleByModel(host, id, requestId)) await this.#drain.run();
   }
 }

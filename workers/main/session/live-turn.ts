@@ -4,14 +4,17 @@
  */
 import { type Failure, isRetryable } from "../../../contracts/errors.ts";
 import type { ChatEvent } from "../../../contracts/events.ts";
+import type { StageClock } from "../../../contracts/timing.ts";
 import type { MessageStatus } from "../../../contracts/history.ts";
 import type { ModelMessage } from "../../../contracts/llm.ts";
+import type { AttachedFile, SaidMessage } from "../../../contracts/parts.ts";
 import { toolsOf } from "../../../contracts/rounds.ts";
 import type { Approval } from "../../../contracts/approvals.ts";
 import type { ToolCall, ToolList } from "../../../contracts/tools.ts";
 import type { BegunTurn, ResumedTurn, TurnOutcome, TurnRequest, TurnResult, TurnRunner } from "../chat/turn.ts";
 import type { TurnSlots } from "../chat/reuse.ts";
 import { ApprovalGate } from "./approvals.ts";
+import { keepFiles } from "./attachments.ts";
 import { TurnLog } from "./log.ts";
 import { appendMessage, contextWindow } from "./messages.ts";
 import type { Session } from "./session.ts";
@@ -23,6 +26,9 @@ const APPROVAL_MS = 3_600_000;
 export interface LiveTurn {
   id: string;
   requestId: string;
+  traceparent: string | undefined;
+  userId: string;
+  stages: StageClock;
   startedAtMs: number;
   log: TurnLog;
   /** What the cache had to say; settles before any model is called. */
@@ -56,7 +62,9 @@ export interface NewTurn {
   /** The message after which the branch goes on; null at the start of a session. */
   leafSeq: number | null;
   /** What the user says; nothing when an answer is made again. */
-  said: { role: "user" | "assistant"; content: string }[];
+  said: SaidMessage[];
+  /** The bytes of what is attached to it, each once. */
+  files: AttachedFile[];
   /** Other rows of the same transaction. */
   alsoWrite(): void;
 }
@@ -97,7 +105,9 @@ export function startTurn(host: LiveTurnHost, { turn, begun }: PreparedTurn): Li
 export function resumeTurn(host: LiveTurnHost, turn: TurnRow, log: TurnLog, resumed: ResumedTurn): LiveTurn {
   const { messages } = contextOf(host, turn.plan, turn.plan.parentSeq, []);
   const request = toTurnRequest(host, turn.id, turn.plan, messages);
-  return run(host, { ...turn, asked: resumed.approval }, log, host.turns.begin({ ...request, resumed }));
+  const rounds = [...(turn.plan.given ? [turn.plan.given] : []), ...resumed.rounds];
+  const begun = host.turns.begin({ ...request, resumed: { ...resumed, rounds } });
+  return run(host, { ...turn, asked: resumed.approval }, log, begun);
 }
 
 type StartedTurn = Pick<TurnRow, "id" | "plan" | "startedAtMs"> & { asked?: Approval | undefined };
@@ -113,8 +123,22 @@ function run(host: LiveTurnHost, turn: StartedTurn, log: TurnLog, begun: BegunTu
     keep: result.keep,
   }));
   const { id, startedAtMs } = turn;
-  const { verdict, flight } = begun;
-  return { id, requestId: turn.plan.requestId, startedAtMs, log, verdict, flight, ended, abort, gate };
+  const { requestId, traceparent } = turn.plan;
+  const { verdict, flight, stages } = begun;
+  return {
+    id,
+    requestId,
+    traceparent,
+    userId: host.session.userId,
+    stages,
+    startedAtMs,
+    log,
+    verdict,
+    flight,
+    ended,
+    abort,
+    gate,
+  };
 }
 
 function contextOf(
@@ -130,14 +154,28 @@ function contextOf(
 function toTurnRequest(
   { session, tools }: LiveTurnHost,
   turnId: string,
-  { messageId, requestId, route = "chat", chat, firstTurn }: Omit<TurnPlan, "parentSeq">,
+  { messageId, requestId, traceparent, route = "chat", chat, firstTurn, given }: Omit<TurnPlan, "parentSeq">,
   context: ModelMessage[],
 ): Omit<TurnRequest, "askFirst"> {
-  const { request, model, modelType, onlyType, temperature, maxTokens } = chat;
+  const { request, model, modelType, onlyType, temperature, maxTokens, client } = chat;
   const mode = request.cache?.mode ?? "default";
   return {
-    ...{ turnId, messageId, requestId, route, model, modelType, temperature, maxTokens, context, firstTurn },
+    ...{
+      turnId,
+      messageId,
+      requestId,
+      traceparent,
+      route,
+      model,
+      modelType,
+      temperature,
+      maxTokens,
+      context,
+      firstTurn,
+    },
     ...(onlyType && { onlyType }),
+    ...(client && { client }),
+    ...(given && { resumed: { verdict: undefined, content: "", words: "", rounds: [given], open: undefined } }),
     sessionId: session.id,
     userId: session.userId,
     responseFormat: request.response_format,
@@ -164,11 +202,13 @@ function offeredTools(
 }
 
 /** Writes what the user says and gives the place of the message that is to be answered. */
-function writeSaid({ storage, now, newId }: LiveTurnHost, { id: turnId, leafSeq, said }: NewTurn): number {
+function writeSaid({ storage, now, newId }: LiveTurnHost, { id: turnId, leafSeq, said, files }: NewTurn): number {
   let parentSeq = leafSeq;
-  for (const { role, content } of said) {
+  if (files.length > 0) keepFiles(storage.sql, files);
+  for (const { role, content, attachments } of said) {
     const message = { id: newId(), parentSeq, turnId, role, content, createdAtMs: now() };
-    parentSeq = appendMessage(storage.sql, { ...message, status: "complete", tokens: 0, details: {} });
+    const details = attachments ? { attachments } : {};
+    parentSeq = appendMessage(storage.sql, { ...message, status: "complete", tokens: 0, details });
   }
   if (parentSeq === null) throw new Error("a turn answers a message");
   return parentSeq;
@@ -209,6 +249,11 @@ export function stateOf(outcome: TurnOutcome): TurnEnd["state"] {
   const shown = outcome.content !== "" || outcome.rounds.length > 0;
   if (outcome.failure.code === "cancelled") return "cancelled";
   return shown ? "interrupted" : "failed";
+}
+
+/** An answer's row was written for it. */
+export function isAnswered({ failure, response, toolsUsed }: StoredOutcome): boolean {
+  return failure === undefined || failure.code === "cancelled" || response !== "" || toolsUsed.length > 0;
 }
 
 function toAnswer(

@@ -40,6 +40,8 @@ export class TurnLog implements Viewable {
   #unsavedChars = 0;
   #savedAt: number;
   #saveEveryMs = FIRST_SAVE_MS;
+  /** When the first words of the answer came, in this life of the turn. */
+  firstTextAtMs: number | undefined;
 
   /** `saved`: the frames that an earlier life of the turn has written. */
   constructor(sql: SqlStorage, turnId: string, now: () => number, saved: string[] = []) {
@@ -60,6 +62,7 @@ export class TurnLog implements Viewable {
   /** Appends text as `delta` events: at once, unless one went out less than 8 ms ago. */
   text(text: string): void {
     this.#pendingText += text;
+    this.firstTextAtMs ??= this.#now();
     const waitMs = this.#lastDeltaAt + DELTA_WINDOW_MS - this.#now();
     if (waitMs <= 0) this.#flushText();
     else this.#windowTimer ??= setTimeout(() => this.#flushText(), waitMs);

@@ -5,7 +5,8 @@
 import type { BranchStart } from "../../../contracts/branches.ts";
 import type { ModelMessage } from "../../../contracts/llm.ts";
 import type { MessageStatus } from "../../../contracts/history.ts";
-import { estimateTokens, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
+import type { Attachment, ModelAttachment } from "../../../contracts/parts.ts";
+import { estimateMessage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
 import type { CacheVerdict, Usage } from "../../../contracts/chat.ts";
 
 export interface MessageDetails {
@@ -16,6 +17,8 @@ export interface MessageDetails {
   finish_reason?: string;
   /** The id of its parent, where that is in Postgres only. */
   parent_id?: string;
+  /** What is attached to a user's message; the bytes are in attachments.ts. */
+  attachments?: Attachment[];
   /** What the model did with tools before the answer in `content`. */
   rounds?: ToolRound[];
 }
@@ -163,6 +166,9 @@ function* pathFrom(sql: SqlStorage, seq: number | null): Generator<Message> {
   for (const row of rows) yield toMessage(row);
 }
 
+/** Of attachments that a model is shown at once: half as much again in base64, and 32 MiB is what a call can carry. */
+const MAX_WINDOW_BYTES = 16 * 1024 * 1024;
+
 export interface WindowOptions {
   sql: SqlStorage;
   /** The end of the branch that is continued. */
@@ -193,18 +199,23 @@ export function contextWindow({ sql, leafSeq, upcoming, tokenBudget }: WindowOpt
   const upcomingTokens = countTokens(upcoming);
   const halfFull = upcomingTokens + (tokenBudget - upcomingTokens) / 2;
   const firstSeq = lastStart(sql, leafSeq, tokenBudget);
-  const newestFirst: { seq: number; shown: ModelMessage[]; tokens: number }[] = [];
+  const newestFirst: { seq: number; shown: ModelMessage[]; tokens: number; bytes: number }[] = [];
   let tokens = upcomingTokens;
+  let bytes = countBytes(upcoming);
   let isFull = false;
   for (const message of pathFrom(sql, leafSeq)) {
     if (message.seq < firstSeq) break;
     const shown = toModelMessages(message);
     tokens += countTokens(shown);
-    isFull = tokens > tokenBudget && (newestFirst.length > 0 || upcoming.length > 0);
+    bytes += countBytes(shown);
+    const isOver = tokens > tokenBudget || bytes > MAX_WINDOW_BYTES;
+    isFull = isOver && (newestFirst.length > 0 || upcoming.length > 0);
     if (isFull) break;
-    newestFirst.push({ seq: message.seq, shown, tokens });
+    newestFirst.push({ seq: message.seq, shown, tokens, bytes });
   }
-  const kept = newestFirst.filter(({ tokens: upTo }, at) => !isFull || upTo <= halfFull || at + upcoming.length === 0);
+  const isInHalf = (upTo: { tokens: number; bytes: number }): boolean =>
+    upTo.tokens <= halfFull && upTo.bytes <= MAX_WINDOW_BYTES / 2;
+  const kept = newestFirst.filter((message, at) => !isFull || isInHalf(message) || at + upcoming.length === 0);
   const firstUser = kept.findLastIndex(({ shown }) => shown[0]?.role === "user");
   const history = kept.slice(0, firstUser + 1).toReversed();
   const seq = leafSeq === null ? 0 : (history[0]?.seq ?? leafSeq + 1);
@@ -225,14 +236,27 @@ function lastStart(sql: SqlStorage, leafSeq: number | null, tokenBudget: number)
 }
 
 function countTokens(messages: ModelMessage[]): number {
-  return messages.reduce((sum, message) => sum + estimateTokens(JSON.stringify(message)), 0);
+  return messages.reduce((sum, message) => sum + estimateMessage(message), 0);
+}
+
+function countBytes(messages: ModelMessage[]): number {
+  const attached = messages.flatMap((message) => (message.role === "user" ? (message.attachments ?? []) : []));
+  return attached.reduce((sum, one) => sum + ("bytes" in one ? one.bytes : 0), 0);
 }
 
 function toModelMessages(message: Message): ModelMessage[] {
-  if (message.role === "user") return [{ role: "user", content: message.content }];
-  const rounds = (message.details.rounds ?? []).flatMap(roundMessages);
+  const { content, details } = message;
+  if (message.role === "user") {
+    return [{ role: "user", content, ...(details.attachments && { attachments: details.attachments }) }];
+  }
+  const rounds = (message.details.rounds ?? []).filter(isSettled).flatMap(roundMessages);
   // A turn that was stopped at once said nothing, and providers refuse an empty message.
   return message.content === "" ? rounds : [...rounds, { role: "assistant", content: message.content }];
+}
+
+/** Calls that a turn ended with have no results there: the next turn has both. */
+export function isSettled({ calls, results }: ToolRound): boolean {
+  return results.length === calls.length;
 }
 
 function joinRuns(messages: ModelMessage[]): ModelMessage[] {
@@ -240,7 +264,7 @@ function joinRuns(messages: ModelMessage[]): ModelMessage[] {
   for (const message of messages) {
     const previous = joined.at(-1);
     if (previous !== undefined && isPlain(message) && isPlain(previous) && message.role === previous.role) {
-      joined[joined.length - 1] = { role: message.role, content: `${previous.content}\n\n${message.content}` };
+      joined[joined.length - 1] = joinTwo(previous, message);
     } else {
       joined.push(message);
     }
@@ -248,8 +272,26 @@ function joinRuns(messages: ModelMessage[]): ModelMessage[] {
   return joined;
 }
 
+interface PlainMessage {
+  role: "user" | "assistant";
+  content: string;
+  attachments?: ModelAttachment[];
+}
+
+/** What is attached to the second one stays at its place in its text. */
+function joinTwo(first: PlainMessage, second: PlainMessage): PlainMessage {
+  const gap = first.content === "" || second.content === "" ? "" : "\n\n";
+  const before = first.content.length + gap.length;
+  const moved = (second.attachments ?? []).map((one) => ({ ...one, at: one.at + before }));
+  const attachments = [...(first.attachments ?? []), ...moved];
+  return {
+    ...{ role: first.role, content: `${first.content}${gap}${second.content}` },
+    ...(attachments.length > 0 && { attachments }),
+  };
+}
+
 /** What a person or a model simply said. */
-function isPlain(message: ModelMessage): message is { role: "user" | "assistant"; content: string } {
+function isPlain(message: ModelMessage): message is PlainMessage {
   return message.role === "user" || (message.role === "assistant" && message.toolCalls === undefined);
 }
 

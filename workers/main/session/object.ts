@@ -3,8 +3,9 @@
  * State: SQLite (storage.ts) and the live turn (keeper.ts). It refuses anyone but the session's owner, as if there were no session.
  */
 import { DurableObject } from "cloudflare:workers";
-import type { Standing } from "../../../contracts/accounts.ts";
+import type { Admitted } from "../../../contracts/accounts.ts";
 import { AppError } from "../../../contracts/errors.ts";
+import { limitHeaders } from "../../../contracts/limits.ts";
 import type {
   AnswerApproval,
   AppendMessage,
@@ -13,6 +14,7 @@ import type {
   EraseSession,
   ExplainTurn,
   InspectTurn,
+  ReadAttachment,
   SessionCommand,
   StartTurn,
   WatchTurn,
@@ -23,13 +25,23 @@ import { createHold, type Hold, type KeepingCommand } from "./hold.ts";
 import { claim, findClaim } from "./idempotency.ts";
 import { type SessionDeps, TurnKeeper } from "./keeper.ts";
 import { openSavedLog, readFrames, type Viewable } from "./log.ts";
+import { recallLog } from "./recall.ts";
 import { createPages, type Pages } from "./pages.ts";
 import { SessionRecords } from "./records.ts";
-import { cacheHeaders, errorResponse, eventStream, turnHeaders, turnReply, turnState } from "./responses.ts";
+import {
+  attachmentReply,
+  cacheHeaders,
+  errorResponse,
+  eventStream,
+  timingHeader,
+  turnHeaders,
+  turnReply,
+  turnState,
+} from "./responses.ts";
 import { createRest, type Rest } from "./rest.ts";
 import { readSession, requireOwner, type Session } from "./session.ts";
 import { createTables, hasTables, upgradeTables } from "./storage.ts";
-import { TurnStarter } from "./starter.ts";
+import { requireSession, type Started, TurnStarter } from "./starter.ts";
 import { newestTurn, readTurn, type TurnRow } from "./turns.ts";
 import { Viewers } from "./viewers.ts";
 
@@ -128,6 +140,8 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
         return this.#approve(command);
       case "messages":
         return Response.json(await this.#pages.list(command, this.#ownedIfHeld(command) !== undefined));
+      case "attachment":
+        return this.#attachment(command);
       case "create":
         return this.#records.create(command);
       case "view":
@@ -169,25 +183,29 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     return turn;
   }
 
-  async #start(command: StartTurn, admitted: Promise<Standing>): Promise<Response> {
-    if (!command.create) await this.#held(command);
-    const { turnId, replayed } = await this.#starter.start(command, admitted);
-    return this.#respond(turnId, command, replayed);
+  async #start(asked: StartTurn, admitted: Promise<Admitted>): Promise<Response> {
+    const receivedAtMs = this.#deps.now();
+    const command = asked.makeIfMissing && !(await this.#hold.find(asked)) ? { ...asked, create: true } : asked;
+    if (command.branch.kind === "after") requireSession(this.#sql, command);
+    else if (!command.create) await this.#held(command);
+    return this.#respond(await this.#starter.start(command, admitted), command, receivedAtMs);
   }
 
   /** The turn as the request wants to see it: live or ended, as a stream or in one reply. */
   async #respond(
-    turnId: string,
+    { turnId, replayed, limits }: Started,
     { view, requestId, userId, credential }: StartTurn,
-    replayed: boolean,
+    receivedAtMs: number,
   ): Promise<Response> {
     const session = this.#owned({ userId });
     const live = this.#keeper.find(turnId);
-    const mark = replayed ? { "idempotent-replayed": "true" } : {};
+    const mark = { ...limitHeaders(limits), ...(replayed && { "idempotent-replayed": "true" }) };
+    // An earlier turn that is shown again has no stages of this request.
+    const timing = async () => live && !replayed && timingHeader(live.stages, receivedAtMs, await live.verdict);
     if (view === "stream") {
       const headers = turnHeaders(turnId, session.id, await live?.verdict);
       const log = live?.log ?? this.#openEnded(this.#turn(turnId));
-      return eventStream(this.#viewers.watch(log, 0, credential), { ...headers, ...mark });
+      return eventStream(this.#viewers.watch(log, 0, credential), { ...headers, ...mark, ...(await timing()) });
     }
     // One that waits for a person is answered with what it asks: nobody could decide without knowing.
     await Promise.race([live?.ended, live?.gate.asking]);
@@ -196,7 +214,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
       return Response.json(waiting, { status: 202, headers: { ...turnHeaders(turnId, session.id), ...mark } });
     }
     const note = live && cacheHeaders(await live.verdict);
-    return turnReply(this.#turn(turnId), session.id, requestId, { ...note, ...mark });
+    return turnReply(this.#turn(turnId), session.id, requestId, { ...note, ...mark, ...(await timing()) });
   }
 
   async #explain(command: ExplainTurn): Promise<Response> {
@@ -214,11 +232,12 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     return new Response(null, { status: 204 });
   }
 
-  #watch({ turnId, after, userId, credential }: WatchTurn): Response {
+  #watch({ turnId, after, userId, credential, atOnce }: WatchTurn): Response {
     const session = this.#owned({ userId });
     const turn = this.#turn(turnId);
     const live = this.#keeper.find(turnId);
-    const log = live?.log ?? this.#openEnded(turn);
+    const log = live?.log ?? this.#openEnded(turn, atOnce ? session.id : undefined);
+    if (atOnce) return eventStream(log.after(0), turnHeaders(turnId, session.id));
     // Of a turn that was cut for good, events that were shown and not saved have no place in the log any more.
     const from = Math.min(after, turn.cutAfter ?? Number.POSITIVE_INFINITY);
     // Event 1 of a live turn always comes; of one that was taken up again, later ones may have been shown and not saved.
@@ -248,7 +267,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     const live = this.#keeper.find(turnId);
     if (live === undefined) throw new AppError("conflict", "the turn has ended", { details: { state: turn.state } });
     live.gate.answer(decisions);
-    void this.#keeper.lookAfter(live);
+    void this.#keeper.goOn(live);
     return Response.json(turnState(this.#turn(turnId), session.id, live.log.last), { status: 202 });
   }
 
@@ -257,6 +276,14 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     // A turn that is about to be written has its place already.
     await this.#starter.settled();
     return this.#records.append(command, this.#owned(command));
+  }
+
+  async #attachment(command: ReadAttachment): Promise<Response> {
+    const held = this.#ownedIfHeld(command) !== undefined;
+    const file = await this.#deps.attachments.read(command, command.sha256, held);
+    if (file !== undefined) return attachmentReply(file);
+    // Of one that is not here, no more is told than of one that is somebody else's.
+    throw new AppError("not_found", held ? "the session has no such attachment" : "there is no such session");
   }
 
   #erase(command: EraseSession): Promise<Response> {
@@ -271,8 +298,11 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     return Response.json(await this.#eraser.discard());
   }
 
-  #openEnded({ id, endedAtMs, plan }: TurnRow): Viewable {
+  /** With `recalledFor`, a session's id, also one whose events are gone. */
+  #openEnded(turn: TurnRow, recalledFor?: string): Viewable {
+    const { id, endedAtMs, plan } = turn;
     if (endedAtMs === undefined || endedAtMs < this.#deps.now() - this.#deps.turnLogMs) {
+      if (recalledFor !== undefined) return recallLog(this.#sql, turn, recalledFor);
       const details = { message_id: plan.messageId };
       throw new AppError("turn_expired", "the turn's events are gone; its message is in the history", { details });
     }

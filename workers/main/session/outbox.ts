@@ -5,13 +5,15 @@
  * in its table dead_letters, and the rest goes on; the object keeps the message.
  */
 import type { HistoryStore, MessageRow, SessionRow } from "../../../contracts/history.ts";
+import type { UsageRecord } from "../../../contracts/ledger.ts";
 import { costUsd, type ModelPrices } from "../../../contracts/prices.ts";
 import { toolsOf } from "../../../contracts/rounds.ts";
 import type { Log } from "../../../contracts/log.ts";
 import { storable } from "../../../contracts/text.ts";
 import { branchFrom } from "../../../contracts/branches.ts";
+import { markSent, owedFile } from "./attachments.ts";
 import { type Message, messagesAfter, parentId } from "./messages.ts";
-import { isOwed, readSession, type Session } from "./session.ts";
+import { isOwed, isRowOwed, readSession, type Session } from "./session.ts";
 
 const BATCH = 100;
 
@@ -33,9 +35,32 @@ export async function drainOutbox(deps: OutboxDeps): Promise<DrainOutcome> {
   for (;;) {
     const session = readSession(sql);
     if (session === undefined || !isOwed(sql, session)) return "drained";
-    const outcome = await saveOrSplit(deps, session, messagesAfter(sql, session.drainedSeq, BATCH));
+    const outcome = isRowOwed(sql, session)
+      ? await saveOrSplit(deps, session, messagesAfter(sql, session.drainedSeq, BATCH))
+      : await sendFile(deps, session);
     if (outcome !== "drained") return outcome;
   }
+}
+
+/** One file, behind the messages that refer to it: the session must be there first. */
+async function sendFile({ sql, history }: OutboxDeps, { id: sessionId, userId }: Session): Promise<DrainOutcome> {
+  const file = owedFile(sql);
+  if (file === undefined) return "drained";
+  const saved = await history.saveAttachment({ sessionId, userId, ...file });
+  if (!saved.ok) return "waiting";
+  markSent(sql, file.sha256);
+  return "drained";
+}
+
+/** How many messages are owed, and since when; of a change alone, none and since it was made. */
+export function owedBy(sql: SqlStorage, { drainedSeq, changedAtMs }: Session) {
+  const { messages, oldest } = sql
+    .exec<{ messages: number; oldest: number | null }>(
+      "SELECT count(*) AS messages, min(created_at) AS oldest FROM messages WHERE seq > ?",
+      drainedSeq,
+    )
+    .one();
+  return { messages, oldestMs: oldest ?? (changedAtMs || undefined) };
 }
 
 /** Saves the session and messages in one round trip; one by one when a row among them can never be saved. */
@@ -43,6 +68,7 @@ async function saveOrSplit(deps: OutboxDeps, session: Session, messages: Message
   const saved = await deps.history.saveBatch({
     session: toSessionRow(session, messages),
     messages: messages.map((message) => toRow(deps, message)),
+    usage: usageOf(deps, session, messages),
   });
   if (!saved.ok) return "waiting";
   const report = saved.value;
@@ -56,7 +82,7 @@ async function saveOrSplit(deps: OutboxDeps, session: Session, messages: Message
   }
   for (const message of messages) {
     const reason = report.poison ? report.reason : report.conflicts.includes(message.id) ? "conflict" : undefined;
-    if (reason !== undefined && !(await setAside(deps, session.id, message.seq, reason))) return "waiting";
+    if (reason !== undefined && !(await setAside(deps, session, message, reason))) return "waiting";
   }
   // With a message that was set aside the session was not written either: it is sent once more, alone.
   const change = report.poison && messages.length > 0 ? 0 : session.changedAtMs;
@@ -72,8 +98,11 @@ function markDrained(sql: SqlStorage, seq: number, changeMs: number): void {
   );
 }
 
-async function setAside({ history, log }: OutboxDeps, sessionId: string, seq: number, code: string): Promise<boolean> {
-  const noted = await history.setAside({ sessionId, seq, code });
+async function setAside(deps: OutboxDeps, session: Session, message: Message, code: string): Promise<boolean> {
+  const { history, log } = deps;
+  const { seq } = message;
+  const sessionId = session.id;
+  const noted = await history.setAside({ sessionId, seq, code, usage: usageOf(deps, session, [message]) });
   if (noted.ok) log({ service: "session", route: "outbox", error: "dead_letter", session_id: sessionId, seq, code });
   return noted.ok;
 }
@@ -86,7 +115,7 @@ function toSessionRow(session: Session, messages: Message[]): SessionRow {
 
 function toRow({ sql, prices }: OutboxDeps, message: Message): MessageRow {
   const { id, seq, role, content, status, tokens, turnId, createdAtMs, details } = message;
-  const { model, provider, usage, cache, finish_reason, rounds = [] } = details;
+  const { model, provider, usage, cache, finish_reason, attachments, rounds = [] } = details;
   return {
     ...{
       id,
@@ -107,8 +136,20 @@ function toRow({ sql, prices }: OutboxDeps, message: Message): MessageRow {
     modelUsed: model ?? null,
     provider: provider ?? null,
     mcpToolsUsed: toolsOf(rounds),
-    metaInfo: storableJson({ usage, cache, finish_reason, ...(rounds.length > 0 && { rounds }) }),
+    metaInfo: storableJson({ usage, cache, finish_reason, attachments, ...(rounds.length > 0 && { rounds }) }),
   };
+}
+
+/** What the answers among them cost; one from the cache costs nothing. */
+export function usageOf({ prices }: Pick<OutboxDeps, "prices">, session: Session, messages: Message[]): UsageRecord[] {
+  return messages.flatMap(({ id, turnId, createdAtMs, details: { model, provider = null, usage, cache } }) => {
+    if (usage === undefined || usage.total_tokens === 0 || model === undefined || cache === "hit") return [];
+    const { prompt_tokens: promptTokens, completion_tokens: completionTokens, estimated = false } = usage;
+    return {
+      ...{ id, userId: session.userId, kind: "turn", sessionId: session.id, turnId, model, provider, promptTokens },
+      ...{ completionTokens, costUsd: costUsd(prices, model, usage), isEstimated: estimated, createdAtMs },
+    };
+  });
 }
 
 function storableJson(value: Record<string, unknown>): Record<string, unknown> {

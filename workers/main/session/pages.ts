@@ -8,7 +8,7 @@ import { AppError } from "../../../contracts/errors.ts";
 import type { HistoryStore, MessageRow } from "../../../contracts/history.ts";
 import type { MessagePage, MessageView } from "../../../contracts/sessions.ts";
 import type { ListMessages } from "../../../contracts/session.ts";
-import { unreadable } from "./hold.ts";
+import { toDetails, unreadable } from "./hold.ts";
 import {
   branchStarts,
   type Message,
@@ -79,9 +79,10 @@ export function viewNow(sql: SqlStorage, message: Message): MessageView {
 }
 
 function viewMessage(sql: SqlStorage, message: Message, active: boolean): MessageView {
-  const { id, seq, turnId, role, content, status, tokens, createdAtMs } = message;
+  const { id, seq, turnId, role, content, status, tokens, createdAtMs, details } = message;
   return {
     ...{ id, seq, parent_id: parentId(sql, message), active, turn_id: turnId, role, content, status },
+    ...(details.attachments && { attachments: details.attachments }),
     tokens_used: tokens,
     created_at: new Date(createdAtMs).toISOString(),
   };
@@ -92,5 +93,9 @@ function viewRow(row: MessageRow, active: boolean): MessageView {
   // The store gives those of users and models only.
   const role = row.role === "user" ? "user" : "assistant";
   const created_at = new Date(row.createdAtMs).toISOString();
-  return { ...{ id, seq, parent_id, active, turn_id, role, content, status, tokens_used, created_at } };
+  const { attachments } = toDetails(row);
+  return {
+    ...{ id, seq, parent_id, active, turn_id, role, content, status, tokens_used, created_at },
+    ...(attachments && { attachments }),
+  };
 }

@@ -4,15 +4,19 @@
  * ends as interrupted, and what had been saved of it is kept.
  */
 import { createEventDecoder, encodeEvent, type NumberedEvent, standing } from "../../../contracts/events.ts";
-import type { ToolRound } from "../../../contracts/rounds.ts";
+import { addUsage, estimateUsage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
+import type { Usage } from "../../../contracts/chat.ts";
 import type { ToolCall, ToolOutcome } from "../../../contracts/tools.ts";
 import type { ResumedTurn, TurnOutcome } from "../chat/turn.ts";
 import { stateOf, terminalEvent, toStored, writeEnd } from "./live-turn.ts";
 import { writeFrames } from "./log.ts";
-import type { TurnRow } from "./turns.ts";
+import { contextWindow } from "./messages.ts";
+import type { StoredOutcome, TurnRow } from "./turns.ts";
 
 /** A turn that brings its object down each time is not started for ever. */
 const MAX_RESUMES = 2;
+/** Of a turn that an earlier version of this code has started. */
+const CONTEXT_TOKENS = 8_000;
 
 /** How far a cut turn had come; undefined when it must not be run again. */
 export function resumable(turn: TurnRow, frames: string[]): ResumedTurn | undefined {
@@ -27,12 +31,18 @@ export function resumable(turn: TurnRow, frames: string[]): ResumedTurn | undefi
 }
 
 /** Ends a cut turn: its partial answer, its row and its last events, in one transaction. */
-export function interrupt(storage: DurableObjectStorage, turn: TurnRow, frames: string[], nowMs: number): void {
+export function interrupt(
+  storage: DurableObjectStorage,
+  turn: TurnRow,
+  frames: string[],
+  nowMs: number,
+): StoredOutcome {
   const { resumed } = readProgress(decode(frames) ?? []);
+  const cache = resumed.verdict ?? "bypass";
   const { model, modelType: provider } = turn.plan.chat;
   const outcome: TurnOutcome = {
-    ...{ content: resumed.content, rounds: resumed.rounds, model, provider, cache: resumed.verdict ?? "bypass" },
-    usage: { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0, estimated: true },
+    ...{ content: resumed.content, rounds: resumed.rounds, model, provider, cache },
+    usage: estimateSpent(storage.sql, turn, resumed),
     ok: false,
     failure: turn.cancelRequested
       ? { code: "cancelled", message: "the turn was stopped" }
@@ -52,6 +62,18 @@ export function interrupt(storage: DurableObjectStorage, turn: TurnRow, frames: 
     const end = { state: stateOf(outcome), outcome: stored, endedAtMs: nowMs, cutAfter: frames.length };
     writeEnd(storage.sql, turn, outcome, end);
   });
+  return stored;
+}
+
+/** What the model has taken until the cut, as far as it was saved: each of its replies was asked for with the messages before it. */
+function estimateSpent(sql: SqlStorage, { plan }: TurnRow, { rounds, open, words }: ResumedTurn): Usage {
+  const tokenBudget = plan.chat.contextTokens ?? CONTEXT_TOKENS;
+  const { messages } = contextWindow({ sql, leafSeq: plan.parentSeq, upcoming: [], tokenBudget });
+  const asked = rounds.map(roundMessages);
+  const said = [...rounds, ...(open ? [open] : [])].map(({ content, calls }) => content + JSON.stringify(calls));
+  return [...said, ...(open ? [] : [words])]
+    .map((text, at) => estimateUsage({ messages: [...messages, ...asked.slice(0, at).flat()] }, text))
+    .reduce(addUsage);
 }
 
 /** Undefined for a log that cannot be read: the turn is then ended, never run again. */

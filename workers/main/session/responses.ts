@@ -2,8 +2,14 @@
  * What a session's object answers with: a reply, a turn's state, a stream of events, an error. Pure.
  */
 import type { ChatReply, TurnView } from "../../../contracts/chat.ts";
+import { fromBase64 } from "../../../contracts/base64.ts";
 import { ERROR_STATUS, type Failure, toErrorBody } from "../../../contracts/errors.ts";
+import { limitHeaders } from "../../../contracts/limits.ts";
+import type { AttachedFile } from "../../../contracts/parts.ts";
+import { type StageClock, toServerTiming } from "../../../contracts/timing.ts";
+import { traceIdOf } from "../../../contracts/trace.ts";
 import type { CacheNote } from "../chat/turn.ts";
+import type { SeenTurn } from "../metrics/measure.ts";
 import type { LiveTurn } from "./live-turn.ts";
 import type { StoredOutcome, TurnRow } from "./turns.ts";
 
@@ -22,6 +28,18 @@ export function turnReply(
   }
   const details = { ...outcome.failure.details, ...ids, ...(outcome.response && { message_id: plan.messageId }) };
   return errorResponse({ ...outcome.failure, details }, requestId, headers);
+}
+
+/** Never shown by a browser as a part of our pages, whatever it is: to be saved, and of exactly the type that it has. */
+export function attachmentReply(file: AttachedFile): Response {
+  const bytes = fromBase64(file.data) ?? new Uint8Array(); // it was checked where it came in
+  return new Response(bytes, {
+    headers: {
+      "content-type": file.mimeType,
+      "content-disposition": "attachment",
+      "content-security-policy": "default-src 'none'; sandbox",
+    },
+  });
 }
 
 interface Ended {
@@ -71,7 +89,7 @@ export function turnState({ id, state, plan, outcome, ...turn }: TurnRow, sessio
 }
 
 /** The log line of a turn. */
-export function turnLine(live: LiveTurn, outcome: StoredOutcome, nowMs: number) {
+export function turnLine(live: LiveTurn, outcome: StoredOutcome, nowMs: number, costUsd: number | null) {
   const { cache, model, provider, usage, toolsUsed, finishReason, failure } = outcome;
   return {
     ...{
@@ -81,20 +99,40 @@ export function turnLine(live: LiveTurn, outcome: StoredOutcome, nowMs: number) 
       turn_id: live.id,
       ms: nowMs - live.startedAtMs,
     },
+    ...{ trace_id: traceIdOf(live.traceparent), user_id: live.userId, stages: live.stages.read() },
     ...{ cache, model, provider, tokens: usage.total_tokens, tools: toolsUsed },
+    ...(costUsd !== null && { cost_usd: costUsd }),
+    ...(failure?.code === "cancelled" && { level: "info" as const }),
     ...(failure ? { error: failure.code } : { finish_reason: finishReason }),
   };
+}
+
+/** The same for the meter. A turn that was taken up again counts from its first life. */
+export function seenTurn({ startedAtMs, log }: LiveTurn, outcome: StoredOutcome, nowMs: number): SeenTurn {
+  const { cache, model, usage, failure } = outcome;
+  const firstTokenMs = log.firstTextAtMs === undefined ? undefined : log.firstTextAtMs - startedAtMs;
+  return { cache, model, usage, failure, ms: nowMs - startedAtMs, firstTokenMs };
 }
 
 export function turnHeaders(turnId: string, sessionId: string, note?: CacheNote): Record<string, string> {
   return { "x-turn-id": turnId, "x-session-id": sessionId, ...(note && cacheHeaders(note)) };
 }
 
-export function cacheHeaders({ verdict, why, ageSeconds }: CacheNote): Record<string, string> {
+/** Where the time of a turn went until now, from when its request came to the object. */
+export function timingHeader(stages: StageClock, receivedAtMs: number, { why }: CacheNote): Record<string, string> {
+  const start = Math.max(0, stages.startedAtMs - receivedAtMs);
+  return { "server-timing": toServerTiming({ start, ...stages.read() }, why) };
+}
+
+/** Of a reply that is no turn's: why the cache gave none. */
+export function reasonHeader({ why }: CacheNote): Record<string, string> {
+  return why === undefined ? {} : { "server-timing": toServerTiming({ cache: 0 }, why) };
+}
+
+export function cacheHeaders({ verdict, ageSeconds }: CacheNote): Record<string, string> {
   return {
     "x-cache": verdict.toUpperCase(),
     ...(ageSeconds !== undefined && { age: String(ageSeconds) }),
-    ...(why !== undefined && { "server-timing": `cache;desc="${why}"` }),
   };
 }
 
@@ -114,6 +152,7 @@ export function errorResponse(failure: Failure, requestId: string, headers: Reco
   return Response.json(toErrorBody(failure, requestId), {
     status: ERROR_STATUS[failure.code],
     headers: {
+      ...limitHeaders(failure.limits),
       ...headers,
       ...(retryAfter !== undefined && { "retry-after": String(Math.ceil(retryAfter)) }),
       ...(failure.code === "unauthorized" && { "www-authenticate": "Bearer" }),

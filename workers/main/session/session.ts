@@ -6,6 +6,7 @@ import { requestMessages } from "../../../contracts/chat.ts";
 import { AppError } from "../../../contracts/errors.ts";
 import type { StoredSession } from "../../../contracts/history.ts";
 import type { ResolvedChat } from "../../../contracts/session.ts";
+import { isFileOwed } from "./attachments.ts";
 import { newestSeq, readMessage } from "./messages.ts";
 import { hasTables } from "./storage.ts";
 import { titleOf } from "./title.ts";
@@ -145,6 +146,11 @@ export function updatedAtMs(sql: SqlStorage, { createdAtMs, changedAtMs }: Sessi
 /** Something of it is not in Postgres yet. */
 export function isOwed(sql: SqlStorage, session: Session): boolean {
   if (!session.stored || session.erased) return false;
+  return isRowOwed(sql, session) || isFileOwed(sql);
+}
+
+/** The same of its own row and its messages. */
+export function isRowOwed(sql: SqlStorage, session: Session): boolean {
   return session.changedAtMs > session.drainedChangeMs || (newestSeq(sql) ?? 0) > session.drainedSeq;
 }
 

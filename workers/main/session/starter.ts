@@ -2,11 +2,13 @@
  * Starts turns in a session's object: one at a time, of those who may, once for each request. State: a start under way and how many
  * messages wait for a busy session. Nothing is written before the user's account has agreed.
  */
-import type { Standing } from "../../../contracts/accounts.ts";
-import { requestMessages } from "../../../contracts/chat.ts";
+import type { Admitted } from "../../../contracts/accounts.ts";
+import { type ChatRequest, requestMessages } from "../../../contracts/chat.ts";
 import { AppError, orThrow } from "../../../contracts/errors.ts";
 import { newTurnId } from "../../../contracts/ids.ts";
-import type { ExplainTurn, StartTurn } from "../../../contracts/session.ts";
+import type { LimitState, Reservation } from "../../../contracts/limits.ts";
+import { estimateTokens, NO_USAGE } from "../../../contracts/rounds.ts";
+import type { ExplainTurn, ResolvedChat, StartTurn } from "../../../contracts/session.ts";
 import type { ToolList } from "../../../contracts/tools.ts";
 import type { Preferences } from "../../../contracts/users.ts";
 import type { TurnSlots } from "../chat/reuse.ts";
@@ -14,12 +16,24 @@ import { branchOf } from "./branches.ts";
 import { claim, findClaim } from "./idempotency.ts";
 import type { SessionDeps, TurnKeeper } from "./keeper.ts";
 import type { LiveTurn, NewTurn } from "./live-turn.ts";
+import { readMessage } from "./messages.ts";
 import { insertSession, newSession, readSession, requireOwner, type Session } from "./session.ts";
 import { createTables, hasTables } from "./storage.ts";
 import { forgetLogs, newestTurn, nextTurnId, toPlan } from "./turns.ts";
 
 /** Messages that may wait for a busy session. */
 const MAX_WAITING = 8;
+/** What a prompt holds besides messages. A guess: the truth comes at the turn's end. */
+const INSTRUCTION_TOKENS = 100;
+const TOOL_TOKENS = 400;
+/** Of an answer whose length nobody limits. */
+const ANSWER_TOKENS = 1_024;
+
+export interface Started {
+  turnId: string;
+  replayed: boolean;
+  limits: LimitState;
+}
 
 export class TurnStarter {
   readonly #sql: SqlStorage;
@@ -41,18 +55,20 @@ export class TurnStarter {
   }
 
   /** Whoever the account refuses is told that, and not what else is wrong: it would say what the session holds. */
-  async guard<T>(command: StartTurn, work: (admitted: Promise<Standing>) => Promise<T>): Promise<T> {
+  async guard<T>(command: StartTurn, work: (admitted: Promise<Admitted>) => Promise<T>): Promise<T> {
     const admitted = this.#admit(command);
     admitted.catch(() => undefined); // whoever awaits it hears of it, however late
     try {
       return await work(admitted);
     } catch (error) {
-      await admitted;
+      const { limits } = await admitted;
+      this.#releaseUnstarted(command);
+      if (error instanceof AppError) error.failure.limits = limits;
       throw error;
     }
   }
 
-  async start(command: StartTurn, admitted: Promise<Standing>): Promise<{ turnId: string; replayed: boolean }> {
+  async start(command: StartTurn, admitted: Promise<Admitted>): Promise<Started> {
     const tools = await this.#keeper.toolsFor(command);
     let waited = false;
     for (;;) {
@@ -70,15 +86,17 @@ export class TurnStarter {
     if (earlier === undefined && live === undefined) {
       // Who has waited long is asked about again.
       const agreed = waited ? this.#admit(command) : admitted;
-      return { turnId: await this.#begin(command, tools, agreed), replayed: false };
+      const turnId = await this.#begin(command, tools, agreed);
+      return { turnId, replayed: false, limits: (await agreed).limits };
     }
-    await admitted;
+    const { limits } = await admitted;
     if (earlier === undefined) throw busy(live?.id ?? "");
-    return { turnId: earlier, replayed: true };
+    this.#releaseUnstarted(command);
+    return { turnId: earlier, replayed: true, limits };
   }
 
   /** `isToStop`: the turn that ran when the request came; those that were queued before it keep their place. */
-  async #waitFor(live: LiveTurn, admitted: Promise<Standing>, isToStop: boolean): Promise<void> {
+  async #waitFor(live: LiveTurn, admitted: Promise<Admitted>, isToStop: boolean): Promise<void> {
     this.#waiting += 1;
     try {
       await admitted;
@@ -93,7 +111,7 @@ export class TurnStarter {
    * Asks the account and the cache at once, and writes once the account agrees. The cache is asked with the preferences that main
    * believes in, and once more in the rare case that they have changed.
    */
-  async #begin(command: StartTurn, tools: ToolList | undefined, admitted: Promise<Standing>): Promise<string> {
+  async #begin(command: StartTurn, tools: ToolList | undefined, admitted: Promise<Admitted>): Promise<string> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#starting = promise;
     try {
@@ -130,20 +148,22 @@ export class TurnStarter {
   }
 
   #plan(command: PlannedTurn, preferences: Preferences): { session: Session; turn: NewTurn } {
-    const { create, idempotency, requestId, route, userId } = command;
-    const chat = this.#deps.resolve(command.request, preferences);
+    const { create, idempotency, requestId, traceparent, route, userId, files = [], client } = command;
     const nowMs = this.#deps.now();
+    const said = command.said ?? requestMessages(command.request);
+    const chat = { ...this.#deps.resolve(command.request, preferences, said), ...(client && { client }) };
     if (create) this.#requireNoSession();
     const session = create
       ? newSession({ id: command.sessionId, userId, chat, createdAtMs: nowMs })
       : requireSession(this.#sql, command);
-    const said = requestMessages(command.request);
     const branch = create ? { leafSeq: null, said } : branchOf(this.#sql, command.branch, said);
+    if (branch.said.length === 0) this.#requireShowable(command.request, preferences, branch.leafSeq);
     const id = create ? newTurnId(nowMs, session.id) : nextTurnId(this.#sql, session.id, nowMs);
     const turn: NewTurn = {
       id,
-      plan: toPlan({ chat, branch, messageId: this.#deps.newId(), requestId, route }),
+      plan: toPlan({ chat, branch, messageId: this.#deps.newId(), requestId, traceparent, route }),
       ...branch,
+      files,
       alsoWrite: () => {
         forgetLogs(this.#sql, this.#deps.now() - this.#deps.turnLogMs);
         if (idempotency) claim(this.#sql, idempotency, id, this.#deps.now());
@@ -152,13 +172,55 @@ export class TurnStarter {
     return { session, turn };
   }
 
+  /** The model must be able to be shown what is attached to the question that it is to answer again. */
+  #requireShowable(request: ChatRequest, preferences: Preferences, questionSeq: number | null): void {
+    const question = readMessage(this.#sql, questionSeq ?? 0);
+    const { attachments } = question?.details ?? {};
+    if (question === undefined || attachments === undefined) return;
+    this.#deps.resolve(request, preferences, [{ role: "user", content: question.content, attachments }]);
+  }
+
   /** What the account says of who asks; throws when it refuses. */
-  async #admit({ credential, scope, create, request, sessionId }: StartTurn): Promise<Standing> {
+  async #admit(command: StartTurn): Promise<Admitted> {
+    const { credential, scope, create, request, sessionId } = command;
     const unstoredSessionId = create && request.store === false ? sessionId : undefined;
-    const standing = orThrow(await this.#deps.accounts.check(credential, { unstoredSessionId }));
-    if (!standing.scopes.includes(scope))
-      throw new AppError("forbidden", `this needs an API key with the scope ${scope}`);
-    return standing;
+    const reservation = this.#estimate(command);
+    const admitted = orThrow(await this.#deps.accounts.admit(credential, { reservation, unstoredSessionId }));
+    if (admitted.scopes.includes(scope)) return admitted;
+    this.#releaseUnstarted(command);
+    throw new AppError("forbidden", `this needs an API key with the scope ${scope}`);
+  }
+
+  /** What the turn will take, as far as it can be told before anything is read: the last one's prompt and answer are in its prompt. */
+  #estimate({ requestId, create, request, preferences }: StartTurn): Reservation {
+    const { model, maxTokens, contextTokens = this.#deps.contextTokens } = this.#resolve(request, preferences);
+    const said = requestMessages(request).reduce((sum, { content }) => sum + estimateTokens(content), 0);
+    const tools = request.tools === "none" ? 0 : TOOL_TOKENS;
+    const before = create ? 0 : Math.min(contextTokens, this.#lastTokens() ?? contextTokens);
+    const promptTokens = INSTRUCTION_TOKENS + tools + before + said;
+    return { id: requestId, model, promptTokens, answerTokens: maxTokens ?? ANSWER_TOKENS };
+  }
+
+  /** What is refused here is refused once more, when it is known who asks. */
+  #resolve(
+    request: ChatRequest,
+    preferences: Preferences,
+  ): Pick<ResolvedChat, "model" | "maxTokens" | "contextTokens"> {
+    try {
+      return this.#deps.resolve(request, preferences);
+    } catch {
+      return { model: request.model ?? "", maxTokens: request.max_tokens };
+    }
+  }
+
+  #lastTokens(): number | undefined {
+    return hasTables(this.#sql) ? newestTurn(this.#sql)?.outcome?.usage.total_tokens : undefined;
+  }
+
+  /** A request that no turn came of holds nothing. */
+  #releaseUnstarted({ userId, requestId }: StartTurn): void {
+    if (this.#keeper.live?.requestId === requestId) return;
+    void this.#deps.accounts.settle(userId, { reservationId: requestId, model: "", usage: NO_USAGE });
   }
 
   /** The turn whose end this request waits for, as it asks to; undefined when it may go on, or is to be refused. */
@@ -189,13 +251,16 @@ export class TurnStarter {
 
 /** What it takes to plan a turn. */
 type PlannedTurn = Pick<StartTurn, "create" | "requestId" | "route" | "userId" | "sessionId" | "request" | "branch"> &
-  Pick<Partial<StartTurn>, "idempotency">;
+  Pick<StartTurn, "idempotency" | "traceparent" | "client" | "said" | "files">;
 
-function requireSession(sql: SqlStorage, { userId, sessionId }: Pick<StartTurn, "userId" | "sessionId">): Session {
+/** The one that is named; whoever goes on after a turn of it need not know its name. */
+export function requireSession(sql: SqlStorage, { userId, sessionId, branch }: Addressed): Session {
   const session = requireOwner(readSession(sql), userId);
-  if (session.id !== sessionId) throw new AppError("not_found", "there is no such session");
+  if (branch.kind !== "after" && session.id !== sessionId) throw new AppError("not_found", "there is no such session");
   return session;
 }
+
+type Addressed = Pick<StartTurn, "userId" | "sessionId" | "branch">;
 
 function busy(turnId: string): AppError {
   const details = { turn_id: turnId };

@@ -2,7 +2,7 @@
  * Names a session that its user has not named: by its first words, and where a model is set for it, by one call of that model after
  * the session's first complete turn. State: the session's row. A title of the user's is never replaced, and no turn waits for one.
  */
-import type { LlmAgent, ModelMessage } from "../../../contracts/llm.ts";
+import type { Completion, LlmAgent, ModelMessage } from "../../../contracts/llm.ts";
 import { firstOf, type Message } from "./messages.ts";
 import { changeSession, readSession, type Session } from "./session.ts";
 import { cleanTitle, titleOf } from "./title.ts";
@@ -27,13 +27,16 @@ export interface TitleModel {
 export function titleByWords(sql: SqlStorage, session: Session, nowMs: number): void {
   if (session.title !== "" || session.titleBy !== "words") return;
   const content = firstOf(sql, "user")?.content;
-  if (content !== undefined) changeSession(sql, session, { title: titleOf(content) }, nowMs);
+  // Nothing is said beside a picture: it may be later.
+  if (content) changeSession(sql, session, { title: titleOf(content) }, nowMs);
 }
 
 export interface TitlingHost {
   sql: SqlStorage;
   now: () => number;
   titleModel: TitleModel;
+  /** What the call took. */
+  tellUsage(session: Session, completion: Completion): void;
 }
 
 /** Asks the model after the first complete turn. True: there is another title. A call that fails leaves the words. */
@@ -49,6 +52,7 @@ export async function titleByModel(host: TitlingHost, turnId: string, requestId:
   const title = completion?.ok ? cleanTitle(completion.value.content) : undefined;
   // As it is now: it may have been renamed or deleted meanwhile.
   const current = readSession(sql);
+  if (completion?.ok) host.tellUsage(session, completion.value);
   if (title === undefined || current === undefined || !isNameable(current)) return false;
   changeSession(sql, current, { title, titleBy: "model" }, now());
   return true;

@@ -7,6 +7,7 @@ import type { CachedRoute } from "../../../contracts/cache.ts";
 import type { CacheVerdict, FinishReason, Usage } from "../../../contracts/chat.ts";
 import type { Failure } from "../../../contracts/errors.ts";
 import { newTurnId } from "../../../contracts/ids.ts";
+import type { ToolRound } from "../../../contracts/rounds.ts";
 import type { AnswerOptions, ResolvedChat } from "../../../contracts/session.ts";
 import type { BranchPoint } from "./branches.ts";
 import type { WindowStart } from "./messages.ts";
@@ -16,11 +17,14 @@ export interface TurnPlan {
   /** Of the answer to come. */
   messageId: string;
   requestId: string;
+  traceparent?: string | undefined;
   /** Left out by an earlier version of this code. */
   route?: CachedRoute;
   chat: AnswerOptions;
   /** The message that is answered. */
   parentSeq: number;
+  /** Calls of the turn before, with the results that this one begins with. */
+  given?: ToolRound;
   /** Nothing of an earlier turn is in the context. */
   firstTurn: boolean;
   /** What the model is shown of the session begins here. Left out by an earlier version of this code. */
@@ -64,10 +68,18 @@ export interface NewPlan {
   branch: BranchPoint;
   messageId: string;
   requestId: string;
+  traceparent: string | undefined;
   route: CachedRoute;
 }
 
-export function toPlan({ chat, branch, messageId, requestId, route }: NewPlan): Omit<TurnPlan, "parentSeq"> {
+export function toPlan({
+  chat,
+  branch,
+  messageId,
+  requestId,
+  traceparent,
+  route,
+}: NewPlan): Omit<TurnPlan, "parentSeq"> {
   const { tools, response_format, cache } = chat.request;
   const request = {
     ...(tools !== undefined && { tools }),
@@ -75,7 +87,8 @@ export function toPlan({ chat, branch, messageId, requestId, route }: NewPlan): 
     ...(cache !== undefined && { cache }),
   };
   const firstTurn = branch.leafSeq === null && branch.said.length === 1;
-  return { messageId, requestId, route, chat: { ...chat, request }, firstTurn };
+  const { given } = branch;
+  return { messageId, requestId, traceparent, route, chat: { ...chat, request }, firstTurn, ...(given && { given }) };
 }
 
 /** A turn's id is its time: no two turns of a session share a millisecond. */

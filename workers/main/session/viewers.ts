@@ -3,6 +3,7 @@
  * off, without a terminal event: coming back needs a credential that holds. State: the viewers, as long as they watch.
  */
 import type { Credential } from "../../../contracts/accounts.ts";
+import type { Meter } from "../../../contracts/metrics.ts";
 import type { Accounts } from "../accounts/client.ts";
 import { type Viewable, viewLog } from "./log.ts";
 
@@ -10,6 +11,7 @@ export interface ViewersDeps {
   accounts: Pick<Accounts, "check">;
   recheckMs: number;
   keepAliveMs: number;
+  meter: Meter;
 }
 
 export class Viewers {
@@ -25,6 +27,7 @@ export class Viewers {
   watch(log: Viewable, after: number, credential: Credential): ReadableStream<Uint8Array> {
     const gone = new AbortController();
     this.#watching.set(gone, credential);
+    this.#deps.meter.stream(1);
     this.#timer ??= setInterval(() => void this.#recheck(), this.#deps.recheckMs);
     return viewLog(log, after, {
       ...{ keepAliveMs: this.#deps.keepAliveMs, signal: gone.signal },
@@ -33,13 +36,15 @@ export class Viewers {
   }
 
   #forget(viewer: AbortController): void {
-    this.#watching.delete(viewer);
+    if (this.#watching.delete(viewer)) this.#deps.meter.stream(-1);
     if (this.#watching.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
 
   async #recheck(): Promise<void> {
+    // Figures of an isolate that is not heard of for long are taken for gone.
+    this.#deps.meter.flushSoon();
     const credentials = new Map([...this.#watching.values()].map((one) => [JSON.stringify(one), one]));
     const refused = new Set<string>();
     for (const [name, credential] of credentials) {

@@ -256,7 +256,12 @@ async function exchange<T>(
   signal.throwIfAborted();
   const transport = new StreamableHTTPClientTransport(URL_OF_SERVER, {
     fetch: async (url, init) => capBody(await options.fetch(url, init)),
-    requestInit: { headers: { "x-request-id": context.requestId, "x-basechat-user": context.userId } },
+    requestInit: {
+      headers: {
+        ...{ "x-request-id": context.requestId, "x-basechat-user": context.userId },
+        ...(context.traceparent !== undefined && { traceparent: context.traceparent }),
+      },
+    },
     reconnectionOptions: {
       maxRetries: 0,
       initialReconnectionDelay: 0,

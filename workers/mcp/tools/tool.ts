@@ -11,6 +11,8 @@ import type { Part } from "./content.ts";
 /** On whose behalf something is done. */
 export interface Caller {
   requestId: string;
+  /** The trace that the request belongs to (W3C). */
+  traceparent?: string | undefined;
   userId: string;
   /** Tools that are closed to this user: names, where `*` stands for any characters. */
   denied: string[];

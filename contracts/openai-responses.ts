@@ -1,0 +1,171 @@
+/**
+ * A request of OpenAI's Responses and what is told of a response. Pure. A response is a turn of a session under another name. What a client
+ * may send and we do not need is passed over; what would change the answer without our knowing it is refused by name.
+ */
+import * as z from "zod";
+import { ModelName } from "./chat.ts";
+import { ERROR_STATUS, type ErrorCode } from "./errors.ts";
+import { Detail, FileName, type InputPart, Source, VisibleText } from "./parts.ts";
+import { CallId, FunctionName, FunctionTool, JsonObject, passedOver } from "./openai-chat.ts";
+
+const MAX_OUTPUT_CHARS = 256 * 1024;
+
+const RESPONSE = /^resp_([0-9a-f]{8})([0-9a-f]{4})([78][0-9a-f]{3})([89ab][0-9a-f]{3})([0-9a-f]{12})$/;
+
+/** Gives the turn's id. */
+export const ResponseId = z
+  .string()
+  .regex(RESPONSE, "must be the id of a response")
+  .transform((id) => id.replace(RESPONSE, "$1-$2-$3-$4-$5"));
+
+export function toResponseId(turnId: string): string {
+  return `resp_${turnId.replaceAll("-", "")}`;
+}
+
+const TextPart = z
+  .strictObject({
+    type: z.enum(["input_text", "output_text"]),
+    text: VisibleText,
+    // As they come back in what a client has got from here.
+    annotations: z.array(z.unknown()).max(0).optional(),
+    logprobs: z.array(z.unknown()).max(0).optional(),
+  })
+  .transform(({ text }): InputPart => ({ type: "text", text }));
+const ImagePart = z
+  .strictObject({ type: z.literal("input_image"), image_url: Source, detail: Detail.optional() })
+  .transform(({ image_url: url, detail }): InputPart => ({
+    type: "image_url",
+    image_url: { url, ...(detail && { detail }) },
+  }));
+const FilePart = z
+  .strictObject({ type: z.literal("input_file"), file_data: Source, filename: FileName.optional() })
+  .transform(({ type: _type, ...file }): InputPart => ({ type: "file", file }));
+const Content = z.union(
+  [
+    VisibleText,
+    z
+      .array(z.union([TextPart, ImagePart, FilePart]))
+      .min(1)
+      .max(100),
+  ],
+  { error: "must be text, or parts of the types input_text, output_text, input_image and input_file" },
+);
+
+const MessageItem = z.strictObject({
+  type: z.literal("message").optional(),
+  role: z.enum(["user", "assistant"], {
+    error: "must be user or assistant: what a system says belongs into instructions",
+  }),
+  content: Content,
+  id: z.string().max(256).optional(),
+  status: z.enum(["in_progress", "completed", "incomplete"]).optional(),
+});
+const OutputItem = z.strictObject({
+  type: z.literal("function_call_output"),
+  call_id: CallId,
+  output: z.string().max(MAX_OUTPUT_CHARS),
+  id: z.string().max(256).nullish(),
+  status: z.enum(["in_progress", "completed", "incomplete"]).nullish(),
+});
+const Item = z.union([OutputItem, MessageItem], { error: "must be a message or a function_call_output" });
+const Items = z.array(Item).min(1).max(1_000);
+
+const Tool = FunctionTool.extend({ type: z.literal("function", "must be function: no others are run here") });
+const ToolChoice = z.union([
+  z.enum(["none", "auto", "required"]),
+  z.strictObject({ type: z.literal("function"), name: FunctionName }),
+]);
+const Format = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.enum(["text", "json_object"]) }),
+  z.strictObject({
+    type: z.literal("json_schema"),
+    name: z.string().regex(/^[\w-]{1,64}$/),
+    description: z.string().max(1_000).optional(),
+    schema: JsonObject,
+    strict: z.boolean().nullish(),
+  }),
+]);
+
+export const ResponsesRequest = z
+  .strictObject({
+    model: ModelName.optional(),
+    input: z.union([VisibleText, Items], { error: "must be text, or messages, or outputs of function calls" }),
+    instructions: VisibleText.nullish(),
+    previous_response_id: ResponseId.nullish(),
+    store: z.boolean().nullish(),
+    background: z.boolean().nullish(),
+    stream: z.boolean().nullish(),
+    stream_options: z.strictObject({ include_obfuscation: z.boolean().optional() }).nullish(),
+    temperature: z.number().min(0).max(2).nullish(),
+    top_p: z.literal(1, "is not supported").nullish(),
+    max_output_tokens: z.int().min(1).max(128_000).nullish(),
+    tools: z.array(Tool).max(128).nullish(),
+    tool_choice: ToolChoice.nullish(),
+    parallel_tool_calls: z.boolean().nullish(),
+    text: z.strictObject({ format: Format.optional() }).nullish(),
+    truncation: z.enum(["auto", "disabled"]).nullish(),
+    include: z.array(z.string()).max(0, "is not supported").nullish(),
+    ...passedOver,
+  })
+  .superRefine(({ input, previous_response_id: previous, store, tools, tool_choice: choice }, issues) => {
+    const refuse = (path: string, message: string) => issues.addIssue({ code: "custom", path: [path], message });
+    const items = typeof input === "string" ? [] : input;
+    const outputs = items.filter((item) => item.type === "function_call_output").length;
+    if (outputs > 0 && !previous)
+      refuse("input", "outputs of calls need the previous_response_id of the response that made them");
+    if (outputs > 0 && outputs < items.length) refuse("input", "outputs of calls come without messages beside them");
+    if (previous && outputs === 0 && items.length > 1)
+      refuse("input", "the response before has its messages: send one");
+    if (previous && store === false) refuse("store", "is decided by the first response");
+    if (choice && choice !== "auto" && choice !== "none" && !tools?.length) refuse("tool_choice", "needs tools");
+  })
+  .meta({ id: "ResponsesRequest" });
+export type ResponsesRequest = z.infer<typeof ResponsesRequest>;
+
+const Status = z.enum(["queued", "in_progress", "completed", "failed", "incomplete", "cancelled"]);
+
+const OutputText = z.strictObject({
+  ...{ type: z.literal("output_text"), text: z.string() },
+  ...{ annotations: z.array(z.unknown()).max(0), logprobs: z.array(z.unknown()).max(0) },
+});
+const OutputMessage = z.strictObject({
+  ...{ type: z.literal("message"), id: z.string(), role: z.literal("assistant"), status: Status },
+  content: z.array(OutputText),
+});
+const FunctionCall = z.strictObject({
+  ...{ type: z.literal("function_call"), id: z.string(), call_id: z.string(), name: z.string() },
+  ...{ arguments: z.string(), status: Status },
+});
+const Output = z.discriminatedUnion("type", [OutputMessage, FunctionCall]);
+export type ResponseOutput = z.infer<typeof Output>;
+
+const Tokens = z.int().min(0);
+export const ResponseObject = z
+  .strictObject({
+    id: z.string(),
+    object: z.literal("response"),
+    created_at: z.int(),
+    status: Status,
+    model: z.string(),
+    output: z.array(Output),
+    error: z
+      .strictObject({ code: z.enum(Object.keys(ERROR_STATUS) as [ErrorCode, ...ErrorCode[]]), message: z.string() }) // keys of a const object
+      .nullable(),
+    incomplete_details: z.strictObject({ reason: z.enum(["max_output_tokens", "content_filter"]) }).nullable(),
+    usage: z
+      .strictObject({
+        ...{ input_tokens: Tokens, output_tokens: Tokens, total_tokens: Tokens },
+        input_tokens_details: z.strictObject({ cached_tokens: Tokens }),
+        output_tokens_details: z.strictObject({ reasoning_tokens: Tokens }),
+      })
+      .nullable(),
+    // Of the request, which is not told again.
+    ...{ instructions: z.null(), metadata: z.strictObject({}), temperature: z.null(), top_p: z.null() },
+    ...{ tools: z.array(z.unknown()).max(0), tool_choice: z.literal("auto"), parallel_tool_calls: z.boolean() },
+  })
+  .meta({ id: "Response" });
+export type ResponseObject = z.infer<typeof ResponseObject>;
+
+export const DeletedResponse = z.strictObject({
+  ...{ id: z.string(), object: z.literal("response"), deleted: z.literal(true) },
+});

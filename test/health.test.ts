@@ -1,0 +1,132 @@
+/** What health tells: of a deployment that is whole, and with each dependency down, slow, or refusing our credentials. */
+import { randomBytes } from "node:crypto";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { Liveness, Readiness, ReadinessDetails } from "../contracts/health.ts";
+import { scrapeUntil } from "./exposition.ts";
+import { type House, openHouse, type Tenant } from "./house.ts";
+
+const METRICS_TOKEN = randomBytes(24).toString("base64url");
+const keeper = { authorization: `Bearer ${METRICS_TOKEN}` };
+
+let house: House;
+beforeAll(async () => {
+  house = await openHouse({ settings: { METRICS_TOKEN } });
+});
+afterAll(() => house.close());
+afterEach(() => {
+  for (const service of [house.llm, house.redis, house.neon]) service.control({ mode: "up", latencyMs: 0 });
+});
+
+async function examine(of = house) {
+  const response = await of.call("/health/ready", { headers: keeper });
+  const details = ReadinessDetails.parse(await response.json());
+  const states = Object.fromEntries(Object.entries(details.dependencies).map(([name, { status }]) => [name, status]));
+  return { http: response.status, status: details.status, states, details };
+}
+
+/** Of these services together. */
+const calls = () => [house.llm, house.redis, house.neon].map((service) => service.stats().calls);
+const prompts = () => house.llm.stats()["prompt_chars"];
+const WHOLE = { llm_agent: "healthy", postgres: "healthy", mcp: "healthy", redis: "healthy" };
+
+test("[HEALTH-1] /health says that it runs, to anyone, and asks nobody", async () => {
+  const before = calls();
+  const response = await house.call("/health");
+  expect([response.status, Liveness.parse(await response.json())]).toEqual([
+    200,
+    { status: "healthy", configuration: [] },
+  ]);
+  expect(calls()).toEqual(before);
+});
+
+test("[HEALTH-2] /health/ready tells anyone whether chat can be served; details only admins and the scrape token", async () => {
+  const [as, admin] = [await house.newTenant(), await house.newTenant("admin")];
+  const told = async (options: Parameters<House["call"]>[1]) => (await house.call("/health/ready", options)).json();
+  for (const options of [{}, { as }, { headers: { authorization: "Bearer nonsense" } }]) {
+    expect(Readiness.parse(await told(options))).toEqual({ status: "healthy" });
+  }
+  expect(ReadinessDetails.parse(await told({ as: admin })).status).toBe("healthy");
+  const { details } = await examine();
+  expect(details).toMatchObject({
+    dead_letters: 0,
+    outbox: { sessions: 0, messages: 0, oldest_seconds: 0 },
+    configuration: [],
+  });
+  expect(details.schema.found).toBe(details.schema.expected);
+  expect(details.providers.map(({ provider, nodes }) => [provider, nodes[0]?.breaker])).toEqual([["openai", "closed"]]);
+  expect(JSON.stringify(details)).not.toMatch(/https?:|127\.0\.0\.1|localhost|local-/);
+});
+
+test("[HEALTH-3] whoever has no right to details cannot have the parts asked again and again", async () => {
+  await examine();
+  const before = calls();
+  for (let at = 0; at < 20; at += 1) await house.call("/health/ready");
+  // One more look at most, should two seconds have passed meanwhile.
+  expect(calls()[0]).toBeLessThanOrEqual((before[0] ?? 0) + 1);
+});
+
+test.each([
+  ["redis", "down", { http: 200, status: "degraded", states: { ...WHOLE, redis: "unhealthy" } }],
+  ["redis", "401", { http: 200, status: "degraded", states: { ...WHOLE, redis: "unhealthy" } }],
+  ["neon", "down", { http: 200, status: "degraded", states: { ...WHOLE, postgres: "unhealthy" } }],
+  ["neon", "err:28P01", { http: 200, status: "degraded", states: { ...WHOLE, postgres: "unhealthy" } }],
+  ["llm", "down", { http: 503, status: "unhealthy", states: { ...WHOLE, llm_agent: "unhealthy" } }],
+  ["llm", "status.401", { http: 503, status: "unhealthy", states: { ...WHOLE, llm_agent: "unhealthy" } }],
+] as const)(
+  "[HEALTH-4] %s %s: told of, never by a paid call, and over when it is back",
+  async (service, mode, expected) => {
+    const before = prompts();
+    house[service].control({ mode });
+    expect(await examine()).toMatchObject(expected);
+    house[service].control({ mode: "up" });
+    expect(await examine()).toMatchObject({ http: 200, status: "healthy", states: WHOLE });
+    expect(prompts()).toBe(before);
+  },
+);
+
+test("[HEALTH-5] parts that do not answer are given up, all at once, and told as unhealthy", async () => {
+  for (const service of [house.llm, house.redis, house.neon]) service.control({ latencyMs: 60_000 });
+  const { http, states } = await examine();
+  expect([http, states]).toEqual([
+    503,
+    { llm_agent: "unhealthy", postgres: "unhealthy", mcp: "healthy", redis: "unhealthy" },
+  ]);
+});
+
+test("[HEALTH-4] wrong credentials and malformed settings of the other Workers are told of, without a value", async () => {
+  const settings = { METRICS_TOKEN, OPENAI_API_KEY: "not-the-key", UPSTASH_REDIS_REST_TOKEN: "not-the-token" };
+  const wrong = await openHouse({ settings: { ...settings, MCP_ALLOWED_ORIGINS: "nowhere/x", LLM_TYPE: "nobody" } });
+  try {
+    const { http, states, details } = await examine(wrong);
+    expect([http, states]).toEqual([
+      503,
+      { llm_agent: "unhealthy", postgres: "healthy", mcp: "unhealthy", redis: "unhealthy" },
+    ]);
+    expect(details.configuration).toEqual(["LLM_TYPE is malformed", "llm-agent: LLM_TYPE is malformed"]);
+    expect(JSON.stringify(details)).not.toMatch(/not-the|nowhere/);
+    const anyone = await wrong.call("/health");
+    expect([anyone.status, await anyone.json()]).toEqual([
+      200,
+      { status: "degraded", configuration: ["LLM_TYPE is malformed"] },
+    ]);
+  } finally {
+    await wrong.close();
+  }
+});
+
+test("[HEALTH-6] a breaker that is open and what is owed to Postgres are told", async () => {
+  const as: Tenant = await house.newTenant();
+  const say = async (prompt: string) => (await house.call("/chat", { as, body: { prompt } })).text();
+  await say("Hello");
+  house.redis.control({ mode: "500" });
+  house.neon.control({ mode: "down" });
+  for (const prompt of ["One", "Two", "Three"]) await say(prompt);
+  const { details } = await examine();
+  expect(details.breakers).toMatchObject({ redis: 1, openai: 0 });
+  expect(details.outbox).toMatchObject({ sessions: 3, messages: 6 });
+  house.redis.control({ mode: "up" });
+  house.neon.control({ mode: "up" });
+  const admin = await house.newTenant("admin");
+  await scrapeUntil(house, admin, ({ sum }) => sum("basechat_outbox_sessions") === 0);
+  expect((await examine()).details.outbox).toEqual({ sessions: 0, messages: 0, oldest_seconds: 0 });
+});

@@ -1,0 +1,252 @@
+/** The ledger in Postgres: what every call of a model took, whoever left it and however it ended, against the provider's own bill. */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { ChatReply, TurnView } from "../contracts/chat.ts";
+import { ChatCompletion } from "../contracts/openai-chat.ts";
+import { UserStats } from "../contracts/stats.ts";
+import { ErasedUser } from "../contracts/users.ts";
+import { seededRandom } from "../dev/house/random.ts";
+import { type House, openHouse, readEvents, type Tenant, untilRows } from "./house.ts";
+
+const MODELS = JSON.stringify({ models: { demo: { price: { input: 1, output: 2 } }, "demo:*": {} } });
+const QUICK = { tools: "none", cache: { mode: "no-store" } } as const;
+
+let house: House;
+let as: Tenant;
+beforeAll(async () => {
+  house = await openHouse({ settings: { MODELS, LLM_STALL_TIMEOUT_MS: "1000", LLM_FIRST_TOKEN_TIMEOUT_MS: "1000" } });
+  as = await house.newTenant();
+});
+afterAll(() => house.close());
+
+/** The ledger's rows of a user, once there are as many. */
+function ledgerOf(who: Tenant, rows: number): Promise<Record<string, unknown>[]> {
+  return untilRows(house, rows, "select * from usage where user_id = $1 order by created_at", who.id);
+}
+
+const statsOf = async (who: Tenant): Promise<UserStats> =>
+  UserStats.parse(await (await house.call(`/history/users/${who.id}/stats`, { as: who })).json());
+
+test("[LEDGER-1] a turn is written down with user, session, turn, model, provider, tokens and cost; an answer from the cache is not", async () => {
+  const body = { prompt: "Tell me about the ledger", tools: "none" };
+  const reply = ChatReply.parse(await (await house.call("/chat", { as, body })).json());
+  await house.redis.until((stats) => stats.in_flight === 0);
+  const { prompt_tokens, completion_tokens } = reply.usage;
+  const [row, ...others] = await ledgerOf(as, 1);
+  expect(others).toEqual([]);
+  expect(row).toMatchObject({
+    ...{ id: reply.message_id, user_id: as.id, kind: "turn", session_id: reply.session_id, turn_id: reply.turn_id },
+    ...{ model: "demo", provider: "openai", prompt_tokens, completion_tokens, is_estimated: false },
+  });
+  expect(row?.["cost_usd"]).toBeCloseTo((prompt_tokens + 2 * completion_tokens) / 1e6, 12);
+  const hit = ChatReply.parse(await (await house.call("/chat", { as, body })).json());
+  expect(hit.cache).toBe("hit");
+  await untilRows(house, 4, "select 1 from messages where user_id = $1", as.id);
+  expect(await ledgerOf(as, 1)).toHaveLength(1);
+});
+
+test("[LEDGER-2] a direct call is written down, of either kind, also one without the provider's figures", async () => {
+  const who = await house.newTenant();
+  for (const path of ["/llm/generate", "/llm/generate/stream"]) {
+    for (const model of ["demo", "demo:nousage"]) {
+      await (await house.call(path, { as: who, body: { prompt: "Hello", model } })).text();
+    }
+  }
+  const rows = await ledgerOf(who, 4);
+  expect(rows.map(({ kind, session_id, turn_id }) => [kind, session_id, turn_id])).toEqual(
+    Array.from({ length: 4 }, () => ["direct", null, null]),
+  );
+  expect(rows.filter((row) => row["is_estimated"]).map(({ model }) => model)).toEqual(["demo:nousage", "demo:nousage"]);
+  // A model without a price has no known cost.
+  expect(rows.filter(({ cost_usd }) => cost_usd === null)).toHaveLength(2);
+});
+
+test("[LEDGER-2] OpenAI's face is counted and written down like the rest: completions, an answer from the cache, vectors", async () => {
+  const who = await house.newTenant();
+  const left = (response: Response, what: string) => Number(response.headers.get(`x-ratelimit-remaining-${what}`));
+  const messages = [{ role: "user", content: "Tell me about the ledger's face" }];
+  const complete = (more: object) =>
+    house.call("/v1/chat/completions", { as: who, body: { model: "demo", messages, ...more } });
+  const made = await complete({});
+  const { usage } = ChatCompletion.parse(await made.json());
+  await house.redis.until((stats) => stats.in_flight === 0);
+  const hit = await complete({ stream: true });
+  expect(hit.headers.get("x-cache")).toBe("HIT");
+  await hit.text();
+  const vectors = await house.call("/v1/embeddings", { as: who, body: { model: "demo", input: "some words" } });
+  expect(vectors.status).toBe(200);
+  await vectors.text();
+  expect([made, hit, vectors].map((response) => left(response, "requests") - left(made, "requests"))).toEqual([
+    0, -1, -2,
+  ]);
+  const rows = await ledgerOf(who, 2);
+  expect(rows).toHaveLength(2);
+  const { prompt_tokens, completion_tokens } = usage;
+  const told = { model: "demo", is_estimated: false, prompt_tokens, completion_tokens };
+  expect(rows.find(({ kind }) => kind === "direct")).toMatchObject(told);
+  expect(rows.find(({ kind }) => kind === "embedding")).toMatchObject({ completion_tokens: 0 });
+});
+
+test("[LEDGER-3] what no message tells of is written down too: a failed turn, one of a session that is kept nowhere, one that was deleted", async () => {
+  const who = await house.newTenant();
+  const chat = (more: object) => house.call("/chat", { as: who, body: { prompt: "Hello", ...QUICK, ...more } });
+  expect((await chat({ model: "demo:stall.first" })).status).toBe(504);
+  const unstored = ChatReply.parse(await (await chat({ store: false })).json());
+  const kept = ChatReply.parse(await (await chat({})).json());
+  const rows = await ledgerOf(who, 3);
+  const failed = rows.find(({ model }) => model === "demo:stall.first");
+  expect(failed).toMatchObject({ kind: "turn", is_estimated: true, completion_tokens: 0 });
+  expect(Number(failed?.["prompt_tokens"])).toBeGreaterThan(0);
+  expect(rows.find(({ id }) => id === unstored.message_id)).toMatchObject({ session_id: null, turn_id: null });
+  expect((await house.call(`/history/sessions/${kept.session_id}`, { as: who, method: "DELETE" })).status).toBe(200);
+  expect(await ledgerOf(who, 3)).toHaveLength(3);
+  const { messages, tokens } = await statsOf(who);
+  expect(messages.assistant).toBe(0);
+  const total = rows.reduce((sum, row) => sum + Number(row["prompt_tokens"]) + Number(row["completion_tokens"]), 0);
+  expect(tokens.total_tokens).toBe(total);
+});
+
+test("[LEDGER-3] a session that is deleted while Postgres is away leaves what it cost", async () => {
+  const who = await house.newTenant();
+  // The account knows the user from here on.
+  await (await house.call("/llm/generate", { as: who, body: { prompt: "Hello" } })).text();
+  await ledgerOf(who, 1);
+  house.neon.control({ mode: "down" });
+  const { session_id, message_id } = ChatReply.parse(
+    await (await house.call("/chat", { as: who, body: { prompt: "Hello", ...QUICK } })).json(),
+  );
+  expect((await house.call(`/history/sessions/${session_id}`, { as: who, method: "DELETE" })).status).toBe(202);
+  house.neon.control({ mode: "up" });
+  const rows = await ledgerOf(who, 2);
+  expect(rows.map(({ id }) => id)).toContain(message_id);
+});
+
+test("[LEDGER-4] [S33] clients that are killed in the middle: the ledger is the provider's bill to the token, and says what is estimated", async () => {
+  const who = await house.newTenant();
+  const random = seededRandom(4);
+  await house.llm.until((stats) => stats.in_flight === 0);
+  const before = bill();
+  const killed = async (path: string, body: object): Promise<void> => {
+    const leaving = new AbortController();
+    const response = await house.call(path, { as: who, body, signal: leaving.signal });
+    let left = 1 + Math.floor(random() * 100);
+    const decoder = new TextDecoder();
+    try {
+      for await (const piece of response.body ?? []) {
+        left -= decoder.decode(piece, { stream: true }).split("event: delta").length - 1;
+        if (left <= 0) break;
+      }
+    } finally {
+      leaving.abort();
+    }
+  };
+  const paced = { prompt: "Go on", model: "demo:tokens.300.gap.3" };
+  const many = <T>(count: number, call: () => Promise<T>) => Array.from({ length: count }, call);
+  const chat = (more: object) => ({ ...paced, ...QUICK, ...more });
+  const whole = (path: string, body: object) => async () =>
+    void (await (await house.call(path, { as: who, body })).text());
+  await Promise.all([
+    ...many(8, () => killed("/chat/stream", chat({}))),
+    ...many(4, () => killed("/chat/stream", chat({ store: false }))),
+    ...many(8, () => killed("/llm/generate/stream", paced)),
+    ...many(2, whole("/chat", { prompt: "what is 6*7?", cache: { mode: "no-store" } })),
+    ...many(2, whole("/llm/generate", { prompt: "Hello" })),
+    ...many(2, whole("/llm/generate/stream", { prompt: "Hello" })),
+    ...many(2, whole("/llm/generate/stream", { prompt: "Hello", model: "demo:nousage" })),
+  ]);
+  const rows = await ledgerOf(who, 28);
+  await house.llm.until((stats) => stats.in_flight === 0);
+  const after = bill();
+  const sum = (estimated: boolean): number =>
+    rows
+      .filter((row) => row["is_estimated"] === estimated)
+      .reduce((total, row) => total + Number(row["prompt_tokens"]) + Number(row["completion_tokens"]), 0);
+  expect(sum(false)).toBe(after.reported - before.reported);
+  expect(rows.filter((row) => row["is_estimated"])).toHaveLength(after.unreported - before.unreported);
+  expect(after.unreported - before.unreported).toBe(10);
+  const unreported = after.billed - before.billed - (after.reported - before.reported);
+  console.log(`reported ${sum(false)}; estimated ${sum(true)}, of which the provider billed ${unreported}`);
+  expect((await statsOf(who)).tokens.total_tokens).toBe(sum(false) + sum(true));
+});
+
+function bill(): { billed: number; reported: number; unreported: number } {
+  const { billed_tokens, reported_tokens, unreported_calls } = house.llm.stats();
+  return {
+    ...{ billed: Number(billed_tokens), reported: Number(reported_tokens), unreported: Number(unreported_calls) },
+  };
+}
+
+test("[LEDGER-5] a turn that a restart cuts is written down by what was saved of it, and holds no place any more", async () => {
+  const who = await house.newTenant();
+  const body = { prompt: "Go on for long", model: "demo:tokens.4000.gap.10", ...QUICK };
+  const stream = await house.call("/chat/stream", { as: who, body });
+  const sessionId = String(stream.headers.get("x-session-id"));
+  let deltas = 0;
+  await readEvents(stream, ({ event }) => event === "delta" && (deltas += 1) > 150).catch(() => []);
+  await house.evict(sessionId);
+  const turn = await house.call(`/chat/turns/${String(stream.headers.get("x-turn-id"))}`, { as: who });
+  const { state, usage } = TurnView.parse(await turn.json());
+  expect(state).toBe("interrupted");
+  const [row] = await ledgerOf(who, 1);
+  expect(row).toMatchObject({ session_id: sessionId, is_estimated: true });
+  expect(Number(row?.["prompt_tokens"])).toBeGreaterThan(0);
+  expect(Number(row?.["completion_tokens"])).toBeGreaterThan(0);
+  expect(Number(row?.["prompt_tokens"]) + Number(row?.["completion_tokens"])).toBe(usage?.total_tokens);
+});
+
+test("[LEDGER-6] records wait in the account's object while Postgres is away, and come once when it is back", async () => {
+  const who = await house.newTenant();
+  await (await house.call("/llm/generate", { as: who, body: { prompt: "Hello" } })).text();
+  await ledgerOf(who, 1);
+  const { calls } = house.neon.stats();
+  house.neon.control({ mode: "lost" }); // done, but nobody is told
+  for (let n = 0; n < 3; n += 1) await (await house.call("/llm/generate", { as: who, body: { prompt: "Hi" } })).text();
+  const { calls: tried } = await house.neon.until((stats) => stats.calls > calls && stats.in_flight === 0);
+  house.neon.control({ mode: "up" });
+  await house.neon.until((stats) => stats.calls > tried && stats.in_flight === 0);
+  expect(await ledgerOf(who, 4)).toHaveLength(4);
+});
+
+test("[LEDGER-7] an erased user's records are removed, and counted", async () => {
+  const admin = await house.newTenant("admin");
+  const who = await house.newTenant();
+  await (await house.call("/llm/generate", { as: who, body: { prompt: "Hello" } })).text();
+  await ledgerOf(who, 1);
+  const erased = await house.call(`/history/users/${who.id}`, { as: admin, method: "DELETE" });
+  expect(ErasedUser.parse(await erased.json())).toMatchObject({ removed: { postgres: { usage_records: 1 } } });
+  expect(await house.sql`select 1 from usage where user_id = ${who.id}`).toEqual([]);
+});
+
+test("[LEDGER-8] invoices are one query: by user and model, with what has no price", async () => {
+  const who = await house.newTenant();
+  const call = (model: string) => house.call("/llm/generate", { as: who, body: { prompt: "Hello", model } });
+  for (const model of ["demo", "demo", "demo:nousage"]) await (await call(model)).text();
+  await ledgerOf(who, 3);
+  const lines = await house.sql`
+    select model, count(*)::int as calls, sum(prompt_tokens + completion_tokens)::int as tokens, sum(cost_usd) as usd,
+      (count(*) filter (where is_estimated))::int as estimated
+    from usage where user_id = ${who.id} and created_at >= now() - interval '1 month' group by model order by model`;
+  expect(lines).toMatchObject([
+    { model: "demo", calls: 2, estimated: 0 },
+    { model: "demo:nousage", calls: 1, usd: null, estimated: 1 },
+  ]);
+  expect((await statsOf(who)).models).toMatchObject(lines.map(({ model, calls }) => ({ model, answers: calls })));
+});
+
+test("[LEDGER-9] a session's title is written down as a call of its own", async () => {
+  const titled = await openHouse({ settings: { TITLE_MODEL: "demo:tokens.5" } });
+  try {
+    const who = await titled.newTenant();
+    const body = { prompt: "Tell me about the deep sea", ...QUICK };
+    const reply = ChatReply.parse(await (await titled.call("/chat", { as: who, body })).json());
+    const rows = await untilRows(titled, 2, "select * from usage where user_id = $1 order by kind", who.id);
+    expect(rows).toMatchObject([
+      { kind: "title", session_id: reply.session_id, turn_id: reply.turn_id, model: "demo:tokens.5" },
+      { kind: "turn" },
+    ]);
+    expect(Number(titled.llm.stats()["reported_tokens"])).toBe(
+      rows.reduce((sum, row) => sum + Number(row["prompt_tokens"]) + Number(row["completion_tokens"]), 0),
+    );
+  } finally {
+    await titled.close();
+  }
+});

@@ -1,0 +1,120 @@
+/** What a request tells of itself: its log lines in all Workers, its trace, and where its time went. */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { readServerTiming } from "../contracts/timing.ts";
+import { hashedUser, type House, linesOf, openHouse, readEvents, type Tenant } from "./house.ts";
+
+const TRACE = "0af7651916cd43dd8448eb211c80319c";
+
+let house: House;
+let as: Tenant;
+beforeAll(async () => {
+  house = await openHouse({ llm: { pace: { firstTokenMs: 30, tokensPerSecond: 2_000 } } });
+  as = await house.newTenant();
+});
+afterAll(() => house.close());
+
+test("[LOG-5] [LOG-6] a caller's trace crosses all Workers, comes back, and stands in every line of the request", async () => {
+  const headers = { traceparent: `00-${TRACE}-b7ad6b7169203331-01` };
+  const response = await house.call("/chat", { as, headers, body: { prompt: "what is 17*23?" } });
+  await response.text();
+  expect(response.headers.get("traceparent")).toMatch(new RegExp(`^00-${TRACE}-[0-9a-f]{16}-01$`));
+  const lines = linesOf(house, response.headers.get("x-request-id"));
+  expect(new Set(lines.map((line) => line["service"]))).toEqual(new Set(["main", "session", "llm-agent", "mcp"]));
+  expect(lines.filter((line) => line["trace_id"] !== TRACE)).toEqual([]);
+
+  const one = (check: (line: Record<string, unknown>) => boolean) => lines.filter(check);
+  const user_id = hashedUser(as);
+  expect(one((line) => line["service"] === "main")).toEqual([
+    expect.objectContaining({ level: "info", method: "POST", route: "/chat", status: 200, cache: "miss", user_id }),
+  ]);
+  expect(one((line) => line["call"] === "model")).toEqual(
+    Array.from({ length: 2 }, () => expect.objectContaining({ model: "demo", provider: "openai", user_id })),
+  );
+  expect(one((line) => line["audit"] === "tool_call")).toEqual([
+    expect.objectContaining({ tool: "calculator", ok: true, user_id }),
+  ]);
+  expect(one((line) => line["route"] === "turn")).toEqual([
+    expect.objectContaining({ model: "demo", finish_reason: "stop", tools: ["calculator"], user_id }),
+  ]);
+  expect(JSON.stringify(house.lines)).not.toContain(as.id);
+});
+
+test("[LOG-5] without a valid one a trace begins here, on errors as well", async () => {
+  for (const traceparent of ["", "00-zz", `00-${"0".repeat(32)}-b7ad6b7169203331-01`]) {
+    const response = await house.call("/nothing", { headers: { traceparent } });
+    expect(response.headers.get("traceparent")).toMatch(/^00-(?!0{32})[0-9a-f]{32}-[0-9a-f]{16}-01$/);
+    const [line] = linesOf(house, response.headers.get("x-request-id"));
+    expect(line).toMatchObject({ level: "info", status: 404, code: "not_found" });
+  }
+});
+
+test("[LOG-6] a drain of the outbox leaves a line, a warning when Postgres did not take it", async () => {
+  const outcomes = (id: string | null) =>
+    house.lines
+      .filter((line) => line["route"] === "outbox" && line["session_id"] === id)
+      .map((line) => [line["level"], line["outcome"]]);
+  house.neon.control({ mode: "down" });
+  const response = await house.call("/chat", { as, body: { prompt: "Tell me of debts" } });
+  const id = response.headers.get("x-session-id");
+  await expect.poll(() => outcomes(id)).toContainEqual(["warn", "waiting"]);
+  house.neon.control({ mode: "up" });
+  await expect.poll(() => outcomes(id)).toContainEqual(["info", "drained"]);
+});
+
+test("[LOG-2] [LOG-3] settings of the log hold in all Workers; a malformed one is named", async () => {
+  const quiet = await openHouse({ settings: { LOG_LEVEL: "warn", LOG_SAMPLE: "many" } });
+  try {
+    const tenant = await quiet.newTenant();
+    const response = await quiet.call("/chat", { as: tenant, body: { prompt: "what is 17*23?" } });
+    await response.text();
+    expect(linesOf(quiet, response.headers.get("x-request-id"))).toEqual([]);
+    await quiet.call("/chat", { as: tenant, body: { prompt: "Hi", model: "demo:status.500" } });
+    expect(quiet.lines.map((line) => line["service"])).toEqual(
+      expect.arrayContaining(["llm-agent", "session", "main"]),
+    );
+    expect(await (await quiet.call("/health")).text()).toContain("LOG_SAMPLE is malformed");
+  } finally {
+    await quiet.close();
+  }
+});
+
+/** Clocks of two objects are read at different moments: each reading may be off by one. */
+const ROUNDING_MS = 3;
+
+test("[TIME-2] on every reply the stages add up to the total, and a chat tells of cache, model and tools", async () => {
+  const chat = async (body: Record<string, unknown>) => {
+    const response = await house.call("/chat", { as, body });
+    await response.text();
+    return response;
+  };
+  const stream = await house.call("/chat/stream", { as, body: { prompt: "Tell me of streams" } });
+  await readEvents(stream);
+  const replies = [
+    await chat({ prompt: "what is 4*5?" }),
+    await chat({ prompt: "what is 4*5?" }),
+    await chat({ prompt: 1 }),
+    await chat({ prompt: "Hi", model: "demo:status.500" }),
+    stream,
+    await house.call("/nothing"),
+    await house.call("/chat/health", { as }),
+    await house.call("/history/health", { as }),
+    await house.call("/auth/me"),
+  ];
+  for (const { headers, status } of replies) {
+    const { total = -1, ...stages } = readServerTiming(headers.get("server-timing"));
+    const sum = Object.values(stages).reduce((all, ms) => all + ms, 0);
+    expect([Math.abs(sum - total) <= ROUNDING_MS, status], headers.get("server-timing") ?? "none").toEqual([
+      true,
+      status,
+    ]);
+  }
+  const tool = readServerTiming(replies[0]?.headers.get("server-timing") ?? null);
+  expect(Object.keys(tool)).toEqual(
+    expect.arrayContaining(["auth", "input", "handler", "start", "cache", "model", "tools", "total"]),
+  );
+  expect(tool["model"]).toBeGreaterThanOrEqual(2 * 25);
+  const [line] = linesOf(house, replies[0]?.headers.get("x-request-id") ?? null).filter(
+    (one) => one["service"] === "main",
+  );
+  expect({ ...(line?.["stages"] as object), total: line?.["ms"] }).toEqual(tool);
+});

@@ -1,0 +1,274 @@
+/**
+ * /v1/responses as OpenAI's own client uses it: responses are turns of sessions, go on from each other, and are resumed where a stream broke.
+ */
+import type { OpenAI } from "openai";
+import type { Response as OpenAiResponse, ResponseStreamEvent } from "openai/resources/responses/responses";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { OpenAiErrorBody } from "../contracts/openai-errors.ts";
+import { serveLlm } from "../dev/stand-ins/llm.ts";
+import type { StandIn } from "../dev/stand-ins/serve.ts";
+import { type House, openHouse, type Tenant } from "./house.ts";
+import { openAiOf, RED_PIXEL } from "./stock-clients.ts";
+
+let house: House;
+let second: StandIn;
+let as: Tenant;
+let client: OpenAI;
+beforeAll(async () => {
+  second = await serveLlm({ pace: { firstTokenMs: 0, tokensPerSecond: Number.POSITIVE_INFINITY } });
+  const MODELS = JSON.stringify({
+    providers: { second: { kind: "compatible", nodes: [`${second.url}/v1`] } },
+    models: {
+      ...{ demo: {}, "demo:*": {}, plain: { abilities: ["chat"] } },
+      broken: {
+        routes: [
+          { provider: "openai", model: "demo:cut.3" },
+          { provider: "second", model: "demo" },
+        ],
+      },
+    },
+  });
+  house = await openHouse({ settings: { MODELS, PROVIDER_KEYS: '{"second":"k"}' } });
+  as = await house.newTenant();
+  client = openAiOf(house, as);
+});
+afterAll(async () => {
+  await house.close();
+  await second.close();
+});
+
+const PATH = "/v1/responses";
+const SLOW = "demo:tokens.400.gap.5";
+let asked = 0;
+const fresh = (text: string): string => `${text} ${"please ".repeat((asked += 1))}`.trim();
+
+const CALCULATOR = {
+  type: "function" as const,
+  name: "calculator",
+  description: "Works out a sum.",
+  parameters: { type: "object", properties: { expression: { type: "string" } }, required: ["expression"] },
+  strict: false,
+};
+
+async function eventsOf(stream: AsyncIterable<ResponseStreamEvent>, until?: (event: ResponseStreamEvent) => boolean) {
+  const events: ResponseStreamEvent[] = [];
+  for await (const event of stream) {
+    events.push(event);
+    if (until?.(event)) break; // hangs up
+  }
+  return events;
+}
+
+const sessionOf = async (responseId: string): Promise<string> => {
+  const turnId = responseId.slice(5).replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+  const state = await house.call(`/chat/turns/${turnId}`, { as });
+  return (await state.json<{ session_id: string }>()).session_id;
+};
+
+const textOf = (events: ResponseStreamEvent[]): string =>
+  events.map((event) => (event.type === "response.output_text.delta" ? event.delta : "")).join("");
+
+describe("a response", () => {
+  test("[RESP-1] is told whole, as a stream, and again when it is asked for", async () => {
+    const whole = await client.responses.create({ model: "demo", input: fresh("Which river is long?") });
+    expect(whole).toMatchObject({ object: "response", status: "completed", model: "demo", error: null });
+    expect(whole.output_text).toContain("Which river is long?");
+    expect(whole.usage?.total_tokens).toBeGreaterThan(0);
+    expect(await client.responses.retrieve(whole.id)).toMatchObject({ ...whole });
+
+    const stream = client.responses.stream({ model: "demo", input: fresh("Which sea is deep?") });
+    const final = await stream.finalResponse();
+    expect(final.output_text).toContain("Which sea is deep?");
+    expect((await client.responses.retrieve(final.id)).output_text).toBe(final.output_text);
+  });
+
+  test("[RESP-1] is a turn of a session, and in the history", async () => {
+    const { id } = await client.responses.create({ input: fresh("Remember this") });
+    const sessionId = await sessionOf(id);
+    const page = await house.call(`/history/sessions/${sessionId}/messages`, { as });
+    expect(await page.json()).toMatchObject({ messages: [{ role: "assistant" }, { role: "user" }] });
+  });
+
+  test("[RESP-2] goes on from another one, branching where that is not the newest; instructions are its own alone", async () => {
+    const ask = (input: string, previous?: OpenAiResponse, instructions?: string) =>
+      client.responses.create({
+        ...{ model: "demo", input, previous_response_id: previous?.id ?? null, instructions: instructions ?? null },
+      });
+    const told = await ask("My name is Ada", undefined, "Speak like a pirate.");
+    expect(house.llm.stats().last_request).toMatchObject({
+      messages: [{ role: "system" }, { role: "system", content: "Speak like a pirate." }, { role: "user" }],
+    });
+    const named = await ask("What is my name?", told);
+    expect(named.output_text).toContain("Ada");
+    expect(JSON.stringify(house.llm.stats().last_request)).not.toContain("pirate");
+    await ask("My name is Bob", told);
+    // Of the branch with Bob the first one knows nothing.
+    expect((await ask("What is my name?", named)).output_text).toContain("Ada");
+    expect(await sessionOf(named.id)).toBe(await sessionOf(told.id));
+  });
+
+  test("[RESP-3] resumes: a stream that broke goes on after any number, and the two make one", async () => {
+    const input = fresh("Tell me much");
+    const started = await client.responses.create({ model: SLOW, input, background: true });
+    expect(started.status).toBe("in_progress");
+    const full = await eventsOf(await client.responses.retrieve(started.id, { stream: true }));
+    expect(full.map((event) => event.sequence_number)).toEqual(full.map((_, at) => at));
+    expect(full.at(-1)?.type).toBe("response.completed");
+    for (const after of [0, 1, 4, Math.floor(full.length / 2), full.length - 2]) {
+      const rest = await client.responses.retrieve(started.id, { stream: true, starting_after: after });
+      expect(await eventsOf(rest)).toEqual(full.slice(after + 1));
+    }
+    expect((await client.responses.retrieve(started.id)).output_text).toBe(textOf(full));
+  });
+
+  test("[RESP-3] resumes while it is made, after its first client has left in the middle", async () => {
+    const stream = await client.responses.create({ model: SLOW, input: fresh("Go on"), stream: true });
+    let deltas = 0;
+    const seen = await eventsOf(stream, ({ type }) => type.endsWith("text.delta") && (deltas += 1) > 5);
+    const [created] = seen;
+    if (created?.type !== "response.created") throw new Error("not created");
+    const after = seen.at(-1)?.sequence_number ?? 0;
+    const rest = await eventsOf(
+      await client.responses.retrieve(created.response.id, { stream: true, starting_after: after }),
+    );
+    expect(rest[0]?.sequence_number).toBe(after + 1);
+    expect(rest.at(-1)?.type).toBe("response.completed");
+    const { output_text } = await client.responses.retrieve(created.response.id);
+    expect(textOf([...seen, ...rest])).toBe(output_text);
+    // The package's own way: it replays all and filters by itself.
+    const replayed = client.responses.stream({ response_id: created.response.id, starting_after: after });
+    expect((await replayed.finalResponse()).output_text).toBe(output_text);
+  });
+
+  test("[RESP-4] runs in the background, is cancelled from anywhere, and keeps what it told", async () => {
+    const started = await client.responses.create({ model: SLOW, input: fresh("Never end"), background: true });
+    await eventsOf(await client.responses.retrieve(started.id, { stream: true }), ({ type }) =>
+      type.endsWith("text.delta"),
+    );
+    const cancelled = await client.responses.cancel(started.id);
+    expect(cancelled).toMatchObject({ id: started.id, status: "cancelled", error: { code: "cancelled" } });
+    expect(cancelled.output_text).not.toBe("");
+    expect(await client.responses.retrieve(started.id)).toMatchObject({ status: "cancelled" });
+  });
+
+  test("[RESP-9] is shown images, keeps them in its session, and answers in a form that is asked for", async () => {
+    const content = [
+      { type: "input_text" as const, text: fresh("What is this?") },
+      { type: "input_image" as const, image_url: RED_PIXEL, detail: "auto" as const },
+    ];
+    const seen = await client.responses.create({ model: "demo", input: [{ role: "user", content }] });
+    await client.responses.create({ model: "demo", input: "And now?", previous_response_id: seen.id });
+    expect(JSON.stringify(house.llm.stats().last_request)).toContain(RED_PIXEL);
+    const format = { type: "json_object" as const };
+    await client.responses.create({ model: "demo", input: fresh("As JSON"), text: { format } });
+    expect(house.llm.stats().last_request).toMatchObject({ response_format: format });
+  });
+
+  test("[RESP-5] that began on a route which broke off is begun again: the void item is empty, the text whole", async () => {
+    const stream = client.responses.stream({ model: "broken", input: fresh("Say it twice") });
+    const events: ResponseStreamEvent[] = [];
+    stream.on("event", (event) => void events.push(event));
+    const final = await stream.finalResponse();
+    expect(final.output).toMatchObject([{ status: "incomplete", content: [] }, { status: "completed" }]);
+    const anew = events.filter((event) => "output_index" in event && event.output_index === 1);
+    expect(final.output_text).toBe(textOf(anew));
+    expect(final.output_text).toContain("Say it twice");
+  });
+
+  test("[RESP-5] that is cut ends as failed, and where it is asked whole with an error", async () => {
+    const stream = await client.responses.create({ model: "demo:cut.3", input: fresh("Broken"), stream: true });
+    const events = await eventsOf(stream);
+    expect(events.at(-1)).toMatchObject({
+      ...{ type: "response.failed", response: { status: "failed", error: { code: "upstream_truncated" } } },
+    });
+    const whole = client.responses.create({ model: "demo:cut.3", input: fresh("Broken") });
+    await expect(whole).rejects.toMatchObject({ status: 502, code: "upstream_truncated" });
+    const short = await client.responses.create({ model: "demo:length", input: fresh("Too long") });
+    expect(short).toMatchObject({ status: "incomplete", incomplete_details: { reason: "max_output_tokens" } });
+  });
+});
+
+describe("function calls", () => {
+  test("[RESP-6] end a response, and the next one goes on with their outputs", async () => {
+    const input = fresh("What is 17*23?");
+    const stream = client.responses.stream({ model: "demo", input, tools: [CALCULATOR] });
+    const called = await stream.finalResponse();
+    const [call] = called.output;
+    if (call?.type !== "function_call") throw new Error("no call");
+    expect(call).toMatchObject({ name: "calculator", status: "completed" });
+    expect(JSON.parse(call.arguments)).toEqual({ expression: "17*23" });
+    expect((await client.responses.retrieve(called.id)).output).toMatchObject([{ call_id: call.call_id }]);
+
+    const output = { type: "function_call_output" as const, call_id: call.call_id, output: "391" };
+    const next = { model: "demo", tools: [CALCULATOR], previous_response_id: called.id };
+    const answered = await client.responses.create({ ...next, input: [output] });
+    expect(answered.output_text).toContain("391");
+    expect(house.llm.stats().last_request).toMatchObject({
+      messages: [
+        ...[{ role: "system" }, { role: "user", content: input }],
+        { role: "assistant", content: null, tool_calls: [{ id: call.call_id, function: { name: "calculator" } }] },
+        { role: "tool", tool_call_id: call.call_id, content: "391" },
+      ],
+    });
+    // The conversation goes on, with the calls where they were.
+    const later = await client.responses.create({ ...next, previous_response_id: answered.id, input: "Thank you" });
+    expect(later.status).toBe("completed");
+    const { messages } = house.llm.stats().last_request as { messages: { role: string }[] };
+    const roles = messages.map(({ role }) => role);
+    expect(roles).toEqual(["system", "user", "assistant", "tool", "assistant", "user"]);
+  });
+
+  test("[RESP-6] that have no output, or outputs of calls that nobody made, are refused", async () => {
+    const called = await client.responses.create({ model: "demo", input: fresh("What is 3*9?"), tools: [CALCULATOR] });
+    const next = { model: "demo", previous_response_id: called.id };
+    const output = { type: "function_call_output" as const, call_id: "call_nobody", output: "1" };
+    for (const input of ["And now?", [output]]) {
+      await expect(client.responses.create({ ...next, input })).rejects.toMatchObject({ status: 400 });
+    }
+    await expect(client.responses.create({ model: "demo", input: [output] })).rejects.toMatchObject({ param: "input" });
+    const tools = [{ type: "web_search" as const }];
+    await expect(client.responses.create({ input: "Hi", tools })).rejects.toMatchObject({ status: 400 });
+    const lacking = client.responses.create({ model: "plain", input: "Hi", tools: [CALCULATOR] });
+    await expect(lacking).rejects.toMatchObject({ status: 400 });
+  });
+});
+
+describe("who may", () => {
+  test("[RESP-7] a response of somebody else is not there, for reading, cancelling, deleting and going on", async () => {
+    const { id } = await client.responses.create({ input: fresh("Mine") });
+    const other = openAiOf(house, await house.newTenant());
+    const missing = { status: 404, code: "not_found" };
+    await expect(other.responses.retrieve(id)).rejects.toMatchObject(missing);
+    await expect(other.responses.retrieve(id, { stream: true })).rejects.toMatchObject(missing);
+    await expect(other.responses.cancel(id)).rejects.toMatchObject(missing);
+    await expect(other.responses.delete(id)).rejects.toMatchObject(missing);
+    await expect(other.responses.create({ input: "Hi", previous_response_id: id })).rejects.toMatchObject(missing);
+    await expect(client.responses.retrieve("resp_nothing")).rejects.toMatchObject({ status: 400 });
+  });
+
+  test("[RESP-7] deletes a response with its session, unless others go on from it", async () => {
+    const first = await client.responses.create({ input: fresh("Delete me") });
+    const deleted = await house.call(`${PATH}/${first.id}`, { as, method: "DELETE" });
+    expect(await deleted.json()).toEqual({ id: first.id, object: "response", deleted: true });
+    await expect(client.responses.retrieve(first.id)).rejects.toMatchObject({ status: 404 });
+    const kept = await client.responses.create({ input: fresh("Keep me") });
+    await client.responses.create({ input: "On", previous_response_id: kept.id });
+    await expect(client.responses.delete(kept.id)).rejects.toMatchObject({ status: 409 });
+  });
+
+  test("[RESP-8] what would change a response unseen is refused by its name", async () => {
+    for (const [more, param] of [
+      [{ conversation: "conv_1" }, "conversation"],
+      [{ top_p: 0.5 }, "top_p"],
+      [{ prompt: { id: "p" } }, "prompt"],
+      [{ base_url: "http://127.0.0.1" }, "base_url"],
+      [{ tool_choice: "required" }, "tool_choice"],
+      [{ input: [{ role: "system", content: "Obey" }] }, "input"],
+      [{ text: { format: { type: "grammar" } } }, "text.format.type"],
+    ] as const) {
+      const response = await house.call(PATH, { as, body: { input: "Hi", ...more } });
+      const { error } = OpenAiErrorBody.parse(await response.json());
+      expect([response.status, error.param]).toEqual([400, param]);
+    }
+  });
+});

@@ -1,0 +1,26 @@
+/** What becomes of the limits when the store that keeps them fails. */
+import { expect, test } from "vitest";
+import { ok } from "../../../contracts/errors.ts";
+import { Spending } from "./spending.ts";
+
+const deps = {
+  limits: { requestsPerMinute: 2, tokensPerMinute: 1_000, streams: 5 },
+  prices: {},
+  ledger: { save: () => Promise.resolve(ok(undefined)) },
+  now: () => 1_000,
+};
+const asked = { id: "a", model: "m", promptTokens: 1, answerTokens: 1 };
+
+test("[F42] a store that cannot be read lets no call begin, and is asked again for the next one", async () => {
+  let isLost = true;
+  const storage = {
+    get: () => (isLost ? Promise.reject(new Error("lost")) : Promise.resolve(undefined)),
+    put: () => Promise.resolve(),
+  } as unknown as DurableObjectStorage; // what is used of it
+  const spending = new Spending(storage, deps);
+  const refused = { ok: false, error: { code: "overloaded", retryAfterSeconds: 2 } };
+  expect(await spending.reserve("user", asked)).toMatchObject(refused);
+  expect(await spending.reserve("user", asked)).toMatchObject(refused);
+  isLost = false;
+  expect(await spending.reserve("user", asked)).toMatchObject({ ok: true, value: { requests: { remaining: 1 } } });
+});

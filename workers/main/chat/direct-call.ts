@@ -1,0 +1,79 @@
+/**
+ * What a model that is asked directly is given, and what is told of its reply. Pure types, and what both ways of asking share. No state.
+ */
+import type { FinishReason, ResponseFormat, Usage } from "../../../contracts/chat.ts";
+import type { DirectEvent } from "../../../contracts/direct.ts";
+import type { Failure, Result } from "../../../contracts/errors.ts";
+import type { LlmAgent, ModelContext, ModelRequest } from "../../../contracts/llm.ts";
+import type { ToolCall } from "../../../contracts/tools.ts";
+import type { AdmittedCall } from "./admit.ts";
+import { askToMend } from "./answer-format.ts";
+
+export interface DirectDeps {
+  llm: LlmAgent;
+  now: () => number;
+  newCallId: () => string;
+  stallTimeoutMs: number;
+  streamTimeoutMs: number;
+}
+
+export interface DirectEnd {
+  model: string;
+  provider: string | undefined;
+  /** Estimated where the provider gave no figures, and where the reply did not come to its end. */
+  usage: Usage;
+  /** Why there is no whole answer; undefined of one that finished. */
+  failure: Failure | undefined;
+  answer: DirectAnswer | undefined;
+}
+
+/** An answer that came to its end. */
+export interface DirectAnswer {
+  content: string;
+  toolCalls: ToolCall[];
+  finishReason: FinishReason;
+}
+
+/** What is told of a reply while it comes; calls only where tools were offered. */
+export type DirectTold = DirectEvent | { event: "tool_calls"; data: ToolCall[] };
+
+/** Writes what is told into a stream, in a client's form. It may keep what it needs for that. */
+export type DirectWriter = (told: DirectTold[]) => string;
+
+export interface DirectCall {
+  /** The account has let it in: nothing is asked without that. */
+  admitted: AdmittedCall;
+  request: ModelRequest;
+  context: ModelContext;
+  /** Aborts when the client has left. */
+  signal: AbortSignal;
+  onEnd(end: DirectEnd): void;
+  /** An answer that is not of this form is made once more; left out: the client judges it. */
+  heldTo?: ResponseFormat;
+  /** Left out: frames of this API. */
+  write?: DirectWriter;
+}
+
+/** How soon it is noticed that nobody listens any more. */
+export const BEAT_MS = 1_000;
+
+export function toMend(request: ModelRequest, answer: string, problem: string): ModelRequest {
+  return { ...request, messages: [...request.messages, ...askToMend(answer, problem)] };
+}
+
+/** The model service itself may fail: its binding throws. */
+export function reach<T>(asked: Promise<Result<T>>): Promise<Result<T>> {
+  const failure: Failure = { code: "upstream_error", message: "the model service did not answer" };
+  return asked.catch(() => ({ ok: false, error: failure }));
+}
+
+/** Says what the call took, to the account and to whoever asked. */
+export function tellEnd({ admitted, onEnd }: DirectCall, end: DirectEnd): void {
+  admitted.settle(end);
+  onEnd(end);
+}
+
+/** With how the user's limits stand, as every reply tells. */
+export function refusedWith(failure: Failure, { admitted }: DirectCall): Result<never> {
+  return { ok: false, error: { ...failure, limits: admitted.limits } };
+}

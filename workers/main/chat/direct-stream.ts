@@ -1,0 +1,227 @@
+/**
+ * A direct reply as a stream of bytes, pulled by its reader: a slow one slows the provider, and nothing piles up here. State: one reply.
+ * Refuses an answer that is not of the form it is held to: the model is asked once more, after a rewind.
+ */
+import type { FinishReason, Usage } from "../../../contracts/chat.ts";
+import { createDecoder, type Decoder, type MalformedToolCall, type ModelEvent } from "../../../contracts/dialects.ts";
+import { type Failure, isRetryable, type Result } from "../../../contracts/errors.ts";
+import { encodeFrame, KEEP_ALIVE_FRAME } from "../../../contracts/events.ts";
+import type { ModelRequest, ModelStream, WhenGone } from "../../../contracts/llm.ts";
+import { addUsage, estimateUsage, spentBy } from "../../../contracts/rounds.ts";
+import type { ToolCall } from "../../../contracts/tools.ts";
+import { findProblem, unusable } from "./answer-format.ts";
+import {
+  BEAT_MS,
+  type DirectCall,
+  type DirectDeps,
+  type DirectTold,
+  type DirectWriter,
+  reach,
+  tellEnd,
+  toMend,
+} from "./direct-call.ts";
+import { type Watchdog, watchReader } from "./watchdog.ts";
+
+const UNREADABLE: Failure = { code: "upstream_error", message: "the model called a tool with unreadable arguments" };
+const LEFT: Failure = { code: "cancelled", message: "the client left" };
+
+export interface Leaving {
+  gone: WhenGone;
+  leave(): void;
+}
+
+type Controller = ReadableStreamDefaultController<Uint8Array>;
+
+/** A reply that is being read. */
+interface Reading {
+  reader: ReadableStreamDefaultReader<Uint8Array>;
+  decoder: Decoder;
+  watch: Watchdog;
+  provider: string;
+}
+
+export class DirectStream {
+  readonly readable: ReadableStream<Uint8Array>;
+  #opened: Promise<Result<ModelStream>>;
+  readonly #call: DirectCall;
+  readonly #deps: DirectDeps;
+  readonly #leave: () => void;
+  readonly #gone: WhenGone;
+  readonly #encoder = new TextEncoder();
+  readonly #write: DirectWriter;
+  #reading: Reading | undefined;
+  #beat: ReturnType<typeof setInterval> | undefined;
+  #words = "";
+  #calls: ToolCall[] = [];
+  #usage: Usage | undefined;
+  /** Of the first answer, where a second one is made. */
+  #spent: Usage | undefined;
+  /** What is asked now: the request, or its mending. */
+  #asked: ModelRequest;
+  #sent = 0;
+  #ended = false;
+
+  constructor(opened: Promise<Result<ModelStream>>, call: DirectCall, deps: DirectDeps, { gone, leave }: Leaving) {
+    this.#opened = opened;
+    this.#call = call;
+    this.#asked = call.request;
+    this.#deps = deps;
+    this.#leave = leave;
+    this.#gone = gone;
+    this.#write = call.write ?? numberedFrames();
+    this.readable = new ReadableStream<Uint8Array>(
+      {
+        start: (controller) => {
+          // Nobody may be reading then. Whoever is no longer allowed to read is told nothing more.
+          call.signal.addEventListener("abort", () => this.#abandon(controller), { once: true });
+          this.#keepAlive(controller);
+        },
+        pull: (controller) => this.#pull(controller),
+        cancel: () => void this.#end(LEFT),
+      },
+      { highWaterMark: 0 },
+    );
+  }
+
+  async #pull(controller: Controller): Promise<void> {
+    const events: DirectTold[] = [];
+    // A piece may hold no event: a pull that brings nothing is not repeated by itself.
+    while (events.length === 0 && !this.#ended) {
+      events.push(...(await (this.#reading === undefined ? this.#open() : this.#next(this.#reading))));
+    }
+    if (events.length > 0) this.#send(controller, events);
+    if (events.at(-1)?.event === "done" || events.at(-1)?.event === "error") controller.close();
+  }
+
+  async #open(): Promise<DirectTold[]> {
+    const opened = await this.#opened;
+    if (this.#ended) return [];
+    if (!opened.ok) return this.#fail(opened.error);
+    const { body, dialect, provider, model } = opened.value;
+    const { stallTimeoutMs, streamTimeoutMs: totalTimeoutMs, now, newCallId } = this.#deps;
+    const reader = body.getReader();
+    const watch = watchReader(reader, { signal: this.#call.signal, stallTimeoutMs, totalTimeoutMs, now });
+    this.#reading = { reader, decoder: createDecoder(dialect, { newCallId }), watch, provider };
+    return this.#spent ? [] : [{ event: "meta", data: { model, provider } }];
+  }
+
+  async #next({ reader, decoder, watch }: Reading): Promise<DirectTold[]> {
+    watch.touch();
+    const read = await reader.read().catch(() => ({ done: true, value: undefined }) as const);
+    watch.rest();
+    if (this.#ended) return [];
+    const stopped = watch.stopped()?.failure;
+    if (stopped) return this.#fail(stopped);
+    const told = read.done ? decoder.end() : decoder.push(read.value);
+    return told.flatMap((event) => this.#translate(event));
+  }
+
+  #translate(event: ModelEvent): DirectTold[] {
+    if (this.#ended) return [];
+    switch (event.type) {
+      case "text":
+        this.#words += event.text;
+        return [{ event: "delta", data: { content: event.text } }];
+      case "usage":
+        this.#usage = event.usage;
+        return [];
+      case "tool_calls":
+        return this.#takeCalls(event.calls);
+      case "finish": {
+        const again = this.#hold(event.reason);
+        if (again !== undefined) return again;
+        return [
+          { event: "usage", data: this.#end(undefined, event.reason) },
+          { event: "done", data: { finish_reason: event.reason } },
+        ];
+      }
+      case "failure":
+        return this.#fail(event.failure);
+    }
+  }
+
+  /** Undefined: the answer stands. Else what takes it back, and the model is asked once more. */
+  #hold(reason: FinishReason): DirectTold[] | undefined {
+    const { request, context, heldTo } = this.#call;
+    const problem = findProblem(heldTo, this.#words);
+    if (problem === undefined) return undefined;
+    const rewind: DirectTold = { event: "rewind", data: { after: 1 } };
+    if (reason !== "stop" || this.#spent) return [rewind, ...this.#fail(unusable().failure)];
+    this.#spent = this.#usage ?? estimateUsage(request, this.#words);
+    this.#asked = toMend(request, this.#words, problem);
+    this.#reading?.watch.end();
+    void this.#reading?.reader.cancel().catch(() => {}); // it is over
+    this.#reading = undefined;
+    this.#words = "";
+    this.#usage = undefined;
+    this.#opened = reach(this.#deps.llm.stream(this.#asked, context, this.#gone));
+    return [rewind];
+  }
+
+  /** Whoever offered no tools is not told of calls. */
+  #takeCalls(made: (ToolCall | MalformedToolCall)[]): DirectTold[] {
+    if (this.#call.request.tools === undefined) return [];
+    const calls = made.flatMap((call) => ("malformed" in call ? [] : [call]));
+    if (calls.length < made.length) return this.#fail(UNREADABLE);
+    this.#calls = calls;
+    return [{ event: "tool_calls", data: calls }];
+  }
+
+  #fail(failure: Failure): DirectTold[] {
+    const { code, message } = failure;
+    const { requestId: request_id } = this.#call.context;
+    return [
+      { event: "usage", data: this.#end(failure) },
+      { event: "error", data: { code, message, retryable: isRetryable(code), request_id } },
+    ];
+  }
+
+  #abandon(controller: Controller): void {
+    if (this.#ended) return;
+    this.#end(LEFT);
+    controller.close();
+  }
+
+  /** Closes the provider's request and says what the reply cost; once. */
+  #end(failure?: Failure, finishReason?: FinishReason): Usage {
+    const { request } = this.#call;
+    const reading = this.#reading;
+    const said = this.#words + (this.#calls.length > 0 ? JSON.stringify(this.#calls) : "");
+    const asked = this.#asked;
+    const last = this.#usage ?? (reading || !failure ? estimateUsage(asked, said) : spentBy(asked, failure));
+    const usage = addUsage(this.#spent, last);
+    if (this.#ended) return usage;
+    this.#ended = true;
+    this.#reading = undefined;
+    clearInterval(this.#beat);
+    this.#leave();
+    reading?.watch.end();
+    void reading?.reader.cancel().catch(() => {}); // it may be over already
+    const answer = finishReason && { content: this.#words, toolCalls: this.#calls, finishReason };
+    tellEnd(this.#call, { model: request.model, provider: reading?.provider, usage, failure, answer });
+    return usage;
+  }
+
+  #send(controller: Controller, events: DirectTold[]): void {
+    this.#sent += 1;
+    const text = this.#write(events);
+    if (text !== "") controller.enqueue(this.#encoder.encode(text));
+  }
+
+  /** A comment after each beat without an event, unless the reader has not even taken the last one. */
+  #keepAlive(controller: Controller): void {
+    let seen = 0;
+    this.#beat = setInterval(() => {
+      if (seen === this.#sent && controller.desiredSize === 0) {
+        controller.enqueue(this.#encoder.encode(KEEP_ALIVE_FRAME));
+      }
+      seen = this.#sent;
+    }, BEAT_MS);
+  }
+}
+
+/** The frames of this API, numbered. */
+function numberedFrames(): DirectWriter {
+  let last = 0;
+  return (told) => told.flatMap((one) => (one.event === "tool_calls" ? [] : [encodeFrame((last += 1), one)])).join("");
+}

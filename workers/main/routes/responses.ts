@@ -1,0 +1,172 @@
+/**
+ * /v1/responses: OpenAI's Responses over the sessions and turns of the chat. A response is a turn, which runs in its session's object and
+ * outlives its client; what is told of it is read from the turn's numbered events. Refuses tools that are not the client's own.
+ */
+import * as z from "zod";
+import { AppError, type ErrorCode, ErrorBody, orThrow } from "../../../contracts/errors.ts";
+import { createEventDecoder } from "../../../contracts/events.ts";
+import {
+  DeletedResponse,
+  ResponseId,
+  ResponseObject,
+  ResponsesRequest,
+  toResponseId,
+} from "../../../contracts/openai-responses.ts";
+import { count } from "../../../contracts/params.ts";
+import type { SessionCommand } from "../../../contracts/session.ts";
+import { SessionView } from "../../../contracts/sessions.ts";
+import { type Call, type Route, route } from "../http/route.ts";
+import { createResponseReader, responseFrames } from "../openai/response-events.ts";
+import { toResponseTurn } from "../openai/response-request.ts";
+import { rewriteTurn, turnEvents } from "../openai/turn-stream.ts";
+import { eventStream } from "../session/responses.ts";
+import { asker, type ChatRoutesDeps, KEY_HEADER, start, TURN_FAILS } from "./chat.ts";
+import type { LlmRoutesDeps } from "./llm.ts";
+
+export interface ResponsesRoutesDeps extends ChatRoutesDeps, Pick<LlmRoutesDeps, "resolve"> {}
+
+const PATH = "/v1/responses/{response_id}";
+const ResponsePath = z.strictObject({ response_id: ResponseId });
+const RetrieveQuery = z.strictObject({
+  stream: z.enum(["true", "false"]).optional(),
+  starting_after: count(0, Number.MAX_SAFE_INTEGER).optional(),
+  include_obfuscation: z.enum(["true", "false"]).optional(),
+});
+const FAILS: ErrorCode[] = ["not_found", "overloaded"];
+const TOLD_HEADERS = ["x-turn-id", "x-session-id", "x-cache", "age", "server-timing", "idempotent-replayed"];
+
+export function responsesRoutes(deps: ResponsesRoutesDeps): Route[] {
+  return [createRoute(deps), retrieveRoute(deps), cancelRoute(deps), deleteRoute(deps)];
+}
+
+function createRoute(deps: ResponsesRoutesDeps): Route {
+  return route(
+    {
+      ...{ method: "POST", path: "/v1/responses", access: "user", checkedBy: "session", body: ResponsesRequest },
+      takesAttachments: true,
+      answers: { 200: [ResponseObject, "text/event-stream"] },
+      headers: { ...KEY_HEADER, "Cache-Control": "no-cache, no-store, only-if-cached or max-age" },
+      summary: "OpenAI's Responses: a turn of a session, with the client's own tools",
+      fails: TURN_FAILS,
+    },
+    async (call) => {
+      const turn = toResponseTurn(call.body);
+      const tools = turn.client.tools?.map(({ name }) => name);
+      // The session would see it too, and only then.
+      orThrow(deps.resolve({ ...turn.request, ...(tools && { tools }) }, call.user.preferences));
+      const body = call.body;
+      const begun = await start(deps, call, { ...turn, view: "stream", route: "v1-responses", body });
+      const stream = await bodyOf(begun);
+      const headers = headersOf(begun);
+      if (body.stream) return eventStream(rewriteTurn(stream, responseFrames()), headers);
+      return Response.json(await readResponse(stream, body.background === true), { headers });
+    },
+  );
+}
+
+/** To its end; in the background only until it has begun. */
+async function readResponse(stream: ReadableStream<Uint8Array>, inBackground: boolean): Promise<ResponseObject> {
+  const reader = createResponseReader();
+  for await (const events of turnEvents(stream)) {
+    for (const event of events) {
+      reader.take(event);
+      if (event.event === "error" && !inBackground) throw new AppError(event.data.code, event.data.message);
+    }
+    if (reader.ended || (inBackground && reader.response !== undefined)) break;
+  }
+  if (reader.response === undefined || (!reader.ended && !inBackground)) {
+    throw new AppError("interrupted", "the response broke off: ask for it again");
+  }
+  return reader.response;
+}
+
+function retrieveRoute({ send }: ResponsesRoutesDeps): Route {
+  return route(
+    {
+      ...{ method: "GET", path: PATH, access: "user", params: ResponsePath, query: RetrieveQuery },
+      answers: { 200: [ResponseObject, "text/event-stream"] },
+      summary: "A response as far as it has come; with `stream=true` its events after number `starting_after`",
+      fails: [...FAILS, "turn_expired"],
+    },
+    async (call) => {
+      const { stream, starting_after: startingAfter = -1 } = call.query;
+      const { response_id: turnId } = call.params;
+      if (stream !== "true") return Response.json(await recall(send, call, turnId));
+      const { credential } = call.user;
+      const watched = await send(turnId, { kind: "watch", turnId, after: 0, credential, ...asker(call) });
+      const writer = responseFrames(startingAfter);
+      return eventStream(rewriteTurn(await bodyOf(watched), writer), headersOf(watched));
+    },
+  );
+}
+
+function cancelRoute({ send }: ResponsesRoutesDeps): Route {
+  return route(
+    {
+      ...{ method: "POST", path: `${PATH}/cancel`, access: "user", params: ResponsePath, fails: FAILS },
+      ...{ answers: { 200: ResponseObject }, summary: "Stops a response, and keeps what it has told" },
+    },
+    async (call) => {
+      const { response_id: turnId } = call.params;
+      await jsonOf(await send(turnId, { kind: "inspect", turnId, cancel: true, ...asker(call) }));
+      return Response.json(await recall(send, call, turnId));
+    },
+  );
+}
+
+const TurnIds = z.object({ session_id: z.string() });
+
+function deleteRoute({ send }: ResponsesRoutesDeps): Route {
+  return route(
+    {
+      ...{ method: "DELETE", path: PATH, access: "user", params: ResponsePath, answers: { 200: DeletedResponse } },
+      summary: "Deletes a response that no other one goes on from, with its session",
+      fails: [...FAILS, "conflict", "db_timeout", "db_unavailable", "upstream_error"],
+    },
+    async (call) => {
+      const { response_id: turnId } = call.params;
+      const ask = async (command: SessionCommand) => jsonOf(await send(turnId, command));
+      const inspected = await ask({ kind: "inspect", turnId, cancel: false, ...asker(call) });
+      const { session_id: sessionId } = TurnIds.parse(inspected);
+      const { message_count: messages } = SessionView.parse(await ask({ kind: "view", sessionId, ...asker(call) }));
+      if (messages > 2) throw new AppError("conflict", "its session has more messages: delete the session");
+      await ask({ kind: "erase", sessionId, ...asker(call) });
+      return Response.json({ id: toResponseId(turnId), object: "response", deleted: true });
+    },
+  );
+}
+
+async function recall(send: ResponsesRoutesDeps["send"], call: Call, turnId: string): Promise<ResponseObject> {
+  const { credential } = call.user;
+  const now = await send(turnId, { kind: "watch", turnId, after: 0, atOnce: true, credential, ...asker(call) });
+  const text = await new Response(await bodyOf(now)).text();
+  const reader = createResponseReader();
+  for (const event of createEventDecoder().push(text)) reader.take(event);
+  if (reader.response === undefined)
+    throw new AppError("overloaded", "the response is about to begin", { retryAfterSeconds: 1 });
+  return reader.response;
+}
+
+/** A failure of the session's object is thrown, so that it is told in this API's form. */
+async function bodyOf(response: Response): Promise<ReadableStream<Uint8Array>> {
+  if (!response.ok) await jsonOf(response);
+  if (response.body === null) throw new Error("a session's object answers with a body");
+  return response.body;
+}
+
+async function jsonOf(response: Response): Promise<unknown> {
+  const body: unknown = await response.json();
+  if (response.ok) return body;
+  const { code, message, details } = ErrorBody.parse(body).error;
+  const retryAfter = response.headers.get("retry-after");
+  throw new AppError(code, message, {
+    ...(details && { details }),
+    ...(retryAfter !== null && { retryAfterSeconds: Number(retryAfter) }),
+  });
+}
+
+function headersOf({ headers }: Response): Record<string, string> {
+  return Object.fromEntries(
+    TOLD_HEADERS.flatMap((name) => (headers.has(name) ? [[name, headers.get(name) ?? ""]] : [])),
+  );
+}
