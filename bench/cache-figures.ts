@@ -1,11 +1,13 @@
 /**
- * P5, P6 and P12: what a hit costs beside one read of the same Redis, beside a miss, and what a dead Redis costs. Medians of interleaved
+ * P5, P6 and P12: what a hit costs beside one read of the same Redis, beside the least that it could be (dev/house/bare.ts), beside a miss,
+ * and what a dead Redis costs. Medians of interleaved
  * rounds on this machine. `node bench/cache-figures.ts` prints the table. The objects write to the folder of temporary files: on a busy
  * disk its speed is what is measured, so let TMPDIR name one in memory.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { buildWorkers } from "../dev/build.ts";
 import { type House, openHouse, type Tenant } from "../dev/house.ts";
+import { openBare } from "../dev/house/bare.ts";
 import { LOCAL_REDIS_TOKEN } from "../dev/local.ts";
 
 const REDIS_MS = 10;
@@ -44,26 +46,43 @@ async function readRedis(house: House): Promise<number> {
   return performance.now() - startedAtMs;
 }
 
+async function askBare(url: URL): Promise<number> {
+  const startedAtMs = performance.now();
+  await (await fetch(url, { method: "POST", body: "a question" })).text();
+  return performance.now() - startedAtMs;
+}
+
 /** P5 and P6, with Redis and the model as far away as they may be. */
 async function measureHits(house: House, as: Tenant): Promise<string[][]> {
   const hot = fresh();
   await chat(house, as, hot);
   await house.redis.until(({ in_flight }) => in_flight === 0);
+  const bare = await openBare(house.redis.url, LOCAL_REDIS_TOKEN);
+  for (let warm = 0; warm < 20; warm += 1) await askBare(bare.url);
   house.redis.control({ latencyMs: REDIS_MS });
-  const times = { read: [] as number[], hit: [] as number[], miss: [] as number[] };
+  const times = { read: [] as number[], bare: [] as number[], hit: [] as number[], miss: [] as number[] };
   for (let round = 0; round < ROUNDS; round += 1) {
     times.read.push(await readRedis(house));
+    times.bare.push(await askBare(bare.url));
     times.hit.push((await chat(house, as, hot)).firstTokenMs);
     if (round % 4 === 0) times.miss.push((await chat(house, as, fresh())).firstTokenMs);
   }
   house.redis.control({ latencyMs: 0 });
+  await bare.close();
   const [read, hit, miss] = [median(times.read), median(times.hit), median(times.miss)];
+  const least = median(times.bare);
   return [
     [
       "P5",
       "hit, first token / one GET of the same Redis",
       `${hit.toFixed(1)} ms / ${read.toFixed(1)} ms`,
       (hit / read).toFixed(2),
+    ],
+    [
+      "P5",
+      "a bare Worker, object and GET / one GET",
+      `${least.toFixed(1)} ms / ${read.toFixed(1)} ms`,
+      (least / read).toFixed(2),
     ],
     ["P6", "hit / miss, first token", `${hit.toFixed(1)} ms / ${miss.toFixed(1)} ms`, (hit / miss).toFixed(3)],
   ];
