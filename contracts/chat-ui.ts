@@ -11,13 +11,22 @@ const { model, model_type, temperature, max_tokens, tools, response_format, cach
 export const ChatId = z.string().regex(/^[\x21-\x7e]{1,255}$/);
 const MessageId = z.string().max(256);
 
-const Text = z.looseObject({ type: z.literal("text"), text: z.string() });
+/** Of all parts together the body's limit is less. */
+const MAX_TEXT_CHARS = 1_000_000;
+const MAX_URL_CHARS = 16_000_000;
+
+const Text = z.looseObject({ type: z.literal("text"), text: z.string().max(MAX_TEXT_CHARS) });
 const File = z.looseObject({
   type: z.literal("file"),
-  ...{ mediaType: z.string().max(128), url: z.string(), filename: z.string().optional() },
+  ...{ mediaType: z.string().max(128), url: z.string().max(MAX_URL_CHARS), filename: z.string().max(512).optional() },
 });
 /** Steps, tools, data: not said by anyone. */
-const Other = z.looseObject({ type: z.string().refine((type) => type !== "text" && type !== "file") });
+const Other = z.looseObject({
+  type: z
+    .string()
+    .max(128)
+    .refine((type) => type !== "text" && type !== "file"),
+});
 
 /** A page's copy of a message: whatever a stream of ours, or another one, has made of it. */
 const UiMessage = z.looseObject({

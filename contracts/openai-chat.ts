@@ -61,10 +61,14 @@ const Message = z.discriminatedUnion("role", [
 ]);
 export type OpenAiMessage = z.infer<typeof Message>;
 
+const MAX_JSON_CHARS = 65_536;
+const MAX_LABELS = 16;
+
 /** An object of a client's own making, not too deep to be written again. */
 export const JsonObject = z
   .record(z.string(), z.unknown())
-  .refine((value) => isShallow(value, MAX_DEPTH), `must not be deeper than ${MAX_DEPTH}`);
+  .refine((value) => isShallow(value, MAX_DEPTH), `must not be deeper than ${MAX_DEPTH}`)
+  .refine((value) => JSON.stringify(value).length <= MAX_JSON_CHARS, `must not be longer than ${MAX_JSON_CHARS}`);
 
 export const FunctionTool = z.strictObject({
   name: FunctionName,
@@ -99,7 +103,10 @@ export const passedOver = {
   user: Label,
   safety_identifier: Label,
   prompt_cache_key: Label,
-  metadata: z.record(z.string().max(64), z.string().max(512)).nullish(),
+  metadata: z
+    .record(z.string().max(64), z.string().max(512))
+    .refine((labels) => Object.keys(labels).length <= MAX_LABELS, `must be ${MAX_LABELS} at most`)
+    .nullish(),
   service_tier: z.enum(["auto", "default"]).nullish(),
 };
 

@@ -15,6 +15,7 @@ const RESPONSE = /^resp_([0-9a-f]{8})([0-9a-f]{4})([78][0-9a-f]{3})([89ab][0-9a-
 /** Gives the turn's id. */
 export const ResponseId = z
   .string()
+  .max(64)
   .regex(RESPONSE, "must be the id of a response")
   .transform((id) => id.replace(RESPONSE, "$1-$2-$3-$4-$5"));
 
@@ -104,7 +105,7 @@ export const ResponsesRequest = z
     parallel_tool_calls: z.boolean().nullish(),
     text: z.strictObject({ format: Format.optional() }).nullish(),
     truncation: z.enum(["auto", "disabled"]).nullish(),
-    include: z.array(z.string()).max(0, "is not supported").nullish(),
+    include: z.array(z.string().max(64)).max(0, "is not supported").nullish(),
     ...passedOver,
   })
   .superRefine(({ input, previous_response_id: previous, store, tools, tool_choice: choice }, issues) => {

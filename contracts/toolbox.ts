@@ -88,7 +88,10 @@ export const ToolStats = z.strictObject({ hours: Count, tools: z.array(ToolFigur
 const HEADER_NAME =
   /^(?!(?:host|connection|transfer-encoding|upgrade|accept|cookie|content-.*|mcp-.*)$)[a-z][a-z0-9-]{0,63}$/i;
 const HeaderValue = z.string().regex(/^[\x20-\x7e]{1,4096}$/);
-const ServerName = z.string().regex(/^[a-z](?:(?:[a-z0-9-]|_(?!_)){0,22}[a-z0-9])?$/);
+const ServerName = z
+  .string()
+  .max(24)
+  .regex(/^[a-z](?:(?:[a-z0-9-]|_(?!_)){0,22}[a-z0-9])?$/);
 
 export const NewServer = z.strictObject({
   /** Before the names of its tools: `name__tool`. */

@@ -13,7 +13,7 @@ import { migrate } from "../db/migrate.ts";
 import { CONFIGS, ROOT } from "./build.ts";
 import { type Finding, show } from "./doctor/finding.ts";
 import { examine } from "./doctor.ts";
-import { LOCAL_DATABASE_URL, LOCAL_LLM_KEY, openLocalSql } from "./local.ts";
+import { LOCAL_DATABASE_URL, LOCAL_LLM_KEY, openLocalSql, newSecretKey } from "./local.ts";
 import { serveLlm } from "./stand-ins/llm.ts";
 import { serveNeon } from "./stand-ins/neon.ts";
 import { serveRedis } from "./stand-ins/redis.ts";
@@ -41,7 +41,7 @@ afterAll(async () => {
 });
 
 const goodSettings = () => ({
-  SECRET_KEY: "h3Jq9ZxLw0vTnB7yRkUeGm2PsCd8FaWi4oXQ",
+  SECRET_KEY: newSecretKey(),
   DATABASE_URL: LOCAL_DATABASE_URL,
   DATABASE_HTTP_URL: `${neon.url}/sql`,
   UPSTASH_REDIS_REST_URL: redis.url,
