@@ -55,7 +55,8 @@ test("[MEDIA-2] [B62] no bytes make it throw or run on: 20,000 broken files of a
     const changes = 1 + Math.floor(random() * 8);
     for (let change = 0; change < changes; change += 1)
       file[Math.floor(random() * file.length)] = Math.floor(random() * 256);
-    const facts = readImage(file.subarray(0, Math.floor(random() * (file.length + 1)) || undefined));
+    const isCut = random() < 0.3;
+    const facts = readImage(isCut ? file.subarray(0, Math.floor(random() * file.length)) : file);
     if (facts !== undefined) images += 1;
   }
   // Some changes do no harm; most do.
