@@ -107,7 +107,8 @@ async function seek(options: SemanticOptions, asked: Asked): Promise<Result<Soug
 function questionOf({ scope, parts: { history, question } }: Slot<"llm">): string | undefined {
   if (!("shared" in scope) || !Array.isArray(history) || history.length > 0) return undefined;
   const { role, content, ...more } = { ...(question as Record<string, unknown> | undefined) }; // a part of a key is JSON
-  if (role !== "user" || typeof content !== "string" || Object.keys(more).length > 0) return undefined;
+  if (role !== "user" || typeof content !== "string" || Object.values(more).some((one) => one !== undefined))
+    return undefined;
   return content.length <= MAX_CHARS ? content : undefined;
 }
 
