@@ -1,4 +1,7 @@
 /** The ledger in Postgres: what every call of a model took, whoever left it and however it ended, against the provider's own bill. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ChatReply, TurnView } from "../contracts/chat.ts";
 import { ChatCompletion } from "../contracts/openai-chat.ts";
@@ -175,22 +178,29 @@ function bill(): { billed: number; reported: number; unreported: number } {
   };
 }
 
-test("[LEDGER-5] a turn that a restart cuts is written down by what was saved of it, and holds no place any more", async () => {
-  const who = await house.newTenant();
-  const body = { prompt: "Go on for long", model: "demo:tokens.4000.gap.10", ...QUICK };
-  const stream = await house.call("/chat/stream", { as: who, body });
-  const sessionId = String(stream.headers.get("x-session-id"));
-  let deltas = 0;
-  await readEvents(stream, ({ event }) => event === "delta" && (deltas += 1) > 150).catch(() => []);
-  await house.evict(sessionId);
-  const turn = await house.call(`/chat/turns/${String(stream.headers.get("x-turn-id"))}`, { as: who });
-  const { state, usage } = TurnView.parse(await turn.json());
-  expect(state).toBe("interrupted");
-  const [row] = await ledgerOf(who, 1);
-  expect(row).toMatchObject({ session_id: sessionId, is_estimated: true });
-  expect(Number(row?.["prompt_tokens"])).toBeGreaterThan(0);
-  expect(Number(row?.["completion_tokens"])).toBeGreaterThan(0);
-  expect(Number(row?.["prompt_tokens"]) + Number(row?.["completion_tokens"])).toBe(usage?.total_tokens);
+test("[LEDGER-5] a turn that a restart cuts is written down by what was saved of it", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "ledger-"));
+  const cut = await openHouse({ settings: { MODELS }, persistTo: folder });
+  try {
+    const who = await cut.newTenant();
+    const body = { prompt: "Go on for long", model: "demo:tokens.4000.gap.10", ...QUICK };
+    const stream = await cut.call("/chat/stream", { as: who, body });
+    const [sessionId, turnId] = ["x-session-id", "x-turn-id"].map((name) => String(stream.headers.get(name)));
+    let deltas = 0;
+    await readEvents(stream, ({ event }) => event === "delta" && (deltas += 1) > 150);
+    await cut.kill();
+    await cut.restart();
+    const { state, usage } = TurnView.parse(await (await cut.call(`/chat/turns/${turnId}`, { as: who })).json());
+    expect(state).toBe("interrupted");
+    const [row] = await untilRows(cut, 1, "select * from usage where user_id = $1", who.id);
+    expect(row).toMatchObject({ session_id: sessionId, is_estimated: true });
+    const [prompt, completion] = [Number(row?.["prompt_tokens"]), Number(row?.["completion_tokens"])];
+    expect(Math.min(prompt, completion)).toBeGreaterThan(0);
+    expect(prompt + completion).toBe(usage?.total_tokens);
+  } finally {
+    await cut.close();
+    await rm(folder, { recursive: true });
+  }
 });
 
 test("[LEDGER-6] records wait in the account's object while Postgres is away, and come once when it is back", async () => {
