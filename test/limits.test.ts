@@ -2,6 +2,7 @@
 import { afterAll, describe, beforeAll, expect, test } from "vitest";
 import { ChatReply } from "../contracts/chat.ts";
 import { ErrorBody } from "../contracts/errors.ts";
+import { OpenAiErrorBody } from "../contracts/openai-errors.ts";
 import { type House, openHouse, readEvents, type Tenant } from "./house.ts";
 
 const QUICK = { tools: "none", cache: { mode: "no-store" } } as const;
@@ -101,6 +102,38 @@ describe("ten requests a minute", () => {
       expect(Number(header("x-ratelimit-remaining-tokens"))).toBeLessThan(100_000);
       expect(header("x-ratelimit-limit-tokens")).toBe("100000");
       expect(header("x-ratelimit-reset-tokens")).toMatch(/^6[01]s$/);
+    }
+  });
+
+  test("[LIMIT-7] below /v1 and in /chat/ui as well, and there a refusal has OpenAI's form", async () => {
+    const who = await house.newTenant();
+    const respond = (model: string) => house.call("/v1/responses", { as: who, body: { model, input: "Hello" } });
+    const complete = () =>
+      house.call("/v1/chat/completions", {
+        as: who,
+        body: { model: "demo", messages: [{ role: "user", content: "Hi" }] },
+      });
+    const embed = () => house.call("/v1/embeddings", { as: who, body: { model: "demo", input: "Hello" } });
+    const messages = [{ id: "1", role: "user", parts: [{ type: "text", text: "Hello" }] }];
+    const page = () => house.call("/chat/ui", { as: who, body: { id: "a-page", messages } });
+    const left = (response: Response) => Number(response.headers.get("x-ratelimit-remaining-requests"));
+    const replies = [
+      await respond("demo"),
+      await respond("demo:status.503"),
+      await complete(),
+      await embed(),
+      await page(),
+    ];
+    expect(replies.map(({ status }) => status)).toEqual([200, 502, 200, 200, 200]);
+    expect(replies.map(left)).toEqual([9, 8, 7, 6, 5]);
+    await Promise.all(replies.map((response) => response.text()));
+    await storm(5, embed);
+    for (const refused of [await respond("demo"), await complete(), await embed()]) {
+      expect(refused.status).toBe(429);
+      expect(left(refused)).toBe(0);
+      expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
+      const { error } = OpenAiErrorBody.parse(await refused.json());
+      expect(error).toMatchObject({ type: "rate_limit_error", code: "rate_limited" });
     }
   });
 

@@ -87,16 +87,21 @@ type Completing = Call<unknown, unknown, ChatCompletionRequest>;
 
 /** Asks the account and the cache at once; the cache once more in the rare case that the preferences were not as they seemed. */
 async function begin(deps: OpenAiRoutesDeps, call: Completing, control: Control, said: SaidMessage[] | undefined) {
-  const plan = (preferences: Preferences): Result<ModelRequest> => {
-    const chat = deps.resolve(toResolve(call.body), preferences, said);
+  const plan = (known: Preferences): Result<ModelRequest> => {
+    const chat = deps.resolve(toResolve(call.body), known, said);
     return chat.ok ? ok(toModelRequest(call.body, chat.value, said)) : chat;
   };
   const lookUp = (request: ModelRequest) =>
     deps.lookUpAnswer({ request, control, userId: call.user.id, route: "v1-chat-completions" });
-  const guessed = plan(call.user.preferences);
-  const [asked, found] = await Promise.all([admit(deps, call, plan), guessed.ok ? lookUp(guessed.value) : undefined]);
+  const { preferences } = call.user;
+  const guessed = plan(preferences);
+  const planOnce = (known: Preferences): Result<ModelRequest> => (known === preferences ? guessed : plan(known));
+  const [asked, found] = await Promise.all([
+    admit(deps, call, planOnce),
+    guessed.ok ? lookUp(guessed.value) : undefined,
+  ]);
   const admitted = orThrow(asked);
-  const isRight = guessed.ok && JSON.stringify(guessed.value) === JSON.stringify(admitted.request);
+  const isRight = guessed.ok && guessed.value === admitted.request;
   return { admitted, lookup: isRight && found ? found : await lookUp(admitted.request) };
 }
 

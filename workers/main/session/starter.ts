@@ -7,7 +7,7 @@ import { type ChatRequest, requestMessages } from "../../../contracts/chat.ts";
 import { AppError, orThrow } from "../../../contracts/errors.ts";
 import { newTurnId } from "../../../contracts/ids.ts";
 import type { LimitState, Reservation } from "../../../contracts/limits.ts";
-import { estimateTokens, NO_USAGE } from "../../../contracts/rounds.ts";
+import { estimateMessage, NO_USAGE } from "../../../contracts/rounds.ts";
 import type { ExplainTurn, ResolvedChat, StartTurn } from "../../../contracts/session.ts";
 import type { ToolList } from "../../../contracts/tools.ts";
 import type { Preferences } from "../../../contracts/users.ts";
@@ -192,12 +192,12 @@ export class TurnStarter {
   }
 
   /** What the turn will take, as far as it can be told before anything is read: the last one's prompt and answer are in its prompt. */
-  #estimate({ requestId, create, request, preferences }: StartTurn): Reservation {
+  #estimate({ requestId, create, request, preferences, said = requestMessages(request) }: StartTurn): Reservation {
     const { model, maxTokens, contextTokens = this.#deps.contextTokens } = this.#resolve(request, preferences);
-    const said = requestMessages(request).reduce((sum, { content }) => sum + estimateTokens(content), 0);
+    const asked = said.reduce((sum, message) => sum + estimateMessage(message), 0);
     const tools = request.tools === "none" ? 0 : TOOL_TOKENS;
     const before = create ? 0 : Math.min(contextTokens, this.#lastTokens() ?? contextTokens);
-    const promptTokens = INSTRUCTION_TOKENS + tools + before + said;
+    const promptTokens = INSTRUCTION_TOKENS + tools + before + asked;
     return { id: requestId, model, promptTokens, answerTokens: maxTokens ?? ANSWER_TOKENS };
   }
 
