@@ -24,6 +24,8 @@ const harness = createTestHarness({
   workers: [
     { configPath: "wrangler.mcp.toml", secrets: { ...UNSET, MCP_ALLOWED_ORIGINS: "https://app.example.com" } },
     { config: caller },
+    // Bound by mcp, which asks it for vectors alone.
+    { configPath: "wrangler.llm-agent.toml" },
   ],
 });
 let url: URL;
@@ -339,7 +341,10 @@ describe("settings", () => {
   it("F36: a malformed setting closes the Worker and is named, its value is not", async () => {
     const closed = createTestHarness({
       root,
-      workers: [{ configPath: "wrangler.mcp.toml", vars: { MCP_ALLOWED_ORIGINS: "canary.example.com/x" } }],
+      workers: [
+        { configPath: "wrangler.mcp.toml", vars: { MCP_ALLOWED_ORIGINS: "canary.example.com/x" } },
+        { configPath: "wrangler.llm-agent.toml" },
+      ],
     });
     try {
       await closed.listen();
