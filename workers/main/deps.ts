@@ -57,7 +57,7 @@ import {
 
 /** What the public routes need. */
 export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): AppDeps {
-  const config = readConfig({ ...env });
+  const config = readConfig(env);
   const log = makeLog(config, writeLine);
   const { problems } = config;
   if (problems.length > 0) log({ service: "main", route: "start", error: "settings", problems });
@@ -112,12 +112,12 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): App
 
 /** What a session's object needs. */
 export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InSpan): SessionDeps {
-  const config = readConfig({ ...env });
+  const config = readConfig(env);
   const log = makeLog(config, writeLine);
   const waitUntil: WaitUntil = (work) => state.waitUntil(work);
   const meter = reporterOf(env, config, waitUntil);
   const cache = makeCache(config, meter);
-  const admin = makeCacheAdmin(config, meter);
+  const admin = () => makeCacheAdmin(config, meter); // seldom wanted
   const server = createMcpToolServer({
     fetch: (url, init) => env.MCP.fetch(url, init),
     now,
@@ -150,8 +150,8 @@ export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InS
     accounts: makeAccounts(env, config),
     resolve: (request, preferences, said) => orThrow(resolveChat(request, preferences, defaultsOf(config), said)),
     recheckMs: config.ACCOUNT_RECHECK_MS,
-    purge: admin.purge,
-    explain: admin.explain,
+    purge: (...asked) => admin().purge(...asked),
+    explain: (...asked) => admin().explain(...asked),
     newId: makeId,
     random: Math.random,
     history,
@@ -169,7 +169,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InS
 
 /** What an account's object needs. */
 export function makeAccountDeps(env: Env, state: DurableObjectState): AccountDeps {
-  const config = readConfig({ ...env });
+  const config = readConfig(env);
   const log = makeLog(config, writeLine);
   const meter = reporterOf(env, config, (work) => state.waitUntil(work));
   const send = createSessionClient(env.SESSIONS);
@@ -193,7 +193,7 @@ export function makeAccountDeps(env: Env, state: DurableObjectState): AccountDep
 
 /** Deletes the sessions whose time is over; undefined: they are kept. */
 export function makeRetention(env: Env): (() => Promise<void>) | undefined {
-  const config = readConfig({ ...env });
+  const config = readConfig(env);
   const { RETENTION_DAYS: days } = config;
   if (days === undefined) return undefined;
   const history = makeStores(config).history();

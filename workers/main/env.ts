@@ -6,7 +6,7 @@ import * as z from "zod";
 import { PolicyRule } from "../../contracts/approvals.ts";
 import { ModelType } from "../../contracts/chat.ts";
 import { LOG_MEANINGS, LogLevel } from "../../contracts/log.ts";
-import { findModel, Models, NO_MODELS, OPEN_MODELS } from "../../contracts/models.ts";
+import { findModel, Models, namedModels, NO_MODELS, OPEN_MODELS } from "../../contracts/models.ts";
 import { HostList, OriginList } from "../../contracts/origins.ts";
 import { isPattern } from "../../contracts/name-patterns.ts";
 import { jsonSetting } from "../../contracts/settings.ts";
@@ -166,6 +166,8 @@ export const Settings = z.object({
 
 export interface Config extends z.infer<typeof Settings> {
   DEFAULT_MODEL: string;
+  /** Models that the settings name; a pattern names none. */
+  modelNames: ReadonlySet<string>;
   /** Keys that are missing or malformed, for /health and the log. */
   problems: string[];
 }
@@ -191,7 +193,8 @@ const KEYS = Object.keys(Settings.shape);
 /** What was read last in this isolate, and from what: every object asks, and the settings are the same. */
 let last: { from: unknown[]; config: Config } | undefined;
 
-export function readConfig(env: Record<string, unknown>): Config {
+export function readConfig(bindings: object): Config {
+  const env = bindings as Record<string, unknown>; // each is checked by its schema
   const from = KEYS.map((key) => env[key]);
   if (last === undefined || from.some((value, at) => value !== last?.from[at])) last = { from, config: parse(env) };
   return last.config;
@@ -215,7 +218,8 @@ function parse(env: Record<string, unknown>): Config {
   for (const key of ["TITLE_MODEL", "CACHE_SEMANTIC_MODEL"] as const) {
     if (config[key] !== undefined && !isKnown(config[key])) problems.push(`${key} is not in MODELS`);
   }
-  return { ...config, DEFAULT_MODEL: model, problems };
+  const modelNames = new Set([model, config.TITLE_MODEL ?? model, ...namedModels(config.MODELS)]);
+  return { ...config, DEFAULT_MODEL: model, modelNames, problems };
 }
 
 const FALLBACK_MODEL = "gpt-4o-mini";

@@ -9,7 +9,7 @@ import { newId } from "../../contracts/ids.ts";
 import type { LlmAgent } from "../../contracts/llm.ts";
 import type { Limiter } from "../../contracts/limits.ts";
 import type { Meter } from "../../contracts/metrics.ts";
-import { namedModels, pricesOf } from "../../contracts/models.ts";
+import { pricesOf } from "../../contracts/models.ts";
 import type { QuestionIndex } from "../../contracts/vectors.ts";
 import { type Accounts, createAccounts } from "./accounts/client.ts";
 import { type CacheAdmin, createCacheAdmin } from "./cache/admin.ts";
@@ -146,9 +146,7 @@ export function makeCache(config: Config, meter: Meter): Cache {
 }
 
 export function reporterOf(env: Env, config: Config, waitUntil: WaitUntil): Reporter {
-  const { DEFAULT_MODEL: model, TITLE_MODEL: title = model } = config;
-  const models = new Set([model, title, ...namedModels(config.MODELS)]);
-  return makeReporter(env, { models, now, newId: makeId, waitUntil });
+  return makeReporter(env, { models: config.modelNames, now, newId: makeId, waitUntil });
 }
 
 export function makeStores(config: Config): Stores {
