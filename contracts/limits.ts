@@ -2,6 +2,8 @@
  * Limits: so many at once and one more each so often, and what one user may ask of the models. Pure. What stands of a user's limits is
  * told by headers of two kinds: the IETF draft's `RateLimit` and `RateLimit-Policy`, and those that OpenAI's clients read.
  */
+import * as z from "zod";
+
 export interface Allowance {
   /** How many may come at once. */
   burst: number;
@@ -59,6 +61,19 @@ export function limitHeaders(state: LimitState | undefined): Record<string, stri
     ratelimit: left.join(", "),
     ...(Object.fromEntries(likeOpenAi) as Record<string, string>), // pairs of text
   };
+}
+
+const Told = z.object({ limit: z.coerce.number(), remaining: z.coerce.number(), reset: z.string().regex(/^\d+s$/) });
+
+/** What such headers tell; undefined where there are none. */
+export function readLimits(headers: Headers): LimitState | undefined {
+  const [requests, tokens] = (["requests", "tokens"] as const).map((name): Quota | undefined => {
+    const told = ["limit", "remaining", "reset"].map((what) => [what, headers.get(`x-ratelimit-${what}-${name}`)]);
+    const { success, data } = Told.safeParse(Object.fromEntries(told));
+    if (!success) return undefined;
+    return { limit: data.limit, remaining: data.remaining, resetMs: Number.parseInt(data.reset, 10) * 1_000 };
+  });
+  return requests && tokens && { requests, tokens };
 }
 
 function toSeconds(ms: number): number {

@@ -13,6 +13,7 @@ import {
   toResponseId,
 } from "../../../contracts/openai-responses.ts";
 import { toOpenAiError } from "../../../contracts/openai-errors.ts";
+import { type LimitState, readLimits } from "../../../contracts/limits.ts";
 import { count } from "../../../contracts/params.ts";
 import type { SessionCommand } from "../../../contracts/session.ts";
 import { SessionView } from "../../../contracts/sessions.ts";
@@ -62,23 +63,29 @@ function createRoute(deps: ResponsesRoutesDeps): Route {
       const stream = await bodyOf(begun);
       const headers = headersOf(begun);
       if (body.stream) return eventStream(rewriteTurn(stream, responseFrames()), headers);
-      return Response.json(await readResponse(stream, body.background === true), { headers });
+      const limits = readLimits(begun.headers);
+      return Response.json(await readResponse(stream, body.background === true, limits), { headers });
     },
   );
 }
 
 /** To its end; in the background only until it has begun. */
-async function readResponse(stream: ReadableStream<Uint8Array>, inBackground: boolean): Promise<ResponseObject> {
+async function readResponse(
+  stream: ReadableStream<Uint8Array>,
+  inBackground: boolean,
+  limits: LimitState | undefined,
+): Promise<ResponseObject> {
+  const more = limits && { limits };
   const reader = createResponseReader();
   for await (const events of turnEvents(stream)) {
     for (const event of events) {
       reader.take(event);
-      if (event.event === "error" && !inBackground) throw new AppError(event.data.code, event.data.message);
+      if (event.event === "error" && !inBackground) throw new AppError(event.data.code, event.data.message, more);
     }
     if (reader.ended || (inBackground && reader.response !== undefined)) break;
   }
   if (reader.response === undefined || (!reader.ended && !inBackground)) {
-    throw new AppError("interrupted", "the response broke off: ask for it again");
+    throw new AppError("interrupted", "the response broke off: ask for it again", more);
   }
   return reader.response;
 }
