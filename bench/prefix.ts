@@ -14,6 +14,7 @@ const TALKS: [string, Omit<TalkPlan, "random">][] = [
   ["short answers", { turns: 40, answerTokens: [40, 160], toolShare: 0 }],
   ["long answers", { turns: 40, answerTokens: [150, 400], toolShare: 0 }],
   ["long answers, every third turn a tool", { turns: 40, answerTokens: [150, 400], toolShare: 0.33 }],
+  ["the same with three images", { turns: 40, answerTokens: [150, 400], toolShare: 0.33, images: [0, 12, 25] }],
 ];
 
 const seed = Number(process.argv[2] ?? 1);

@@ -126,9 +126,15 @@ test("[PREFIX-3] a question that is put anew behind the window's beginning is sh
   expect(prompt.messages.map(({ content }) => content.slice(0, 5))).toEqual(["You a", "First", "[demo", "Other"]);
 });
 
-test("[P13] over 40 turns with trims and tools a model has seen nine tenths of what it could have seen", async () => {
+test("[P13] over 40 turns with trims, tools and images a model has seen nine tenths of what it could have seen", async () => {
   const plain = await openHouse();
-  const plan: TalkPlan = { turns: 40, answerTokens: [150, 400], toolShare: 0.1, random: seededRandom(7) };
+  const plan: TalkPlan = {
+    turns: 40,
+    answerTokens: [150, 400],
+    toolShare: 0.1,
+    images: [0, 12, 25],
+    random: seededRandom(7),
+  };
   const { reusedChars, reusableChars, trims } = await holdTalk(plain, await plain.newTenant(), plan);
   await plain.close();
   console.log(`prefix reuse ${(reusedChars / reusableChars).toFixed(3)} with ${trims} trims`);

@@ -1,8 +1,9 @@
 /**
- * Long sessions, as people have them: questions of a few sentences, answers of a few paragraphs, now and then a tool. Measures how much of
+ * Long sessions, as people have them: questions of a few sentences, answers of a few paragraphs, now and then a tool or an image. Measures how much of
  * each prompt the model had seen before. Used by bench/prefix.ts and its test. State: none; chance is given.
  */
 import type { House, Tenant } from "../house.ts";
+import { imagePart, png } from "./images.ts";
 
 export interface TalkPlan {
   turns: number;
@@ -10,6 +11,8 @@ export interface TalkPlan {
   answerTokens: [number, number];
   /** The share of turns that call a tool. */
   toolShare: number;
+  /** Turns that come with an image, from 0; left out: none. */
+  images?: number[];
   random: () => number;
 }
 
@@ -48,15 +51,14 @@ export async function holdTalk(house: House, as: Tenant, plan: TalkPlan): Promis
   };
 }
 
-function say(
-  { answerTokens: [from, below], toolShare, random }: TalkPlan,
-  turn: number,
-): { prompt: string; model: string } {
+function say({ answerTokens: [from, below], toolShare, images = [], random }: TalkPlan, turn: number) {
   if (random() < toolShare) return { prompt: `what is ${turn + 2}*${Math.floor(random() * 90) + 10}?`, model: "demo" };
   const words = 20 + Math.floor(random() * 60);
   const prompt = Array.from({ length: words }, () => WORDS[Math.floor(random() * WORDS.length)]).join(" ");
   const tokens = from + Math.floor(random() * (below - from));
-  return { prompt: `${prompt}?`, model: `demo:tokens.${tokens}` };
+  const model = `demo:tokens.${tokens}`;
+  if (!images.includes(turn)) return { prompt: `${prompt}?`, model };
+  return { parts: [{ type: "text", text: `${prompt}?` }, imagePart(png(40, 30, { mark: turn }))], model };
 }
 
 const WORDS =
