@@ -67,14 +67,15 @@ export function toServerTiming(stages: Stages, why?: string): string {
     .join(", ");
 }
 
-const PART = /^ *[a-z_]+(;[a-z]+=("[a-z_]*"|[\d.]+))* *$/;
+const NAME = /^[a-z_]+$/;
+const PARAMETER = /^[a-z]+=(?:"[a-z_]*"|[\d.]+)$/;
 
 /** The stages that a header tells of; none of one that is not ours. */
 export function readServerTiming(header: string | null): Stages {
   const stages: Stages = {};
   for (const part of (header ?? "").split(",")) {
-    if (!PART.test(part)) continue;
     const [name = "", ...rest] = part.trim().split(";");
+    if (!NAME.test(name) || !rest.every((one) => PARAMETER.test(one))) continue;
     const ms = Number(rest.find((one) => one.startsWith("dur="))?.slice(4) ?? 0);
     stages[name] = (stages[name] ?? 0) + ms;
   }
