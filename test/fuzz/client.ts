@@ -10,6 +10,8 @@ import { NewApiKey } from "../../contracts/users.ts";
 import type { House, Tenant } from "../house.ts";
 import { signUp } from "../people.ts";
 import type { FuzzRequest } from "./requests.ts";
+import { imagePart } from "../../dev/house/images.ts";
+import { IMAGE } from "./values.ts";
 
 export interface FuzzReply {
   status: number;
@@ -54,7 +56,7 @@ export class FuzzClient {
   /** With a session whose question and answer are known. */
   async #newcomer(at: number): Promise<Person> {
     const as = await this.#house.newTenant(at === 0 ? "admin" : "user");
-    const body = { prompt: "Hello", tools: "none" };
+    const body = { parts: [{ type: "text", text: "Hello" }, imagePart(IMAGE)], tools: "none" };
     const chat = ChatReply.parse(await (await this.#house.call("/chat", { as, body })).json());
     const page = await this.#house.call(`/history/sessions/${chat.session_id}/messages`, { as });
     const question = MessagePage.parse(await page.json()).messages.find(({ role }) => role === "user");

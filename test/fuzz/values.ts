@@ -2,9 +2,11 @@
  * Values for a JSON Schema as fast-check makes them: good ones, and, as often as is asked, ones that are not. Pure. An id is written as a
  * mark, `{{session_id own 3}}`, for which the sender puts one in that the house really has.
  */
+import { createHash } from "node:crypto";
 import fc from "fast-check";
 import * as z from "zod";
 import { NAMES, NUMBERS, STRINGS, VALUES } from "./hostile.ts";
+import { png } from "../../dev/house/images.ts";
 
 export interface JsonSchema {
   $ref?: string;
@@ -28,6 +30,9 @@ export interface JsonSchema {
   format?: string;
 }
 
+/** Attached to the first question of everyone. */
+export const IMAGE = png(1, 1);
+
 /** Values that suit a field and that no schema tells: mostly cheap ones. */
 const GOOD: Readonly<Record<string, readonly unknown[]>> = {
   model: ["demo", "demo", "gpt-4o-mini", "demo:length", "demo:nousage"],
@@ -42,7 +47,7 @@ const GOOD: Readonly<Record<string, readonly unknown[]>> = {
   from: ["2026-01-01", "2026-01-01T00:00:00Z"],
   to: ["2030-01-01", "2030-01-01T00:00:00+02:00"],
   default_model: ["demo", null],
-  sha256: ["{{sha256 own 0}}"],
+  sha256: [createHash("sha256").update(IMAGE).digest("hex")],
   call_id: ["call_1"],
   tool_name: ["echo", "calculator", "current_time"],
   input_data: [{ text: "x" }, { expression: "1+1" }, {}],
