@@ -18,7 +18,7 @@ export const LOG_MEANINGS = {
 export interface LogLine {
   service: string;
   request_id?: string | undefined;
-  /** Left out: `error` of a line with an error or a status from 500 on, else `info`. */
+  /** Left out: `error` of a line with an error or a status from 500 on, but for `cache_miss`; else `info`. */
   level?: LogLevel;
   /** Whose doing it is; written as a hash, as the next two are. */
   user_id?: string | undefined;
@@ -66,7 +66,9 @@ function hideUsers(fields: object, hashUser: (id: string) => string): Record<str
 
 const USERS = ["user_id", "by", "user"];
 
-function isFailure({ error, status }: LogLine): boolean {
+/** A miss of whoever asks for a cached answer alone has status 504, but nothing has failed. */
+function isFailure({ error, status, ...line }: LogLine): boolean {
+  if (error === "cache_miss" || line["code"] === "cache_miss") return false;
   return error !== undefined || (typeof status === "number" && status >= 500);
 }
 
