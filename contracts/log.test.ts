@@ -73,3 +73,10 @@ test("[LOG-4] users stand in lines as hashes, at any depth", () => {
   expect(line).toMatchObject({ user_id: "user u", by: "user b", user: "user v" });
   expect(line).toMatchObject({ filter: { user: "user w", tool: "t" }, tools: ["a"] });
 });
+
+test("[LOG-7] a model that no setting names is `other`", () => {
+  const lines = ["demo", "whatever a client says"].map((model) => ({ service: "main", model }));
+  const models = (options: Partial<LogOptions>) => written(options, lines).map((line) => line["model"]);
+  expect(models({ models: new Set(["demo"]) })).toEqual(["demo", "other"]);
+  expect(models({})).toEqual(["demo", "whatever a client says"]);
+});
