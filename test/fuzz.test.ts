@@ -24,8 +24,15 @@ const PATIENT = { timeout: 900_000 };
 
 const ROUTES = listRoutes();
 const nameOf = ({ method, path }: Route): string => `${method} ${path}`;
-/** What waits: no turn waits for a person here, and nobody listens to what a server says unasked. */
-const NEVER_GOOD = ["POST /chat/turns/{turn_id}/approvals", "GET /mcp"];
+/**
+ * What waits: no turn waits for a person here, and nobody listens to what a server says unasked. And what needs a remote server: there is
+ * none on this network.
+ */
+const NEVER_GOOD = [
+  ...["POST /chat/turns/{turn_id}/approvals", "GET /mcp"],
+  ...["POST /mcp/servers", "DELETE /mcp/servers/{name}"],
+  ...["POST /mcp/servers/{name}/check", "POST /mcp/servers/{name}/accept"],
+];
 
 let house: House;
 let client: FuzzClient;

@@ -93,6 +93,19 @@ test("[HEALTH-5] parts that do not answer are given up, all at once, and told as
   ]);
 });
 
+test.each([
+  ["llm", "llm_agent", 503],
+  ["redis", "redis", 200],
+  ["neon", "postgres", 200],
+] as const)(
+  "[HEALTH-5] %s alone does not answer: it is unhealthy, and nothing else is",
+  async (service, name, status) => {
+    house[service].control({ latencyMs: 60_000 });
+    const { http, states } = await examine();
+    expect([http, states]).toEqual([status, { ...WHOLE, [name]: "unhealthy" }]);
+  },
+);
+
 test("[HEALTH-4] wrong credentials and malformed settings of the other Workers are told of, without a value", async () => {
   const settings = { METRICS_TOKEN, OPENAI_API_KEY: "not-the-key", UPSTASH_REDIS_REST_TOKEN: "not-the-token" };
   const wrong = await openHouse({ settings: { ...settings, MCP_ALLOWED_ORIGINS: "nowhere/x", LLM_TYPE: "nobody" } });

@@ -63,7 +63,7 @@ const WEIGHTS: Readonly<Record<string, number>> = {
   "DELETE /history/users/{user_id}": 1,
   "PATCH /history/users/{user_id}": 4,
   "DELETE /history/sessions/{session_id}": 3,
-  "POST /history/users": 3,
+  "POST /history/users": 8,
   "POST /auth/login": 4,
   "GET /health": 2,
   "GET /openapi.json": 1,

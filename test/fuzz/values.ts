@@ -42,6 +42,7 @@ const GOOD: Readonly<Record<string, readonly unknown[]>> = {
   from: ["2026-01-01", "2026-01-01T00:00:00Z"],
   to: ["2030-01-01", "2030-01-01T00:00:00+02:00"],
   default_model: ["demo", null],
+  sha256: ["{{sha256 own 0}}"],
   call_id: ["call_1"],
   tool_name: ["echo", "calculator", "current_time"],
   input_data: [{ text: "x" }, { expression: "1+1" }, {}],

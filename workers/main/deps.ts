@@ -35,6 +35,7 @@ import { callDirectly } from "./tools/direct.ts";
 import { createMcpToolServer } from "./tools/mcp.ts";
 import {
   type Env,
+  lazily,
   limiterOf,
   llmAgent,
   makeAccounts,
@@ -124,7 +125,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InS
     waitUntil,
     noteHits: (names) => toolboxOf(env).noteHits(names),
   });
-  const history = makeStores(config).history();
+  const history = lazily(() => makeStores(config).history());
   const attachments = createAttachments(state.storage.sql, history);
   const tools = measureTools(server, meter, now);
   const prices = pricesOf(config.MODELS);
@@ -196,7 +197,7 @@ export function makeRetention(env: Env): (() => Promise<void>) | undefined {
   const config = readConfig(env);
   const { RETENTION_DAYS: days } = config;
   if (days === undefined) return undefined;
-  const history = makeStores(config).history();
+  const history = lazily(() => makeStores(config).history());
   const log = makeLog(config, writeLine);
   const send = createSessionClient(env.SESSIONS);
   return () => expireIdle({ days, history, send, requestId: makeId(), random: Math.random, now, log });

@@ -191,12 +191,14 @@ const CLOSED: Record<string, unknown> = {
 const KEYS = Object.keys(Settings.shape);
 
 /** What was read last in this isolate, and from what: every object asks, and the settings are the same. */
-let last: { from: unknown[]; config: Config } | undefined;
+let last: { bindings: object; from: unknown[]; config: Config } | undefined;
 
 export function readConfig(bindings: object): Config {
+  if (last?.bindings === bindings) return last.config;
   const env = bindings as Record<string, unknown>; // each is checked by its schema
   const from = KEYS.map((key) => env[key]);
-  if (last === undefined || from.some((value, at) => value !== last?.from[at])) last = { from, config: parse(env) };
+  const isSame = last !== undefined && from.every((value, at) => value === last?.from[at]);
+  last = { bindings, from, config: isSame && last !== undefined ? last.config : parse(env) };
   return last.config;
 }
 

@@ -149,6 +149,12 @@ export function reporterOf(env: Env, config: Config, waitUntil: WaitUntil): Repo
   return makeReporter(env, { models: config.modelNames, now, newId: makeId, waitUntil });
 }
 
+/** Made when one of its members is first called: most objects never need it. */
+export function lazily<T extends object>(make: () => T): T {
+  let made: T | undefined;
+  return new Proxy({} as T, { get: (_target, name) => Reflect.get((made ??= make()), name) }); // whose members all are functions
+}
+
 export function makeStores(config: Config): Stores {
   const { DATABASE_URL: databaseUrl, DATABASE_HTTP_URL: httpUrl, RESIDENCY: residency } = config;
   const log = makeLog(config, writeLine);

@@ -23,40 +23,45 @@ export interface RedisOptions {
 }
 
 export function createRedisStore(options: RedisOptions): RedisStore {
-  const client = (timeoutMs: number): Redis =>
-    new Redis({
-      url: options.url,
-      token: options.token,
-      // `retry: false` still sends twice.
-      retry: { retries: 0 },
-      readYourWrites: false,
-      automaticDeserialization: false,
-      // What is stored is JSON text: nothing in it needs another coding on the wire.
-      responseEncoding: false,
-      enableAutoPipelining: false,
-      enableTelemetry: false,
-      // A function: a signal made once would fire at its own time, and a fired one resolves to an invented value.
-      signal: () => AbortSignal.timeout(timeoutMs),
-    });
-  const reader = client(options.readTimeoutMs);
+  const { readTimeoutMs } = options;
+  let timeoutMs = readTimeoutMs;
+  const redis = new Redis({
+    url: options.url,
+    token: options.token,
+    // `retry: false` still sends twice.
+    retry: { retries: 0 },
+    readYourWrites: false,
+    automaticDeserialization: false,
+    // What is stored is JSON text: nothing in it needs another coding on the wire.
+    responseEncoding: false,
+    enableAutoPipelining: false,
+    enableTelemetry: false,
+    // A function: a signal made once would fire at its own time, and a fired one resolves to an invented value.
+    signal: () => AbortSignal.timeout(timeoutMs),
+  });
+  /** A command's signal is made as it is called, before anything is awaited. One client does: it is made of some 200 functions, for each object. */
+  const within = (ms: number): Redis => {
+    timeoutMs = ms;
+    return redis;
+  };
 
   return {
     getMany: (keys) =>
       attempt(async () => {
-        const values: unknown = await reader.mget(...keys);
+        const values: unknown = await within(readTimeoutMs).mget(...keys);
         // An aborted request resolves with an object in place of the list.
         if (!Array.isArray(values) || values.length !== keys.length) throw new Error("not a list of the asked length");
         return values.map((value: unknown) => (typeof value === "string" ? value : null));
       }),
-    run: (script, args, timeoutMs = WRITE_TIMEOUT_MS) =>
+    run: (script, args, writeTimeoutMs = WRITE_TIMEOUT_MS) =>
       attempt(async () => {
-        const reply: unknown = await client(timeoutMs).eval(script, [], args);
+        const reply: unknown = await within(writeTimeoutMs).eval(script, [], args);
         if (typeof reply !== "number" && !Array.isArray(reply)) throw new Error("not what a script answers with");
         return reply;
       }),
     ping: () =>
       attempt(async () => {
-        if ((await reader.ping()) !== "PONG") throw new Error("no PONG");
+        if ((await within(readTimeoutMs).ping()) !== "PONG") throw new Error("no PONG");
       }),
   };
 }
