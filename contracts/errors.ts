@@ -59,6 +59,9 @@ export interface Failure {
 /** The outcome of a call that is expected to fail at times; only bugs throw. */
 export type Result<T> = { ok: true; value: T } | { ok: false; error: Failure };
 
+/** In which a session's object tells main the code of an error; no client sees it. */
+export const CODE_HEADER = "x-error-code";
+
 export const ok = <T>(value: T): Result<T> => ({ ok: true, value });
 
 export const fail = (code: ErrorCode, message: string, more: Partial<Failure> = {}): Result<never> => ({

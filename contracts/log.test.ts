@@ -18,17 +18,25 @@ const ids = Array.from(
   { length: 256 },
   (_, at) => `01a208da-e978-7048-8025-8d0d${at.toString(16).padStart(2, "0")}0d1079`,
 );
+const MISS = { status: 504, code: "cache_miss" } as const;
 const request = (id: string, more: Partial<LogLine> = {}): LogLine => ({ service: "main", request_id: id, ...more });
 
 test("[LOG-2] lines below the level are left out; a line with an error or a status from 500 on is an error", () => {
-  const lines = [{ level: "debug" }, { level: "warn" }, { error: "x" }, { status: 503 }, { status: 404 }] as const;
+  const lines = [
+    { level: "debug" },
+    { level: "warn" },
+    { error: "x" },
+    { status: 503 },
+    { status: 404 },
+    MISS,
+  ] as const;
   const levels = (level: LogOptions["level"]) =>
     written(
       { level },
       lines.map((line) => ({ service: "main", ...line })),
     ).map((line) => line["level"]);
-  expect(levels("debug")).toEqual(["debug", "warn", "error", "error", "info"]);
-  expect(levels("info")).toEqual(["warn", "error", "error", "info"]);
+  expect(levels("debug")).toEqual(["debug", "warn", "error", "error", "info", "info"]);
+  expect(levels("info")).toEqual(["warn", "error", "error", "info", "info"]);
   expect(levels("error")).toEqual(["error", "error"]);
 });
 
@@ -64,4 +72,11 @@ test("[LOG-4] users stand in lines as hashes, at any depth", () => {
   ]);
   expect(line).toMatchObject({ user_id: "user u", by: "user b", user: "user v" });
   expect(line).toMatchObject({ filter: { user: "user w", tool: "t" }, tools: ["a"] });
+});
+
+test("[LOG-7] a model that no setting names is `other`", () => {
+  const lines = ["demo", "whatever a client says"].map((model) => ({ service: "main", model }));
+  const models = (options: Partial<LogOptions>) => written(options, lines).map((line) => line["model"]);
+  expect(models({ models: new Set(["demo"]) })).toEqual(["demo", "other"]);
+  expect(models({})).toEqual(["demo", "whatever a client says"]);
 });

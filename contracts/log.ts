@@ -1,6 +1,6 @@
 /**
  * Log lines: one JSON object each, by level and, where there are too many, a share of them. Pure: who writes and who hashes is an argument.
- * Never in a line: a prompt, an answer, a token, a key, SQL or a vendor's text. Users stand in it as hashes.
+ * Never in a line: a prompt, an answer, a token, a key, SQL or a vendor's text, nor a model's name that a client made up. Users stand in it as hashes.
  */
 import * as z from "zod";
 
@@ -18,7 +18,7 @@ export const LOG_MEANINGS = {
 export interface LogLine {
   service: string;
   request_id?: string | undefined;
-  /** Left out: `error` of a line with an error or a status from 500 on, else `info`. */
+  /** Left out: `error` of a line with an error or a status from 500 on, but for `cache_miss`; else `info`. */
   level?: LogLevel;
   /** Whose doing it is; written as a hash, as the next two are. */
   user_id?: string | undefined;
@@ -33,19 +33,22 @@ export interface LogOptions {
   level: LogLevel;
   /** The share of requests whose lines are written, 0 to 1. Errors, warnings and what was done in whose name are written in any case. */
   sample: number;
+  /** Models that the settings name: another one, which is a client's words, is `other`. Left out: all are written. */
+  models?: ReadonlySet<string> | undefined;
   write(text: string): void;
   /** In hexadecimal. */
   sha256(text: string): string;
 }
 
-export function createLog({ level: least, sample, write, sha256 }: LogOptions): Log {
+export function createLog({ level: least, sample, models, write, sha256 }: LogOptions): Log {
   const hashUser = (id: string): string => hashOf(id, sha256);
   return (line) => {
     const level = line.level ?? (isFailure(line) ? "error" : "info");
     const isRoutine = level === "debug" || level === "info";
     if (LOG_LEVELS.indexOf(level) < LOG_LEVELS.indexOf(least)) return;
     if (isRoutine && !isAudit(line) && !isSampled(line, sample)) return;
-    write(JSON.stringify({ level, ...hideUsers(line, hashUser) }));
+    const isStrange = models !== undefined && typeof line["model"] === "string" && !models.has(line["model"]);
+    write(JSON.stringify({ level, ...hideUsers(line, hashUser), ...(isStrange && { model: "other" }) }));
   };
 }
 
@@ -66,7 +69,9 @@ function hideUsers(fields: object, hashUser: (id: string) => string): Record<str
 
 const USERS = ["user_id", "by", "user"];
 
-function isFailure({ error, status }: LogLine): boolean {
+/** A miss of whoever asks for a cached answer alone has status 504, but nothing has failed. */
+function isFailure({ error, status, ...line }: LogLine): boolean {
+  if (error === "cache_miss" || line["code"] === "cache_miss") return false;
   return error !== undefined || (typeof status === "number" && status >= 500);
 }
 

@@ -9,6 +9,7 @@ import { explain, migrate, MIGRATION_TIMEOUT_MS, readAddress, type MigrationAddr
 import { openSql, type Sql } from "../db/open.ts";
 import { SCHEMA_VERSION } from "../db/schema.ts";
 import { isEnvironment, runWrangler, WORKERS, writeRelease } from "./deployment.ts";
+import { isThisMachine } from "./hosts.ts";
 import { type SecretFiles, splitSecrets } from "./secret-files.ts";
 
 export interface Deployment {
@@ -88,7 +89,7 @@ export function findTarget(env: NodeJS.Dict<string>): Target {
   for (const [name, url] of Object.entries(urls)) {
     if (url === undefined) continue;
     if (!URL.canParse(url)) return { ok: false, problem: `${name} is no address.` };
-    if (/^(localhost|.+\.localhost|127\..+|0\.0\.0\.0|\[::1?\])$/i.test(new URL(url).hostname))
+    if (isThisMachine(url))
       return { ok: false, problem: `${name} is an address of this machine, which deployed Workers cannot reach.` };
   }
   return { ok: true, address };

@@ -207,6 +207,32 @@ const WRONG: [
     /the real service/,
     async () => [await makeFolder(), { file: ".dev.vars" }],
   ],
+  [
+    "a deployment's node in a private network",
+    "addresses",
+    "fail",
+    /public address into MODELS/,
+    async () => {
+      const models = { providers: { own: { kind: "vllm", nodes: ["http://192.168.1.9/v1"] } }, models: { "*": {} } };
+      return [await makeFolder({ MODELS: JSON.stringify(models) }), { file: ".dev.vars" }];
+    },
+  ],
+  [
+    "a token for the figures that can be guessed",
+    "secrets",
+    "fail",
+    /randomBytes/,
+    async () => [await makeFolder({ METRICS_TOKEN: "test".repeat(9) })],
+  ],
+  [
+    "a model for embeddings that is not in MODELS",
+    "mcp",
+    "fail",
+    /KNOWLEDGE_EMBEDDING_MODEL/,
+    async () => [
+      await makeFolder({ MODELS: '{"models":{"demo":{}}}', DEFAULT_MODEL: "demo", KNOWLEDGE_EMBEDDING_MODEL: "other" }),
+    ],
+  ],
   ["an old Node", "node", "fail", /npm run/, async () => [await makeFolder(), { nodeVersion: "20.19.0" }]],
 ];
 
@@ -279,6 +305,34 @@ const LOOSE: [name: string, file: string, from: string | RegExp, to: string, det
     /\[env.production\]: the binding FLIGHTS is missing/,
   ],
   [
+    "an entrypoint that an environment leaves out",
+    "wrangler.toml",
+    'service = "basechat-llm-agent-staging", entrypoint = "LlmAgentEntrypoint"',
+    'service = "basechat-llm-agent-staging"',
+    /\[env.staging\]: the binding LLM_AGENT does not lead to LlmAgentEntrypoint/,
+  ],
+  [
+    "figures that an environment does not write",
+    "wrangler.toml",
+    "[observability]",
+    '[[analytics_engine_datasets]]\nbinding = "ANALYTICS"\n\n[observability]',
+    /\[env.production\]: the binding ANALYTICS is missing/,
+  ],
+  [
+    "a needed secret that is not required",
+    "wrangler.toml",
+    'required = ["SECRET_KEY", ',
+    "required = [",
+    /SECRET_KEY is missing in secrets.required/,
+  ],
+  [
+    "a malformed setting in a file",
+    "wrangler.toml",
+    "[env.staging.vars]",
+    '[env.staging.vars]\nCACHE_LLM_TTL = "an hour"',
+    /\[env.staging\]: vars: CACHE_LLM_TTL is malformed/,
+  ],
+  [
     "a class that no migration makes",
     "wrangler.mcp.toml",
     '"ToolboxObject", "MonitorObject"]',
@@ -318,6 +372,21 @@ test.each(LOOSE)("[DOCTOR-2] %s is found", async (_name, ...[file, from, to, det
     expect.objectContaining({ check: "wrangler files", detail: expect.stringMatching(detail) }),
   );
   expect(JSON.stringify(findings)).not.toContain("sk-in-the-file");
+});
+
+test("[DOCTOR-1] a deployment's settings stand in its file, wherever that is, and under vars", async () => {
+  const folder = await makeFolder();
+  await edit(
+    folder,
+    "wrangler.toml",
+    "[env.staging.vars]",
+    '[env.staging.vars]\nUPSTASH_REDIS_REST_URL = "https://r.example"',
+  );
+  const elsewhere = await makeFolder({ UPSTASH_REDIS_REST_URL: undefined });
+  const file = join(elsewhere, "staging.vars");
+  await cp(join(elsewhere, ".dev.vars"), file);
+  const found = await examine({ root: folder, nodeVersion: "24.1.0", port: 0, file, isOffline: true });
+  expect(found.filter(({ check }) => check === "main")).toMatchObject([{ state: "ok" }]);
 });
 
 test("[DOCTOR-1] a finding is shown with its sign and its fix", () => {

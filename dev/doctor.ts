@@ -4,14 +4,16 @@
  * Never tells a value, never makes a paid call.
  */
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, resolve } from "node:path";
 import { parseArgs, parseEnv } from "node:util";
 import { ROOT } from "./build.ts";
+import { ENVIRONMENTS } from "./deployment.ts";
+import { checkAddresses } from "./doctor/addresses.ts";
 import { failure, type Finding, good, show, summarize } from "./doctor/finding.ts";
 import { checkInstall, checkNode, checkPort, checkSecretFile } from "./doctor/machine.ts";
 import { checkProviders, checkPostgres, checkRedis } from "./doctor/services.ts";
 import { checkMcp, checkSecrets, checkSettings, type Values } from "./doctor/settings.ts";
-import { checkWranglerFiles } from "./doctor/wrangler-files.ts";
+import { checkWranglerFiles, readVars } from "./doctor/wrangler-files.ts";
 import { DEV_VARS_MARK } from "./settings.ts";
 
 export interface Subject {
@@ -26,11 +28,11 @@ export interface Subject {
 export async function examine({ root, file, nodeVersion, port, isOffline }: Subject): Promise<Finding[]> {
   const isDeployment = file !== undefined;
   const name = file ?? ".dev.vars";
-  const text = await readFile(join(root, name), "utf8").catch(() => undefined);
+  const text = await readFile(resolve(root, name), "utf8").catch(() => undefined);
   if (text === undefined && isDeployment) {
     return [failure("settings", `${name} cannot be read`, "npm run setup writes such a file")];
   }
-  const values = readValues(text ?? "");
+  const values = { ...readVars(root, environmentOf(name)), ...readValues(text ?? "") };
   const machine = [checkNode(nodeVersion), await checkInstall(root)];
   if (!isDeployment) machine.push(await checkPort(root, port));
   const found = [
@@ -41,10 +43,16 @@ export async function examine({ root, file, nodeVersion, port, isOffline }: Subj
     ...checkSettings(values, isDeployment),
     ...checkSecrets(values, isDeployment),
     ...checkMcp(values, isDeployment),
+    ...(isDeployment ? checkAddresses(values) : []),
   ];
   if (isOffline) return found;
   const services = await Promise.all([checkPostgres(values, isDeployment), checkRedis(values), checkProviders(values)]);
   return [...found, ...services.flat()];
+}
+
+/** Of a file as `npm run setup` names it; the others' vars are not known. */
+function environmentOf(file: string): string | undefined {
+  return ENVIRONMENTS.find((environment) => environment !== "" && basename(file) === `${environment}.vars`);
 }
 
 /** What somebody set; what the last local run added stands for stand-ins that are gone. */

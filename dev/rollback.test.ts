@@ -76,6 +76,8 @@ test("[OPS-1] the Workers go back to the version before: main, mcp, llm-agent; t
   const { isDone, done, text } = await run({ db: sql });
   expect({ isDone, done }).toEqual({ isDone: true, done: ["main-r1", "mcp-r1", "llm-agent-r1"] });
   expect(text).toContain(`main: back to main-r1 (release r1, schema ${SCHEMA_VERSION})`);
+  expect(text).not.toContain("not looked at");
+  expect((await run({ dryRun: true })).text).toContain("Schema: not looked at");
   expect(await countApplied()).toBe(SCHEMA_VERSION);
 });
 

@@ -34,6 +34,8 @@ export async function rollback(options: Rollback): Promise<boolean> {
     return false;
   }
   const { moves, migrationsDown } = plan;
+  if (sql === undefined)
+    print("Schema: not looked at, since DATABASE_URL is not set in the environment. Older code may not fit it.");
   for (const { name, to } of moves)
     print(`${name}: back to ${to.id}${to.release ? ` (release ${to.release.id}, schema ${to.release.schema})` : ""}`);
   for (const name of plan.staying) print(`${name}: stays, it is not of this release`);

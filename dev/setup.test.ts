@@ -32,6 +32,8 @@ async function run(answers: Record<string, string[]>) {
   return { isDone, asked, text: lines.join("\n") };
 }
 
+/** Without a question. */
+const MADE = { SECRET_KEY: "n3wS3cr3t".repeat(5), METRICS_TOKEN: "n3wS3cr3t".repeat(5) };
 const written = async () => ({ ...parseEnv(await readFile(join(root, FILE), "utf8")) });
 
 test("[OPS-3] the answers are checked and written to a file of the owner's alone, which git ignores", async () => {
@@ -42,7 +44,7 @@ test("[OPS-3] the answers are checked and written to a file of the owner's alone
   expect(isDone).toBe(true);
   expect(await written()).toEqual({
     ...{
-      SECRET_KEY: "n3wS3cr3t".repeat(5),
+      ...MADE,
       DATABASE_URL: "postgres://u:p4ssw0rd@h.neon.tech/db",
       OPENAI_API_KEY: "sk-1",
     },
@@ -51,6 +53,7 @@ test("[OPS-3] the answers are checked and written to a file of the owner's alone
   expect((await stat(join(root, FILE))).mode & 0o777).toBe(0o600);
   expect(asked.slice(0, 3)).toEqual(["DATABASE_URL secret", "DATABASE_URL secret", "UPSTASH_REDIS_REST_URL"]);
   expect(text).toContain("DATABASE_URL is malformed");
+  expect(text).toContain("BASECHAT_KEY='the key that was printed' npm run smoke");
   expect(text).not.toMatch(/p4ssw0rd|t0ken|sk-1|n3wS3cr3t/);
 });
 
@@ -59,7 +62,7 @@ test("[OPS-3] a second run keeps what there is, the key too", async () => {
   const { asked } = await run({ DEFAULT_MODEL: ["gpt-4o"] });
   expect(asked).toContain("OPENAI_API_KEY secret known");
   expect(await written()).toEqual({
-    SECRET_KEY: "n3wS3cr3t".repeat(5),
+    ...MADE,
     OPENAI_API_KEY: "sk-1",
     DEFAULT_MODEL: "gpt-4o",
   });

@@ -1,5 +1,5 @@
 /**
- * `npm run setup [-- --env staging|production]`: asks for what a deployment needs, makes its key, writes `.dev/<environment>.vars` and says what
+ * `npm run setup [-- --env staging|production]`: asks for what a deployment needs, makes its keys, writes `.dev/<environment>.vars` and says what
  * to do next. `--check` judges that file; without a terminal the steps are printed. State: that file, the owner's alone.
  * Refuses to write where git would see it. A secret is not echoed, and nothing of it is printed.
  */
@@ -28,6 +28,11 @@ type Values = Record<string, string>;
 
 export const fileOf = (environment: string): string => `.dev/${environment}.vars`;
 
+const MADE = {
+  SECRET_KEY: "Keep the file: with another key every API key ends.",
+  METRICS_TOKEN: "Prometheus reads GET /metrics with it.",
+};
+
 /** False: nothing was written. */
 export async function setUp({ root, environment, ask, print, newSecret }: SetUp): Promise<boolean> {
   const file = fileOf(environment);
@@ -37,9 +42,10 @@ export async function setUp({ root, environment, ask, print, newSecret }: SetUp)
     return false;
   }
   const values = await readValues(join(root, file));
-  if (values["SECRET_KEY"] === undefined) {
-    values["SECRET_KEY"] = newSecret();
-    print("SECRET_KEY: made. Keep the file: with another key every API key ends.");
+  for (const [name, note] of Object.entries(MADE)) {
+    if (values[name] !== undefined) continue;
+    values[name] = newSecret();
+    print(`${name}: made. ${note}`);
   }
   for (const { title, how, names } of QUESTIONS) {
     print(`\n${title}\n${how}`);
@@ -50,7 +56,7 @@ export async function setUp({ root, environment, ask, print, newSecret }: SetUp)
     ([name, value]) => `${name}=${value.includes('"') ? `'${value}'` : `"${value}"`}\n`,
   );
   await writeFile(join(root, file), lines.join(""), { mode: 0o600 });
-  print(`\nWritten: ${file}, which git ignores. Next:\n${nextSteps(environment)}`);
+  print(`\nWritten: ${file}, which git ignores. Next:\n${nextSteps(environment, values["SIGN_UP"])}`);
   return true;
 }
 
@@ -102,9 +108,11 @@ async function main(args: string[]): Promise<boolean> {
   if (!process.stdin.isTTY) {
     const steps = QUESTIONS.map(({ title, how, names }) => `${title}\n${how}\n   ${names.join(", ")}`);
     console.log(
-      `Write these settings into ${fileOf(environment)}, one NAME=value a line, and a SECRET_KEY of 32 random characters or more.\n`,
+      `Write these settings into ${fileOf(environment)}, one NAME=value a line, and a SECRET_KEY and a METRICS_TOKEN of 32 random characters or more each.\n`,
     );
-    console.log(`${steps.join("\n\n")}\n\nThen:\n${nextSteps(environment)}`);
+    console.log(
+      `${steps.join("\n\n")}\n\nThen:\n${nextSteps(environment, undefined)}\n   (where SIGN_UP is closed, with a key in BASECHAT_KEY)`,
+    );
     return true;
   }
   const newSecret = () => randomBytes(32).toString("base64url");

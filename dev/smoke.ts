@@ -1,5 +1,5 @@
 /**
- * `npm run smoke -- https://… [--key KEY] [--model MODEL]`: a chat, a stream, a resume, a retry, history, a purge and an erasure against a
+ * `[BASECHAT_KEY=KEY] npm run smoke -- https://… [--key KEY] [--model MODEL]`: a chat, a stream, a resume, a retry, history, a purge and an erasure against a
  * deployment, with times; exit code 1 if a step fails. State: none; what it makes there it erases again. It makes five model calls.
  * Refuses to go on after a step that failed, but for the erasure.
  */
@@ -8,7 +8,8 @@ import { parseArgs, styleText } from "node:util";
 import { ApiClient } from "./smoke/client.ts";
 import { cleanUp, STEPS, type Step, type Story } from "./smoke/steps.ts";
 
-const USAGE = "Usage: npm run smoke -- https://host [--key API_KEY] [--model NAME]; without a key it signs a user up.";
+const USAGE =
+  "Usage: npm run smoke -- https://host [--key API_KEY] [--model NAME]; without a key, there or in BASECHAT_KEY, it signs a user up.";
 
 export interface SmokeTest {
   url: URL;
@@ -62,8 +63,10 @@ async function main(args: string[]): Promise<number> {
     console.error(USAGE);
     return 2;
   }
+  // In the environment it is not among the words that npm prints.
+  const key = values.key ?? (process.env["BASECHAT_KEY"] || undefined);
   const startedMs = performance.now();
-  const passed = await smoke({ url: new URL(address), ...values, print: console.log });
+  const passed = await smoke({ url: new URL(address), ...values, key, print: console.log });
   console.log(`${passed ? "Passed" : "Failed"} in ${((performance.now() - startedMs) / 1_000).toFixed(1)} s.`);
   return passed ? 0 : 1;
 }

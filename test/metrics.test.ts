@@ -44,12 +44,16 @@ test("[METRICS-1] after a scripted run the figures are what the stand-ins have c
     502,
     "upstream_error",
   );
+  const absent = { prompt: "Tell me of the sand", cache: { mode: "only-if-cached" } };
+  const missed = await house.call("/chat", { as, body: absent });
+  expect(missed.headers.has("x-error-code")).toBe(false);
+  await expectError(missed, 504, "cache_miss");
   const direct = await (
     await house.call("/llm/generate", { as, body: { prompt: "Name a river" } })
   ).json<Pick<ChatReply, "usage">>();
   await house.call("/nothing", { as });
-  const turns = 5;
-  await untilRows(house, 2 * turns - 1, "select 1 from messages");
+  const turns = 6;
+  await untilRows(house, 2 * turns - 2, "select 1 from messages");
   const purge = await house.call("/cache/invalidate/all", { as: admin, method: "DELETE" });
   const { deleted_count } = await purge.json<{ deleted_count: number }>();
 
@@ -58,10 +62,10 @@ test("[METRICS-1] after a scripted run the figures are what the stand-ins have c
   expect([hit.cache, tool.mcp_tools_used, sum("basechat_requests_total", { route: "/chat" })]).toEqual([
     "hit",
     ["calculator"],
-    4,
+    5,
   ]);
   const statusOf = (status: string) => sum("basechat_requests_total", { route: "/chat", status });
-  expect([statusOf("2xx"), statusOf("5xx"), sum("basechat_requests_total", { status: "4xx" })]).toEqual([3, 1, 1]);
+  expect([statusOf("2xx"), statusOf("5xx"), sum("basechat_requests_total", { status: "4xx" })]).toEqual([3, 1, 2]);
   expect(sum("basechat_request_duration_seconds", { route: "/chat/stream" })).toBe(1);
 
   // Two for the tool, two for the provider that fails and is asked once more.
@@ -85,11 +89,11 @@ test("[METRICS-1] after a scripted run the figures are what the stand-ins have c
   expect(sum("basechat_turn_duration_seconds")).toBe(turns);
   expect(sum("basechat_turn_duration_seconds", { cache: "hit", outcome: "complete" })).toBe(1);
   expect(sum("basechat_turn_duration_seconds", { outcome: "upstream_error" })).toBe(1);
-  expect(sum("basechat_first_token_seconds")).toBe(turns - 1);
+  expect(sum("basechat_first_token_seconds")).toBe(turns - 2);
   expect(sum("basechat_tool_calls_total", { tool: "calculator", outcome: "ok" })).toBe(1);
   expect(sum("basechat_tool_duration_seconds")).toBe(1);
   expect(sum("basechat_cache_lookups_total", { layer: "llm", result: "hit" })).toBe(1);
-  expect(sum("basechat_cache_lookups_total", { layer: "llm", result: "miss" })).toBe(4);
+  expect(sum("basechat_cache_lookups_total", { layer: "llm", result: "miss" })).toBe(5);
   expect([sum("basechat_purges_total"), sum("basechat_purged_entries_total")]).toEqual([1, deleted_count]);
   expect(deleted_count).toBeGreaterThan(0);
   expect(sum("basechat_outbox_drains_total", { outcome: "drained" })).toBe(turns);

@@ -1463,6 +1463,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "contracts/trace.ts",
     text: "A caller's W3C trace is taken over or one is begun; it crosses all Workers, comes back, and stands in the lines.",
   },
+  "LOG-7": {
+    source: "contracts/log.ts",
+    text: "A model that no setting names is `other` in a log line, as in a label.",
+  },
   "OPS-4": {
     source: "docs/operations.md",
     text: "Each alert says what it means and what to do.",

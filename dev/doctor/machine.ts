@@ -5,7 +5,7 @@ import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { join, resolve as toAbsolute } from "node:path";
 import { failure, type Finding, good, warning } from "./finding.ts";
 
 const NODE_MAJOR = 24;
@@ -32,7 +32,7 @@ export async function checkInstall(root: string): Promise<Finding> {
 
 /** Of a file with secrets: git must not take it, and nobody else may read it. */
 export async function checkSecretFile(root: string, file: string): Promise<Finding[]> {
-  const mode = await stat(join(root, file)).then(
+  const mode = await stat(toAbsolute(root, file)).then(
     (found) => found.mode,
     () => undefined,
   );

@@ -2,6 +2,7 @@
  * A file of settings against the Workers' schemas, and what no schema says: names that nobody reads, weak secrets, settings that are in
  * vain without another. Pure. Never tells a value.
  */
+import { findModel } from "../../contracts/models.ts";
 import { readConfig as readAgentConfig } from "../../workers/llm-agent/env.ts";
 import { readConfig as readMainConfig } from "../../workers/main/env.ts";
 import { readConfig as readMcpConfig } from "../../workers/mcp/env.ts";
@@ -84,23 +85,19 @@ const MIN_DISTINCT_CHARS = 12;
 const NEW_SECRET = "node -p \"require('crypto').randomBytes(32).toString('base64url')\"";
 
 export function checkSecrets(values: Values, isDeployment: boolean): Finding[] {
-  const { SECRET_KEY: key, UPSTASH_REDIS_REST_TOKEN: token, OPENAI_API_KEY: modelKey } = values;
+  const { SECRET_KEY: key, METRICS_TOKEN: scrape, UPSTASH_REDIS_REST_TOKEN: token, OPENAI_API_KEY: modelKey } = values;
   const found: Finding[] = [];
-  if (key !== undefined && isGuessable(key)) {
-    found.push(
-      failure(
-        "secrets",
-        "SECRET_KEY can be guessed: whoever does can sign keys of every user",
-        `make another one: ${NEW_SECRET}`,
-      ),
-    );
-  }
+  const fix = `make another one: ${NEW_SECRET}`;
+  if (key !== undefined && isGuessable(key))
+    found.push(failure("secrets", "SECRET_KEY can be guessed: whoever does can sign keys of every user", fix));
+  if (scrape !== undefined && isGuessable(scrape))
+    found.push(failure("secrets", "METRICS_TOKEN can be guessed: whoever does can read the figures", fix));
   const isLocal = (isDeployment && token === LOCAL_REDIS_TOKEN) || (isDeployment && modelKey === LOCAL_LLM_KEY);
   if (isLocal)
     found.push(failure("secrets", "a token of the local stand-ins is set", "set the token of the real service"));
   return found.length > 0
     ? found
-    : [good("secrets", key === undefined ? "none to judge" : "SECRET_KEY is none of the guessable ones")];
+    : [good("secrets", key === undefined ? "none to judge" : "nothing is one of the guessable ones")];
 }
 
 function isGuessable(key: string): boolean {
@@ -123,6 +120,12 @@ export function checkMcp(values: Values, isDeployment: boolean): Finding[] {
     found.push(
       failure("mcp", "MCP_CONFORMANCE offers the conformance suite's tools to everyone", "remove MCP_CONFORMANCE"),
     );
+  }
+  const { KNOWLEDGE_EMBEDDING_MODEL: embedding } = values;
+  const model = embedding === undefined ? undefined : findModel(readMainConfig(values).MODELS, embedding);
+  if (model?.ok === false && model.error.code === "model_not_found") {
+    const fix = "name a model that MODELS has in KNOWLEDGE_EMBEDDING_MODEL";
+    found.push(failure("mcp", "KNOWLEDGE_EMBEDDING_MODEL is not in MODELS", fix));
   }
   const { CF_ACCESS_CLIENT_ID: id, CF_ACCESS_CLIENT_SECRET: secret } = values;
   if ((id === undefined) !== (secret === undefined)) {

@@ -5,9 +5,10 @@
 import { join } from "node:path";
 import { unstable_readConfig } from "wrangler";
 import { CONFIGS } from "../build.ts";
-import { ENVIRONMENTS } from "../deployment.ts";
+import { ENVIRONMENTS, WORKERS } from "../deployment.ts";
 import { listSettings } from "../settings-table.ts";
 import { failure, type Finding, good } from "./finding.ts";
+import { checkSettings, type Values } from "./settings.ts";
 
 /** What is read of wrangler's own type, whose parts are not exported. */
 interface WorkerFile {
@@ -17,7 +18,9 @@ interface WorkerFile {
   compatibility_flags: string[];
   migrations: { new_sqlite_classes?: string[] }[];
   durable_objects: { bindings: { name: string; class_name: string }[] };
-  services?: { binding: string; service: string }[] | undefined;
+  services?: { binding: string; service: string; entrypoint?: string | undefined }[] | undefined;
+  analytics_engine_datasets?: { binding: string }[] | undefined;
+  triggers: { crons?: string[] | undefined };
   secrets?: { required?: string[] } | undefined;
   vars: Record<string, unknown>;
 }
@@ -48,7 +51,11 @@ function findProblems(root: string): string[] {
     const where = (file: WorkerFile) => `${file.file}${environment && `, [env.${environment}]`}`;
     const names = files.map(({ name }) => name);
     return files.flatMap((file, at) => {
-      const problems = [...findLooseEnds(file, names), ...(top[at] ? findGaps(file, top[at], environment) : [])];
+      const problems = [
+        ...findLooseEnds(file, names),
+        ...(top[at] ? findGaps(file, top[at], environment) : []),
+        ...findBadVars(file),
+      ];
       const [first] = files;
       if (file.compatibility_date !== first?.compatibility_date)
         problems.push("compatibility_date differs from wrangler.toml's");
@@ -78,19 +85,62 @@ function findLooseEnds(file: WorkerFile, names: string[]): string[] {
   ];
 }
 
-/** What the top level has and an environment was not given: bindings are not inherited. */
+/** What the top level has and an environment was not given, or otherwise: bindings and vars are not inherited. */
 function findGaps(file: WorkerFile, top: WorkerFile, environment: string): string[] {
-  const bindings = (of: WorkerFile) => [
-    ...of.durable_objects.bindings.map(({ name }) => name),
-    ...(of.services ?? []).map(({ binding }) => binding),
-  ];
-  const gaps = bindings(top)
-    .filter((name) => !bindings(file).includes(name))
-    .map((name) => `the binding ${name} is missing`);
+  const has = partsOf(file);
+  const gaps = [...partsOf(top)].flatMap(([part, leadsTo]) => {
+    if (!has.has(part)) return [`${part} is missing`];
+    return has.get(part) === leadsTo ? [] : [`${part} does not lead to ${leadsTo || "the default entrypoint"}`];
+  });
   if (environment !== "" && file.name === top.name) gaps.push("has the top level's name and would replace it");
   if (environment === "" && file.secrets !== undefined)
     gaps.push("`secrets` at the top level keeps other settings of .dev.vars from a local run");
+  if (environment !== "" && file.file === "wrangler.toml") gaps.push(...findUnrequired(file));
   return gaps;
+}
+
+/** By what each is called, where it leads; what only is or is not there leads nowhere. */
+function partsOf(of: WorkerFile): Map<string, string> {
+  const there = (parts: string[]): [string, string][] => parts.map((part) => [part, ""]);
+  return new Map([
+    ...of.durable_objects.bindings.map((one): [string, string] => [`the binding ${one.name}`, one.class_name]),
+    ...(of.services ?? []).map((one): [string, string] => [`the binding ${one.binding}`, one.entrypoint ?? ""]),
+    ...there((of.analytics_engine_datasets ?? []).map(({ binding }) => `the binding ${binding}`)),
+    ...there(of.compatibility_flags.map((flag) => `the flag ${flag}`)),
+    ...there((of.triggers.crons ?? []).map((cron) => `the schedule "${cron}"`)),
+    ...there(Object.keys(of.vars).map((name) => `${name} under vars`)),
+  ]);
+}
+
+/** Wrangler refuses to deploy without a secret that is named as required. */
+function findUnrequired({ secrets, vars }: WorkerFile): string[] {
+  return listSettings("main")
+    .filter(({ name, isSecret, isRequired }) => isSecret && isRequired && !(name in vars))
+    .filter(({ name }) => !secrets?.required?.includes(name))
+    .map(({ name }) => `${name} is missing in secrets.required`);
+}
+
+/** Malformed vars, and names that nobody reads. */
+function findBadVars({ file, vars }: WorkerFile): string[] {
+  const worker = WORKERS.find(({ config }) => config === file)?.name;
+  return checkSettings(toValues(vars), false)
+    .filter(({ check, state }) => state !== "ok" && (check === worker || check === "names"))
+    .map(({ detail }) => `vars: ${detail}`);
+}
+
+function toValues(vars: Record<string, unknown>): Values {
+  const text = (value: unknown) => (typeof value === "object" ? JSON.stringify(value) : String(value));
+  return Object.fromEntries(Object.entries(vars).map(([name, value]) => [name, text(value)]));
+}
+
+/** What an environment's files set without a secret; files that cannot be read are told elsewhere. */
+export function readVars(root: string, environment: string | undefined): Values {
+  if (environment === undefined) return {};
+  try {
+    return Object.assign({}, ...readAll(root, environment).map(({ vars }) => toValues(vars))) as Values; // of such
+  } catch {
+    return {};
+  }
 }
 
 function readAll(root: string, env: string): WorkerFile[] {

@@ -33,13 +33,13 @@ export const QUESTIONS: readonly Step[] = [
   },
 ];
 
-export function nextSteps(environment: string): string {
+export function nextSteps(environment: string, signUp: string | undefined): string {
   const file = `.dev/${environment}.vars`;
   return [
     `   npm run setup -- --env ${environment} --check     reaches every service with these settings`,
     "   npx wrangler login",
     `   DATABASE_URL='…' npm run deploy -- --env ${environment} --secrets-file ${file}`,
     "   DATABASE_URL='…' SECRET_KEY='…' npm run user:create -- --username … --email … --admin --key",
-    "   npm run smoke -- https://the-address-that-wrangler-printed",
+    `   ${signUp === "closed" ? "BASECHAT_KEY='the key that was printed' " : ""}npm run smoke -- https://the-address-that-wrangler-printed`,
   ].join("\n");
 }

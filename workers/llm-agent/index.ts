@@ -18,6 +18,7 @@ import type {
   WhenGone,
 } from "../../contracts/llm.ts";
 import { createLog, type Log } from "../../contracts/log.ts";
+import { namedModels } from "../../contracts/models.ts";
 import { traceIdOf } from "../../contracts/trace.ts";
 import type { CallContext } from "../../contracts/tools.ts";
 import { readConfig } from "./env.ts";
@@ -100,9 +101,10 @@ export default {
   fetch: () => new Response("not found", { status: 404 }),
 };
 
-/** No line here names a user. */
-function makeLog({ LOG_LEVEL: level, LOG_SAMPLE: sample }: CallDeps["config"]): Log {
-  return createLog({ level, sample, sha256: () => "", write: (text) => console.log(text) });
+/** No line here names a user. The default model is main's setting: where MODELS does not name it, main's line does. */
+function makeLog({ LOG_LEVEL: level, LOG_SAMPLE: sample, MODELS: registry }: CallDeps["config"]): Log {
+  const models = new Set(namedModels(registry));
+  return createLog({ level, sample, models, sha256: () => "", write: (text) => console.log(text) });
 }
 
 function tellMalformed(keys: string[]): void {

@@ -199,7 +199,8 @@ export function makeRetention(env: Env): (() => Promise<void>) | undefined {
   if (days === undefined) return undefined;
   const history = lazily(() => makeStores(config).history());
   const log = makeLog(config, writeLine);
-  return () => expireIdle({ days, history, send: createSessionClient(env.SESSIONS), requestId: makeId(), now, log });
+  const send = createSessionClient(env.SESSIONS);
+  return () => expireIdle({ days, history, send, requestId: makeId(), random: Math.random, now, log });
 }
 
 function limitsOf(config: Config): LimitSettings {

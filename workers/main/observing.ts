@@ -13,11 +13,15 @@ import { createMcpToolServer } from "./tools/mcp.ts";
 interface LogSettings {
   LOG_LEVEL: LogLevel;
   LOG_SAMPLE: number;
+  modelNames: ReadonlySet<string>;
 }
 
-export function makeLog({ LOG_LEVEL: level, LOG_SAMPLE: sample }: LogSettings, write: (text: string) => void): Log {
+export function makeLog(
+  { LOG_LEVEL: level, LOG_SAMPLE: sample, modelNames: models }: LogSettings,
+  write: (text: string) => void,
+): Log {
   const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
-  return createLog({ level, sample, sha256, write });
+  return createLog({ level, sample, models, sha256, write });
 }
 
 interface Figures {

@@ -1,8 +1,10 @@
 /**
  * Deletes sessions that nobody has used for as long as the deployment keeps them. State: none; Postgres says which are that old, and each one's
- * object, which knows of every use, decides. Refuses nothing: what cannot be deleted now is tried at the next run.
+ * object, which knows of every use, decides. Refuses nothing: what cannot be deleted now is tried at a later run. A run asks 1,000 sessions:
+ * half of them from the oldest on, half from a place that differs from run to run, so that old ones that stay hold up none behind them.
  */
 import type { HistoryStore } from "../../../contracts/history.ts";
+import { newId } from "../../../contracts/ids.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { EraseSession } from "../../../contracts/session.ts";
 
@@ -15,9 +17,11 @@ const AT_A_TIME = 5;
 export interface RetentionDeps {
   days: number;
   history: Pick<HistoryStore, "idleSessions">;
-  /** To the session's object. */
+  /** To the session's object. Each is one request of the Worker, whose number is bounded. */
   send(sessionId: string, command: EraseSession): Promise<Response>;
   requestId: string;
+  /** From 0 to below 1. */
+  random: () => number;
   now: () => number;
   log: Log;
 }
@@ -48,8 +52,16 @@ export async function expireIdle(deps: RetentionDeps): Promise<void> {
     }
     after = idle.value.at(-1)?.id;
     if (idle.value.length < PAGE) break;
+    if (after !== undefined && page === PAGES / 2 - 1) after = placeBetween(after, beforeMs, deps.random());
   }
   log({ ...line, ...report });
+}
+
+/** An id begins with the time of its making. */
+function placeBetween(after: string, beforeMs: number, share: number): string {
+  const fromMs = Number.parseInt(after.replace("-", "").slice(0, 12), 16);
+  const place = newId(Math.floor(fromMs + share * (beforeMs - fromMs)), (length) => new Uint8Array(length));
+  return place > after ? place : after;
 }
 
 async function expire(

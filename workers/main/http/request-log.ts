@@ -6,6 +6,7 @@
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import { routePath } from "hono/route";
+import { CODE_HEADER } from "../../../contracts/errors.ts";
 import type { Log } from "../../../contracts/log.ts";
 import type { InSpan } from "../../../contracts/spans.ts";
 import type { Meter } from "../../../contracts/metrics.ts";
@@ -54,7 +55,9 @@ function tellStages(context: Context<AppContext>, own: Stages, ms: number): Stag
 }
 
 function lineOf(context: Context<AppContext>) {
-  const { requestId, traceparent, userId, code } = context.var;
+  const { requestId, traceparent, userId } = context.var;
+  const code = context.var.code ?? context.res.headers.get(CODE_HEADER) ?? undefined;
+  context.header(CODE_HEADER, undefined);
   const { status, headers } = context.res;
   return {
     ...{ service: "main", request_id: requestId, trace_id: traceIdOf(traceparent), user_id: userId },
@@ -68,12 +71,15 @@ interface Counted {
   method: string;
   route: string;
   status: number;
+  code: string | undefined;
   ms: number;
 }
 
-function count(meter: Meter, { method, route, status, ms }: Counted): void {
+function count(meter: Meter, { method, route, status, code, ms }: Counted): void {
   const known = METHODS.includes(method) ? method : "other";
-  meter.count("basechat_requests_total", { method: known, route, status: `${Math.floor(status / 100)}xx` });
+  // Whoever asks for a cached answer alone, and there is none, is told 504: nothing of ours has failed.
+  const family = code === "cache_miss" ? "4xx" : `${Math.floor(status / 100)}xx`;
+  meter.count("basechat_requests_total", { method: known, route, status: family });
   meter.observe("basechat_request_duration_seconds", { route }, ms / 1_000);
   meter.flushSoon();
 }

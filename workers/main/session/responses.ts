@@ -3,7 +3,7 @@
  */
 import type { ChatReply, TurnView } from "../../../contracts/chat.ts";
 import { fromBase64 } from "../../../contracts/base64.ts";
-import { ERROR_STATUS, type Failure, toErrorBody } from "../../../contracts/errors.ts";
+import { CODE_HEADER, ERROR_STATUS, type Failure, toErrorBody } from "../../../contracts/errors.ts";
 import { limitHeaders } from "../../../contracts/limits.ts";
 import type { AttachedFile } from "../../../contracts/parts.ts";
 import { type StageClock, toServerTiming } from "../../../contracts/timing.ts";
@@ -147,6 +147,7 @@ export function eventStream(body: ReadableStream<Uint8Array> | string, headers: 
   });
 }
 
+/** Its code goes to main's log and figures in a header, which main takes away. */
 export function errorResponse(failure: Failure, requestId: string, headers: Record<string, string> = {}): Response {
   const retryAfter = failure.retryAfterSeconds;
   return Response.json(toErrorBody(failure, requestId), {
@@ -154,6 +155,7 @@ export function errorResponse(failure: Failure, requestId: string, headers: Reco
     headers: {
       ...limitHeaders(failure.limits),
       ...headers,
+      [CODE_HEADER]: failure.code,
       ...(retryAfter !== undefined && { "retry-after": String(Math.ceil(retryAfter)) }),
       ...(failure.code === "unauthorized" && { "www-authenticate": "Bearer" }),
     },
