@@ -115,6 +115,17 @@ describe("the tool list", () => {
     });
   });
 
+  it("[MCP-21] of too many tools the first 128 are taken", async () => {
+    const names = Array.from({ length: 129 }, (_, at) => `probe${at}`);
+    const { tools } = setUp(
+      listOf(
+        "v1",
+        names.map((name) => ({ ...probe, name })),
+      ),
+    );
+    expect((await tools.list(context))?.tools.map(({ name }) => name)).toEqual(names.slice(0, 128));
+  });
+
   it("P1: is asked for once in 60 s by all servers of an isolate", async () => {
     const { tools, another, seen, clock } = setUp(listOf("v1"));
     await tools.list(context);
@@ -160,13 +171,6 @@ describe("the tool list", () => {
     ["answers with a JSON-RPC error", rpcError(-32603)],
     ["sends no version", result({ tools: [probe] })],
     ["sends no tools", result({})],
-    [
-      "sends too many tools",
-      listOf(
-        "v1",
-        Array.from({ length: 129 }, () => probe),
-      ),
-    ],
     ["sends a name no model can say", listOf("v1", [{ ...probe, name: "a b" }])],
     ["sends a huge description", listOf("v1", [{ ...probe, description: "x".repeat(5_000) }])],
     ["never stops sending", () => endless("application/json")],

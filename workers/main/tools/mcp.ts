@@ -38,6 +38,8 @@ const CALL_TIMEOUT_MS = 17_000;
 const LIST_IS_OLD: unknown[] = ["stale", "disabled"];
 /** JSON-RPC 2.0, section 5.1. */
 const INVALID_PARAMS = -32602;
+/** As many as providers take in one request. */
+const MAX_TOOLS = 128;
 const MAX_CONTENT_BYTES = 256 * 1024;
 /** 256 KiB of content may take six times as many bytes in JSON. */
 const MAX_BODY_BYTES = 2 * 1024 * 1024;
@@ -119,7 +121,11 @@ const ListedTool = z.object({
     .prefault({}),
 });
 const ListReply = z.object({
-  tools: z.array(ListedTool).max(128),
+  // Too many are no reason to have none.
+  tools: z
+    .array(z.unknown())
+    .transform((all) => all.slice(0, MAX_TOOLS))
+    .pipe(z.array(ListedTool)),
   _meta: z.object({ "basechat/version": z.string().min(1).max(128) }),
 });
 

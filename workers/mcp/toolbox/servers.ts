@@ -81,7 +81,7 @@ export function createServerAnswers(deps: ServersDeps): ServerAnswers {
 function failureOf(why: Exclude<ServerChange, { ok: true }>["why"]): Result<never> {
   if (why === "missing") return fail("not_found", "there is no such server");
   if (why === "taken") return fail("conflict", "there is a server of this name");
-  if (why === "too_many") return fail("conflict", "there are too many servers");
+  if (why === "too_many") return fail("conflict", "there are too many servers, or too many tools of theirs");
   return fail("conflict", "the server's list is not the one that was looked at");
 }
 
