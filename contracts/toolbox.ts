@@ -116,7 +116,10 @@ export type NewServer = z.infer<typeof NewServer>;
 
 const ServerList = z.strictObject({
   hash: z.string(),
-  tools: z.array(z.strictObject({ name: z.string(), description: z.string() })),
+  /** All that a model reads of them. */
+  tools: z.array(
+    z.strictObject({ name: z.string(), description: z.string(), input_schema: z.record(z.string(), z.unknown()) }),
+  ),
   /** Not taken: their definitions could mislead, or do not fit. */
   refused: z.array(z.string()),
 });
