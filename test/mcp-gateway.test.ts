@@ -156,11 +156,13 @@ describe("a server that fails", () => {
     expect(await callTool(`${name}__tide`, { place: "Dover" })).toMatchObject({ success: true });
   });
 
-  test("[F32] hangs: it is given up at its own time limit, and its request ends", async () => {
+  test("[F32] [MCP-23] hangs: it is given up at its own time limit, its request ends, and it counts as failing", async () => {
     const name = await join({ time_limit_ms: 1_000, allowed_tools: ["tide"] });
     internet.control({ mode: "hang" });
-    expect(await callTool(`${name}__tide`, { place: "Dover" })).toMatchObject({ success: false, code: "timeout" });
+    const hanging = Array.from({ length: 3 }, () => callTool(`${name}__tide`, { place: "Dover" }));
+    for (const call of hanging) expect(await call).toMatchObject({ success: false, code: "timeout" });
     await internet.until(({ in_flight }) => in_flight === 0);
+    expect(await callTool(`${name}__tide`)).toMatchObject({ content: expect.stringContaining("try again later") });
   });
 
   test("[F32] answers with too much: it is a failure", async () => {

@@ -146,6 +146,22 @@ describe("the tool list", () => {
     expect(seen).toHaveLength(2);
   });
 
+  it("[MCP-7] older than two minutes is asked for before it is used, by one, and used if there is none", async () => {
+    const { tools, seen, clock, behind, state } = setUp(listOf("v1"));
+    await tools.list(context);
+    state.answer = () => Promise.reject(new Error("no such binding"));
+    clock.ms += 120_000;
+    expect((await tools.list(context))?.version).toBe("v1");
+    expect((await tools.list(context))?.version).toBe("v1"); // nobody asks again at once
+    expect(seen).toHaveLength(2);
+    state.answer = listOf("v2");
+    clock.ms += 5_000;
+    const versions = await Promise.all([tools.list(context), tools.list(context)]);
+    expect(versions.map((list) => list?.version)).toEqual(["v2", "v1"]);
+    expect(behind).toEqual([]);
+    expect(seen).toHaveLength(3);
+  });
+
   it("F33: survives a short outage, is gone after ten minutes, and comes back", async () => {
     const { tools, seen, clock, behind, state } = setUp(listOf("v1"));
     await tools.list(context);

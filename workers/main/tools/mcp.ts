@@ -27,6 +27,8 @@ import type {
 
 const URL_OF_SERVER = new URL("https://mcp.internal/stateless"); // the binding decides who answers, not the name
 const FRESH_MS = 60_000;
+/** From this age on a newer list is waited for: what a quiet spell has left may hold tools that are long gone. */
+const OLD_MS = 2 * FRESH_MS;
 /** Served while a newer list is fetched; older than this it is as good as none. */
 const STALE_MS = 600_000;
 /** After a failure nobody asks again for this long. */
@@ -86,7 +88,9 @@ export function createMcpToolServer(options: McpToolServerOptions): ToolServer {
     if (cache.list === undefined || ageMs >= STALE_MS) return mayTry ? await refresh(context) : undefined;
     if (mayTry) {
       cache.nextTryMs = now() + RETRY_MS; // others use the old list meanwhile
-      waitUntil(refresh(context));
+      const refreshed = refresh(context);
+      if (ageMs >= OLD_MS) return (await refreshed) ?? cache.list;
+      waitUntil(refreshed);
     }
     return cache.list;
   }

@@ -1,6 +1,6 @@
 /**
  * The caller's own chat sessions as resources, and a prompt that sums one up. State lives in Postgres. Somebody else's session looks like a
- * missing one.
+ * missing one, and of a long one its newest messages are given.
  */
 import * as z from "zod";
 import type { Offers, Prompt, Resources } from "../offers.ts";
@@ -11,6 +11,7 @@ import type { KnowledgeStore, OwnMessage } from "./store.ts";
 const PREFIX = "basechat://sessions/";
 const MIME_TYPE = "text/markdown";
 const SessionId = z.uuid();
+const MAX_BYTES = 256 * 1024;
 
 export function createOffers(store: KnowledgeStore): Offers {
   const read = async (uri: string, { userId }: Caller): Promise<ResourceContent | undefined> => {
@@ -18,7 +19,7 @@ export function createOffers(store: KnowledgeStore): Offers {
     if (!id.success) return undefined;
     const found = await store.readSession(userId, id.data);
     if (!found.ok) throw new Error("the history cannot be reached"); // an error of the protocol, without these words
-    return found.value && { uri, mimeType: MIME_TYPE, text: found.value.map(show).join("\n\n") };
+    return found.value && { uri, mimeType: MIME_TYPE, text: showNewest(found.value) };
   };
   return { resources: sessionResources(store, read), prompts: [summaryPrompt(read)] };
 }
@@ -38,7 +39,7 @@ function sessionResources(store: KnowledgeStore, read: Read): Resources {
     templates: [
       {
         ...{ uriTemplate: `${PREFIX}{session_id}`, name: "session", mimeType: MIME_TYPE },
-        description: "The newest 200 messages of one of the user's chat sessions.",
+        description: "The newest messages of one of the user's chat sessions: 200 and 256 KiB at most.",
       },
     ],
     async read(uri, caller) {
@@ -66,6 +67,20 @@ function summaryPrompt(read: Read): Prompt {
       );
     },
   };
+}
+
+/** As many as fit, and how many do not. */
+function showNewest(messages: OwnMessage[]): string {
+  const shown: string[] = [];
+  let bytes = 0;
+  for (const message of messages.toReversed()) {
+    const text = show(message);
+    bytes += new TextEncoder().encode(text).length;
+    if (bytes > MAX_BYTES) break;
+    shown.unshift(text);
+  }
+  const leftOut = messages.length - shown.length;
+  return [...(leftOut > 0 ? [`[${leftOut} older messages are left out]`] : []), ...shown].join("\n\n");
 }
 
 function show({ role, createdAtMs, content }: OwnMessage): string {
