@@ -15,13 +15,17 @@ const MAX_BYTES = 256 * 1024;
 
 export function createOffers(store: KnowledgeStore): Offers {
   const read = async (uri: string, { userId }: Caller): Promise<ResourceContent | undefined> => {
-    const id = SessionId.safeParse(uri.startsWith(PREFIX) ? uri.slice(PREFIX.length) : "");
-    if (!id.success) return undefined;
-    const found = await store.readSession(userId, id.data);
+    const id = idOf(uri);
+    if (id === undefined) return undefined;
+    const found = await store.readSession(userId, id);
     if (!found.ok) throw new Error("the history cannot be reached"); // an error of the protocol, without these words
     return found.value && { uri, mimeType: MIME_TYPE, text: showNewest(found.value) };
   };
   return { resources: sessionResources(store, read), prompts: [summaryPrompt(read)] };
+}
+
+function idOf(uri: string): string | undefined {
+  return SessionId.safeParse(uri.startsWith(PREFIX) ? uri.slice(PREFIX.length) : "").data?.toLowerCase();
 }
 
 type Read = (uri: string, caller: Caller) => Promise<ResourceContent | undefined>;
@@ -45,6 +49,18 @@ function sessionResources(store: KnowledgeStore, read: Read): Resources {
     async read(uri, caller) {
       const content = await read(uri, caller);
       return content && [content];
+    },
+    async changes(uris, { userId }) {
+      const asked = uris.map((uri) => ({ uri, id: idOf(uri) ?? "" })).filter(({ id }) => id !== "");
+      const ids = asked.map(({ id }) => id);
+      const found = ids.length > 0 ? await store.readChanges(userId, ids) : undefined;
+      const changes = new Map<string, number>();
+      if (!found?.ok) return changes; // nothing is known: nothing to tell
+      for (const { uri, id } of asked) {
+        const changedAtMs = found.value.get(id);
+        if (changedAtMs !== undefined) changes.set(uri, changedAtMs);
+      }
+      return changes;
     },
   };
 }

@@ -3,7 +3,7 @@
  * HTTP round trip. Shows a user what is the user's own, and of the knowledge base what is shared. Its failures are values without a driver's
  * words.
  */
-import { and, desc, eq, type SQL, sql } from "drizzle-orm";
+import { and, desc, eq, inArray, type SQL, sql } from "drizzle-orm";
 import { fail, ok, type Result } from "../../../contracts/errors.ts";
 import { toVectorText } from "../../../contracts/vectors.ts";
 import { type Db, openDb, readDbFault } from "../../../db/open.ts";
@@ -61,6 +61,8 @@ export interface KnowledgeStore {
   searchDocuments(search: DocumentSearch): Promise<Result<FoundChunk[]>>;
   searchMessages(search: Search): Promise<Result<OwnMessage[]>>;
   listSessions(userId: string): Promise<Result<OwnSession[]>>;
+  /** When those of the user's changed last, in milliseconds, by their ids. */
+  readChanges(userId: string, ids: string[]): Promise<Result<Map<string, number>>>;
   /** Undefined: there is no such session of the user's. */
   readSession(userId: string, id: string): Promise<Result<OwnMessage[] | undefined>>;
 }
@@ -95,6 +97,7 @@ export function createKnowledgeStore({ databaseUrl, httpUrl, onFault }: StoreOpt
       attempt(() => withoutVectors(search.near, (near) => findChunks(db, { ...search, near }), onFault)),
     searchMessages: (search) => attempt(() => findMessages(db, search)),
     listSessions: (userId) => attempt(() => findSessions(db, userId)),
+    readChanges: (userId, ids) => attempt(() => findChanges(db, userId, ids)),
     readSession: (userId, id) => attempt(() => findSession(db, userId, id)),
   };
 }
@@ -171,6 +174,15 @@ async function findSessions(db: Db, userId: string): Promise<OwnSession[]> {
     .orderBy(desc(chatSessions.createdAt), desc(chatSessions.id))
     .limit(MAX_SESSIONS);
   return rows.map((row) => ({ id: row.id, title: row.title, updatedAtMs: row.updatedAt.getTime() }));
+}
+
+async function findChanges(db: Db, userId: string, ids: string[]): Promise<Map<string, number>> {
+  const { id, updatedAt } = chatSessions;
+  const rows = await db
+    .select({ id, updatedAt })
+    .from(chatSessions)
+    .where(and(inArray(id, ids), eq(chatSessions.userId, userId)));
+  return new Map(rows.map((row) => [row.id, row.updatedAt.getTime()]));
 }
 
 async function findSession(db: Db, userId: string, id: string): Promise<OwnMessage[] | undefined> {
