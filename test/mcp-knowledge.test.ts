@@ -46,11 +46,17 @@ describe("[MCP-15] the knowledge base", () => {
     expect(await callTool(as, "add_document", { title: "All", text: "x", shared: true })).toMatchObject({
       success: false,
     });
-    await add(admin, { title: "For all", text: "The word is obelisk.", shared: true });
+    const shared = await add(admin, { title: "For all", text: "The word is obelisk.", shared: true });
     expect((await search(other, "obelisk")).content).toContain("## For all (default, shared");
     expect((await search(as, "quagmire")).content).toContain("## Mine");
     expect(await callTool(as, "delete_document", { document_id: id })).toMatchObject({ success: true });
     expect((await search(as, "quagmire")).content).toContain("Nothing was found.");
+    const theirs = await add(as, { title: "Mine", text: "The word is quagmire." });
+    const anotherAdmin = await house.newTenant("admin");
+    expect(await callTool(other, "delete_document", { document_id: shared })).toMatchObject({ success: false });
+    expect(await callTool(anotherAdmin, "delete_document", { document_id: theirs })).toMatchObject({ success: false });
+    expect(await callTool(anotherAdmin, "delete_document", { document_id: shared })).toMatchObject({ success: true });
+    expect((await search(other, "obelisk")).content).toContain("Nothing was found.");
   });
 
   test("keeps collections apart, and documents of any length and any text", async () => {

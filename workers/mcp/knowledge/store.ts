@@ -3,11 +3,12 @@
  * HTTP round trip. Shows a user what is the user's own, and of the knowledge base what is shared. Its failures are values without a driver's
  * words.
  */
-import { and, desc, eq, inArray, type SQL, sql } from "drizzle-orm";
+import { and, desc, eq, inArray, or, type SQL, sql } from "drizzle-orm";
 import { fail, ok, type Result } from "../../../contracts/errors.ts";
 import { toVectorText } from "../../../contracts/vectors.ts";
 import { type Db, openDb, readDbFault } from "../../../db/open.ts";
 import { chatSessions, documentChunks, documents, messages } from "../../../db/schema.ts";
+import type { Caller } from "../tools/tool.ts";
 import { type DocumentSearch, searchStatement } from "./search.ts";
 
 const TIMEOUT_MS = 5_000;
@@ -56,8 +57,8 @@ interface Search {
 /** Fails with `db_timeout` or `db_unavailable`. */
 export interface KnowledgeStore {
   addDocument(document: NewDocument): Promise<Result<void>>;
-  /** False: there is none of the user's. */
-  deleteDocument(userId: string, id: string): Promise<Result<boolean>>;
+  /** False: there is none of the user's; an admin's are the shared ones as well. */
+  deleteDocument(by: Pick<Caller, "userId" | "isAdmin">, id: string): Promise<Result<boolean>>;
   searchDocuments(search: DocumentSearch): Promise<Result<FoundChunk[]>>;
   searchMessages(search: Search): Promise<Result<OwnMessage[]>>;
   listSessions(userId: string): Promise<Result<OwnSession[]>>;
@@ -88,10 +89,15 @@ export function createKnowledgeStore({ databaseUrl, httpUrl, onFault }: StoreOpt
   return {
     addDocument: (document) =>
       attempt(() => withoutVectors(document.vectors, (vectors) => addDocument(db, { ...document, vectors }), onFault)),
-    deleteDocument: (userId, id) =>
+    deleteDocument: ({ userId, isAdmin }, id) =>
       attempt(async () => {
-        const own = and(eq(documents.id, id), eq(documents.userId, userId));
-        return (await db.delete(documents).where(own).returning({ id: documents.id })).length > 0;
+        const isOwn = eq(documents.userId, userId);
+        const isTheirs = isAdmin ? or(isOwn, documents.isShared) : isOwn;
+        const rows = await db
+          .delete(documents)
+          .where(and(eq(documents.id, id), isTheirs))
+          .returning({ id: documents.id });
+        return rows.length > 0;
       }),
     searchDocuments: (search) =>
       attempt(() => withoutVectors(search.near, (near) => findChunks(db, { ...search, near }), onFault)),
