@@ -86,7 +86,7 @@ export type ToolFigures = z.infer<typeof ToolFigures>;
 export const ToolStats = z.strictObject({ hours: Count, tools: z.array(ToolFigures) });
 
 const HEADER_NAME =
-  /^(?!(?:host|connection|transfer-encoding|upgrade|accept|cookie|content-.*|mcp-.*)$)[a-z][a-z0-9-]{0,63}$/i;
+  /^(?!(?:host|connection|transfer-encoding|upgrade|accept|cookie|content-.*|mcp-.*|last-event-id)$)[a-z][a-z0-9-]{0,63}$/i;
 const HeaderValue = z.string().regex(/^[\x20-\x7e]{1,4096}$/);
 const ServerName = z
   .string()
@@ -96,7 +96,7 @@ const ServerName = z
 export const NewServer = z.strictObject({
   /** Before the names of its tools: `name__tool`. */
   name: ServerName,
-  /** https, on the public network. */
+  /** https on its usual port, on the public network, without a query: credentials belong in `headers`. */
   url: z.url({ protocol: /^https$/ }).max(2_048),
   /** Sent with every request to it, and stored encrypted: its credentials. */
   headers: z
@@ -116,7 +116,10 @@ export type NewServer = z.infer<typeof NewServer>;
 
 const ServerList = z.strictObject({
   hash: z.string(),
-  tools: z.array(z.strictObject({ name: z.string(), description: z.string() })),
+  /** All that a model reads of them. */
+  tools: z.array(
+    z.strictObject({ name: z.string(), description: z.string(), input_schema: z.record(z.string(), z.unknown()) }),
+  ),
   /** Not taken: their definitions could mislead, or do not fit. */
   refused: z.array(z.string()),
 });

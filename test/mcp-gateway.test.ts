@@ -156,11 +156,13 @@ describe("a server that fails", () => {
     expect(await callTool(`${name}__tide`, { place: "Dover" })).toMatchObject({ success: true });
   });
 
-  test("[F32] hangs: it is given up at its own time limit, and its request ends", async () => {
+  test("[F32] [MCP-23] hangs: it is given up at its own time limit, its request ends, and it counts as failing", async () => {
     const name = await join({ time_limit_ms: 1_000, allowed_tools: ["tide"] });
     internet.control({ mode: "hang" });
-    expect(await callTool(`${name}__tide`, { place: "Dover" })).toMatchObject({ success: false, code: "timeout" });
+    const hanging = Array.from({ length: 3 }, () => callTool(`${name}__tide`, { place: "Dover" }));
+    for (const call of hanging) expect(await call).toMatchObject({ success: false, code: "timeout" });
     await internet.until(({ in_flight }) => in_flight === 0);
+    expect(await callTool(`${name}__tide`)).toMatchObject({ content: expect.stringContaining("try again later") });
   });
 
   test("[F32] answers with too much: it is a failure", async () => {
@@ -206,6 +208,9 @@ describe("[MCP-14] who and what may not join", () => {
     ["an address of this machine", { url: "https://127.0.0.1/mcp" }, 400],
     ["a private network", { url: "https://mcp.internal/mcp" }, 400],
     ["credentials in the address", { url: "https://a:b@mcp.example.com/mcp" }, 400],
+    ["a query in the address", { url: `${URL_OF_SERVER}?api_key=x` }, 400],
+    ["another port", { url: "https://mcp.example.com:8443/mcp" }, 400],
+    ["a header that asks for a stream's rest", { headers: { "Last-Event-ID": "1" } }, 400],
     ["a name of two parts", { name: "a__b" }, 400],
     ["an upper-case name", { name: "Tides" }, 400],
     ["a Host header", { headers: { host: "evil.example.com" } }, 400],

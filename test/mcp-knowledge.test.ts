@@ -1,6 +1,7 @@
 /** What tools know of the caller: the knowledge base, the history, own sessions as resources; and tools that a user has switched off. */
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import { ResourceUpdatedNotificationSchema } from "@modelcontextprotocol/sdk/types.js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ChatReply } from "../contracts/chat.ts";
 import { ToolCallReply, ToolsReply } from "../contracts/toolbox.ts";
@@ -45,11 +46,17 @@ describe("[MCP-15] the knowledge base", () => {
     expect(await callTool(as, "add_document", { title: "All", text: "x", shared: true })).toMatchObject({
       success: false,
     });
-    await add(admin, { title: "For all", text: "The word is obelisk.", shared: true });
+    const shared = await add(admin, { title: "For all", text: "The word is obelisk.", shared: true });
     expect((await search(other, "obelisk")).content).toContain("## For all (default, shared");
     expect((await search(as, "quagmire")).content).toContain("## Mine");
     expect(await callTool(as, "delete_document", { document_id: id })).toMatchObject({ success: true });
     expect((await search(as, "quagmire")).content).toContain("Nothing was found.");
+    const theirs = await add(as, { title: "Mine", text: "The word is quagmire." });
+    const anotherAdmin = await house.newTenant("admin");
+    expect(await callTool(other, "delete_document", { document_id: shared })).toMatchObject({ success: false });
+    expect(await callTool(anotherAdmin, "delete_document", { document_id: theirs })).toMatchObject({ success: false });
+    expect(await callTool(anotherAdmin, "delete_document", { document_id: shared })).toMatchObject({ success: true });
+    expect((await search(other, "obelisk")).content).toContain("Nothing was found.");
   });
 
   test("keeps collections apart, and documents of any length and any text", async () => {
@@ -98,6 +105,26 @@ async function connect(as: Tenant): Promise<Client> {
   return client;
 }
 
+/** A client whose standing stream is open. */
+async function listen(as: Tenant) {
+  const client = new Client({ name: "test", version: "1.0.0" });
+  const told: string[] = [];
+  const [heard, listening] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  client.setNotificationHandler(ResourceUpdatedNotificationSchema, ({ params }) => {
+    told.push(params.uri);
+    heard.resolve();
+  });
+  const requestInit = { headers: { authorization: `Bearer ${as.apiKey}` } };
+  const observed = async (url: string | URL, init?: RequestInit) => {
+    const response = await fetch(url, init);
+    if (init?.method === "GET") listening.resolve();
+    return response;
+  };
+  await client.connect(new StreamableHTTPClientTransport(new URL("/mcp", house.url), { requestInit, fetch: observed }));
+  await listening.promise;
+  return Object.assign(client, { told, heard: () => heard.promise });
+}
+
 describe("[MCP-16] the history", () => {
   test("is searched for the caller's own messages alone", async () => {
     const [as, other] = [await house.newTenant(), await house.newTenant()];
@@ -123,6 +150,38 @@ describe("[MCP-16] the history", () => {
     expect(JSON.stringify((await client.getPrompt(prompt)).messages)).toContain("ocelot");
     await expect(stranger.getPrompt(prompt)).rejects.toThrow("An argument names what is not there");
     await Promise.all([client.close(), stranger.close()]);
+  });
+});
+
+describe("[MCP-25] a client that has subscribed to one of its user's sessions", () => {
+  test("is told of a change with its next request that finds the database, and of nobody else's", async () => {
+    const [as, other] = [await house.newTenant(), await house.newTenant()];
+    const session = await chat(as, "Tell me about the ibex");
+    const [client, stranger] = [await listen(as), await listen(other)];
+    const uri = `basechat://sessions/${session}`;
+    for (const one of [client, stranger]) await one.subscribeResource({ uri });
+    await (await house.call("/chat", { as, body: { prompt: "And the chamois?", session_id: session } })).text();
+    await untilRows(house, 4, "select 1 from messages where session_id = $1", session);
+    house.neon.control({ mode: "down" });
+    await client.listTools();
+    house.neon.control({ mode: "up" });
+    await stranger.listTools();
+    await client.listTools();
+    await client.heard();
+    expect(client.told[0]).toBe(uri);
+    expect(stranger.told).toEqual([]);
+    await Promise.all([client.close(), stranger.close()]);
+  });
+
+  test("may have 32 subscriptions", async () => {
+    const client = await listen(await house.newTenant());
+    const uriOf = (at: number) => ({ uri: `test://${at}` });
+    for (let at = 0; at < 32; at += 1) await client.subscribeResource(uriOf(at));
+    await expect(client.subscribeResource(uriOf(32))).rejects.toMatchObject({ code: -32602 });
+    await client.subscribeResource(uriOf(0));
+    await client.unsubscribeResource(uriOf(0));
+    await client.subscribeResource(uriOf(32));
+    await client.close();
   });
 });
 

@@ -1479,4 +1479,24 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/storage.md",
     text: "Its object decides: what was used since stays. A store that is away only delays the deletion.",
   },
+  "MCP-21": {
+    source: "API: /mcp/servers",
+    text: "All remote servers together offer no more tools than fit into one list, each under a name of its own; too many are refused, and too long a list costs nobody all tools.",
+  },
+  "MCP-22": {
+    source: "docs/decisions/0032",
+    text: "Who accepts a server's list is shown all of it that a model reads, and its order is no change.",
+  },
+  "MCP-23": {
+    source: "docs/decisions/0032",
+    text: "A remote server's failures are its own: calls that are cancelled are none, and a server that joins again begins anew.",
+  },
+  "MCP-24": {
+    source: "Model Context Protocol 2025-11-25: resources",
+    text: "A session of any length can be read as a resource: the newest messages that fit, and a mark of what is left out.",
+  },
+  "MCP-25": {
+    source: "Model Context Protocol 2025-11-25: resources/subscribe",
+    text: "A client is told of a change of the sessions that it has subscribed to, of 32 at most.",
+  },
 };

@@ -1,6 +1,6 @@
 /**
  * What is told of a tool, and its hash. Pure. Refuses a definition that could mislead its reader: another name than its key, too long a
- * description, invisible characters anywhere.
+ * description of it or of an argument, invisible characters anywhere.
  */
 import * as z from "zod";
 import type { ToolDefinition } from "../../contracts/tools.ts";
@@ -20,8 +20,14 @@ export function define(name: string, tool: Tool | undefined): ToolDefinition {
 
 /** Its reader sees all that it says. */
 export function isHonest(definition: ToolDefinition): boolean {
-  const isShort = definition.description.length <= MAX_DESCRIPTION_CHARS;
-  return isShort && !/[\p{C}\p{Zl}\p{Zp}]/u.test(JSON.stringify(definition));
+  let isShort = true;
+  const text = JSON.stringify(definition, (key, part: unknown) => {
+    // Of its arguments as well, at any depth.
+    const isLong = key === "description" && typeof part === "string" && part.length > MAX_DESCRIPTION_CHARS;
+    if (isLong) isShort = false;
+    return part;
+  });
+  return isShort && !/[\p{C}\p{Zl}\p{Zp}]/u.test(text);
 }
 
 /** JSON with the keys of every object in order. */

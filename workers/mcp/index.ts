@@ -66,7 +66,7 @@ function makeOutside(env: Env, config: Config | undefined): Whole["outside"] {
   const log = makeLog(config);
   const onFault = (reason: string) => log({ service: "mcp", route: "postgres", error: reason });
   const reach = (url: string, init: RequestInit) => fetch(url, init);
-  const snapshots = createSnapshots(() => toolboxOf(env).snapshot(), now, kept);
+  const snapshots = createSnapshots({ ask: () => toolboxOf(env).snapshot(), now, kept });
   const vault = secretKey === undefined ? undefined : createVault(secretKey);
   const gateway = createGateway({
     ...{ fetch: reach, vault, breaker, now },

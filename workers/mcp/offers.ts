@@ -22,6 +22,8 @@ export interface Resources {
   templates: ResourceTemplate[];
   /** Undefined when there is no such resource, or it is not the caller's. */
   read(uri: string, caller: Caller): Promise<ResourceContent[] | undefined>;
+  /** When those of the caller's changed last, in milliseconds, as far as it can be told now. Left out: none ever does. */
+  changes?(uris: string[], caller: Caller): Promise<Map<string, number>>;
 }
 
 export interface PromptMessage {

@@ -124,7 +124,9 @@ async function runUnlessRefused(
 /** Runs until the tool replies, the caller leaves or the time is up, whichever comes first. */
 async function runBounded(tool: Tool, args: unknown, { context, timeLimitMs }: Bounds): Promise<Settled> {
   const limit = new AbortController();
-  const timer = setTimeout(() => limit.abort(), tool.timeLimitMs ?? timeLimitMs);
+  // Told apart from a caller who leaves, also by what the tool asks.
+  const late = () => limit.abort(new DOMException("late", "TimeoutError"));
+  const timer = setTimeout(late, tool.timeLimitMs ?? timeLimitMs);
   const signal = AbortSignal.any([context.signal, limit.signal]);
   const ended = Promise.withResolvers<Settled>();
   const end = () => {

@@ -27,6 +27,8 @@ import type {
 
 const URL_OF_SERVER = new URL("https://mcp.internal/stateless"); // the binding decides who answers, not the name
 const FRESH_MS = 60_000;
+/** From this age on a newer list is waited for: what a quiet spell has left may hold tools that are long gone. */
+const OLD_MS = 2 * FRESH_MS;
 /** Served while a newer list is fetched; older than this it is as good as none. */
 const STALE_MS = 600_000;
 /** After a failure nobody asks again for this long. */
@@ -38,6 +40,8 @@ const CALL_TIMEOUT_MS = 17_000;
 const LIST_IS_OLD: unknown[] = ["stale", "disabled"];
 /** JSON-RPC 2.0, section 5.1. */
 const INVALID_PARAMS = -32602;
+/** As many as providers take in one request. */
+const MAX_TOOLS = 128;
 const MAX_CONTENT_BYTES = 256 * 1024;
 /** 256 KiB of content may take six times as many bytes in JSON. */
 const MAX_BODY_BYTES = 2 * 1024 * 1024;
@@ -84,7 +88,9 @@ export function createMcpToolServer(options: McpToolServerOptions): ToolServer {
     if (cache.list === undefined || ageMs >= STALE_MS) return mayTry ? await refresh(context) : undefined;
     if (mayTry) {
       cache.nextTryMs = now() + RETRY_MS; // others use the old list meanwhile
-      waitUntil(refresh(context));
+      const refreshed = refresh(context);
+      if (ageMs >= OLD_MS) return (await refreshed) ?? cache.list;
+      waitUntil(refreshed);
     }
     return cache.list;
   }
@@ -119,7 +125,11 @@ const ListedTool = z.object({
     .prefault({}),
 });
 const ListReply = z.object({
-  tools: z.array(ListedTool).max(128),
+  // Too many are no reason to have none.
+  tools: z
+    .array(z.unknown())
+    .transform((all) => all.slice(0, MAX_TOOLS))
+    .pipe(z.array(ListedTool)),
   _meta: z.object({ "basechat/version": z.string().min(1).max(128) }),
 });
 

@@ -6,7 +6,7 @@ import { listRemote, type Remote, type RemoteOptions, type RemoteSession } from 
 import type { Fetch } from "../web/read.ts";
 import type { Breaker } from "./breaker.ts";
 import { toOfferedList } from "./offered.ts";
-import type { OfferedList, RemoteServer } from "./server.ts";
+import { keyOf, type OfferedList, type RemoteServer } from "./server.ts";
 import type { Vault } from "./secret.ts";
 
 const LOOKED_FOR_MS = 60_000;
@@ -40,8 +40,7 @@ interface Known {
 export function createConnections(deps: ConnectionsDeps): Connections {
   const known = new Map<string, Known>();
   const knownOf = (server: RemoteServer): Known => {
-    // Another registration of the same name is another server.
-    const key = `${server.name} ${server.createdAtMs}`;
+    const key = keyOf(server);
     if (known.size >= MAX_KEPT) known.clear();
     const found = known.get(key) ?? {};
     known.set(key, found);
@@ -53,9 +52,11 @@ export function createConnections(deps: ConnectionsDeps): Connections {
       if (headers === undefined) return { ok: false, why: "unreachable" };
       const kept = knownOf(server);
       const answer = await ask({ url: server.url, headers, fetch: deps.fetch, signal, session: kept.session });
+      // A caller who left says nothing of the server.
+      if (!answer.ok && isCancelled(signal)) return answer;
       if (answer.ok) kept.session = answer.session;
       else delete kept.session;
-      deps.breaker.note(server.name, answer.ok || answer.why === "refused");
+      deps.breaker.note(keyOf(server), answer.ok || answer.why === "refused");
       return answer;
     },
     async look(server, signal) {
@@ -74,6 +75,11 @@ export function createConnections(deps: ConnectionsDeps): Connections {
     },
   };
   return connections;
+}
+
+/** Aborted, and not for lateness. */
+function isCancelled({ aborted, reason }: AbortSignal): boolean {
+  return aborted && !(reason instanceof DOMException && reason.name === "TimeoutError");
 }
 
 /** Undefined: they cannot be read, so the server is not asked without them. */

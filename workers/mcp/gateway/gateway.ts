@@ -8,7 +8,7 @@ import type { ToolFailure } from "../../../contracts/toolbox.ts";
 import { callRemote, type Remote } from "../protocol/remote.ts";
 import type { Tool, ToolReply } from "../tools/tool.ts";
 import { type ConnectionsDeps, createConnections } from "./connections.ts";
-import { type OfferedList, type RemoteServer, splitName } from "./server.ts";
+import { keyOf, type OfferedList, type RemoteServer, splitName } from "./server.ts";
 
 export interface GatewayDeps extends ConnectionsDeps {
   /** Keeps a list that differs from the accepted one; it is logged there. */
@@ -27,7 +27,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const { exchange, look, findChange } = createConnections(deps);
 
   async function call(server: RemoteServer, name: string, args: unknown, signal: AbortSignal): Promise<ToolReply> {
-    if (deps.breaker.isOpen(server.name)) return failed("upstream_error", "The tool's server fails: try again later.");
+    if (deps.breaker.isOpen(keyOf(server)))
+      return failed("upstream_error", "The tool's server fails: try again later.");
     const change = await findChange(server, signal);
     if (change?.ok === false) return failed("upstream_error", UNREACHABLE);
     if (change !== undefined) {

@@ -1,6 +1,6 @@
 /**
  * What a remote server says of its tools, made into definitions of ours. Pure. A server's word on what its tools do is not believed unless an
- * admin trusts it. Leaves out names that no model could say, schemas that are too large, and definitions that could mislead their reader.
+ * admin trusts it. Leaves out names that no model could say or that come twice, schemas that are too large, and definitions that could mislead their reader.
  */
 import * as z from "zod";
 import type { ToolDefinition } from "../../../contracts/tools.ts";
@@ -26,10 +26,11 @@ export interface Terms {
 export async function toOfferedList(said: unknown[], { server, allowed, trusted }: Terms): Promise<OfferedList> {
   const tools: ToolDefinition[] = [];
   const refused: string[] = [];
-  const wanted = said.filter((one) => allowed.length === 0 || allowed.includes(nameOf(one)));
+  const wanted = inOrder(said.filter((one) => allowed.length === 0 || allowed.includes(nameOf(one))));
   for (const one of wanted) {
     const tool = toDefinition(one, server, trusted);
-    if (tool !== undefined && tools.length < MAX_TOOLS) tools.push(tool);
+    const isNew = !tools.some(({ name }) => name === tool?.name);
+    if (tool !== undefined && isNew && tools.length < MAX_TOOLS) tools.push(tool);
     else
       refused.push(
         nameOf(one)
@@ -39,6 +40,12 @@ export async function toOfferedList(said: unknown[], { server, allowed, trusted 
   }
   // Of everything that was said, so that a change of any part of it is seen.
   return { hash: await sha256(canonicalJson(wanted)), tools, refused };
+}
+
+/** By name, so that a server may list its tools in any order. */
+function inOrder(said: unknown[]): unknown[] {
+  const keyed = said.map((one) => ({ one, key: `${nameOf(one)} ${canonicalJson(one)}` }));
+  return keyed.sort((a, b) => (a.key < b.key ? -1 : 1)).map(({ one }) => one);
 }
 
 function toDefinition(said: unknown, server: string, trusted: boolean): ToolDefinition | undefined {

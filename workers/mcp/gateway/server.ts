@@ -42,10 +42,15 @@ export function splitName(name: string): { server: string; tool: string } | unde
   return at <= 0 ? undefined : { server: name.slice(0, at), tool: name.slice(at + SEPARATOR.length) };
 }
 
+/** Another registration of the same name is another server. */
+export function keyOf({ name, createdAtMs }: RemoteServer): string {
+  return `${name} ${createdAtMs}`;
+}
+
 export function toView(server: RemoteServer): ServerView {
   const shown = ({ hash, tools, refused }: OfferedList) => ({
     hash,
-    tools: tools.map(({ name, description }) => ({ name, description })),
+    tools: tools.map(({ name, description, inputSchema }) => ({ name, description, input_schema: inputSchema })),
     refused,
   });
   return {

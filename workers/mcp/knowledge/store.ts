@@ -3,11 +3,12 @@
  * HTTP round trip. Shows a user what is the user's own, and of the knowledge base what is shared. Its failures are values without a driver's
  * words.
  */
-import { and, desc, eq, type SQL, sql } from "drizzle-orm";
+import { and, desc, eq, inArray, or, type SQL, sql } from "drizzle-orm";
 import { fail, ok, type Result } from "../../../contracts/errors.ts";
 import { toVectorText } from "../../../contracts/vectors.ts";
 import { type Db, openDb, readDbFault } from "../../../db/open.ts";
 import { chatSessions, documentChunks, documents, messages } from "../../../db/schema.ts";
+import type { Caller } from "../tools/tool.ts";
 import { type DocumentSearch, searchStatement } from "./search.ts";
 
 const TIMEOUT_MS = 5_000;
@@ -56,11 +57,13 @@ interface Search {
 /** Fails with `db_timeout` or `db_unavailable`. */
 export interface KnowledgeStore {
   addDocument(document: NewDocument): Promise<Result<void>>;
-  /** False: there is none of the user's. */
-  deleteDocument(userId: string, id: string): Promise<Result<boolean>>;
+  /** False: there is none of the user's; an admin's are the shared ones as well. */
+  deleteDocument(by: Pick<Caller, "userId" | "isAdmin">, id: string): Promise<Result<boolean>>;
   searchDocuments(search: DocumentSearch): Promise<Result<FoundChunk[]>>;
   searchMessages(search: Search): Promise<Result<OwnMessage[]>>;
   listSessions(userId: string): Promise<Result<OwnSession[]>>;
+  /** When those of the user's changed last, in milliseconds, by their ids. */
+  readChanges(userId: string, ids: string[]): Promise<Result<Map<string, number>>>;
   /** Undefined: there is no such session of the user's. */
   readSession(userId: string, id: string): Promise<Result<OwnMessage[] | undefined>>;
 }
@@ -86,15 +89,21 @@ export function createKnowledgeStore({ databaseUrl, httpUrl, onFault }: StoreOpt
   return {
     addDocument: (document) =>
       attempt(() => withoutVectors(document.vectors, (vectors) => addDocument(db, { ...document, vectors }), onFault)),
-    deleteDocument: (userId, id) =>
+    deleteDocument: ({ userId, isAdmin }, id) =>
       attempt(async () => {
-        const own = and(eq(documents.id, id), eq(documents.userId, userId));
-        return (await db.delete(documents).where(own).returning({ id: documents.id })).length > 0;
+        const isOwn = eq(documents.userId, userId);
+        const isTheirs = isAdmin ? or(isOwn, documents.isShared) : isOwn;
+        const rows = await db
+          .delete(documents)
+          .where(and(eq(documents.id, id), isTheirs))
+          .returning({ id: documents.id });
+        return rows.length > 0;
       }),
     searchDocuments: (search) =>
       attempt(() => withoutVectors(search.near, (near) => findChunks(db, { ...search, near }), onFault)),
     searchMessages: (search) => attempt(() => findMessages(db, search)),
     listSessions: (userId) => attempt(() => findSessions(db, userId)),
+    readChanges: (userId, ids) => attempt(() => findChanges(db, userId, ids)),
     readSession: (userId, id) => attempt(() => findSession(db, userId, id)),
   };
 }
@@ -171,6 +180,15 @@ async function findSessions(db: Db, userId: string): Promise<OwnSession[]> {
     .orderBy(desc(chatSessions.createdAt), desc(chatSessions.id))
     .limit(MAX_SESSIONS);
   return rows.map((row) => ({ id: row.id, title: row.title, updatedAtMs: row.updatedAt.getTime() }));
+}
+
+async function findChanges(db: Db, userId: string, ids: string[]): Promise<Map<string, number>> {
+  const { id, updatedAt } = chatSessions;
+  const rows = await db
+    .select({ id, updatedAt })
+    .from(chatSessions)
+    .where(and(inArray(id, ids), eq(chatSessions.userId, userId)));
+  return new Map(rows.map((row) => [row.id, row.updatedAt.getTime()]));
 }
 
 async function findSession(db: Db, userId: string, id: string): Promise<OwnMessage[] | undefined> {

@@ -9,8 +9,8 @@ import { CfWorkerJsonSchemaValidator } from "@modelcontextprotocol/sdk/validatio
 import * as z from "zod";
 import type { Offers } from "../offers.ts";
 import { LOG_LEVELS, type LogLevel } from "../tools/client.ts";
-import type { ToolContext } from "../tools/tool.ts";
-import { type Methods, parse, toRefusal } from "./handling.ts";
+import type { Caller, ToolContext } from "../tools/tool.ts";
+import { INVALID_PARAMS, type Methods, parse, refuse, toRefusal } from "./handling.ts";
 import { offerMethods, Uri } from "./offers.ts";
 import { toolMethods, type ToolParts } from "./tools.ts";
 
@@ -36,7 +36,8 @@ export function createServer(parts: ServerParts, contextOf: ContextOf): Server {
 
 /** What a session keeps of its client's wishes: resources to hear of, and the lowest level of log lines. */
 export interface SessionWishes {
-  add(uri: string): void;
+  /** False: there are too many. */
+  add(uri: string, caller: Caller): Promise<boolean>;
   remove(uri: string): void;
   setLevel(level: LogLevel): void;
 }
@@ -65,9 +66,10 @@ export function createSessionServer(parts: ServerParts, contextOf: ContextOf, wi
 
 function subscriptionMethods(wishes: SessionWishes): Methods {
   return {
-    async "resources/subscribe"(params) {
-      wishes.add(parse(Uri, params).uri);
-      return {};
+    async "resources/subscribe"(params, context) {
+      return (await wishes.add(parse(Uri, params).uri, context))
+        ? {}
+        : refuse(INVALID_PARAMS, "Too many subscriptions");
     },
     async "resources/unsubscribe"(params) {
       wishes.remove(parse(Uri, params).uri);

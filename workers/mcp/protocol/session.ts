@@ -32,6 +32,7 @@ export interface SessionOptions {
 export interface Session {
   handle(request: Request, message: unknown): Promise<Response>;
   toolsChanged(): Promise<void>;
+  resourceChanged(uri: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -52,6 +53,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     handle: (request, message) =>
       transport.handleRequest(request, message === undefined ? {} : { parsedBody: message }),
     toolsChanged: () => server.sendToolListChanged(),
+    resourceChanged: (uri) => server.sendResourceUpdated({ uri }),
     close: () => server.close(),
   };
 }

@@ -34,6 +34,8 @@ export class McpSessionObject<Env = unknown> extends DurableObject<Env> {
   #live: Session | undefined;
   /** Of the tools, as its client could last have listed them; undefined: since it woke nobody asked for anything. */
   #listVersion: string | undefined;
+  /** When the resources that its client has subscribed to had changed last, in milliseconds, as far as it has been told. */
+  readonly #seenChanges = new Map<string, number>();
 
   constructor(state: DurableObjectState, env: Env, deps: SessionDeps) {
     super(state, env);
@@ -55,6 +57,8 @@ export class McpSessionObject<Env = unknown> extends DurableObject<Env> {
     if (session === undefined) return refuseMessage({ code: -32001, message: "Session not found" }, 404);
     await this.#touch();
     await this.#tellChanges(session, request.headers);
+    // Its request does not wait for a database; before a GET is answered there may be no stream to be told on.
+    if (request.method === "POST") this.ctx.waitUntil(this.#tellResources(session, request.headers));
     const rest = request.method === "GET" ? this.#readRest(request.headers) : undefined;
     if (rest !== undefined) return new Response(rest, { headers: { "content-type": "text/event-stream" } });
     const response = await session.handle(
@@ -117,11 +121,36 @@ export class McpSessionObject<Env = unknown> extends DurableObject<Env> {
     if (before !== undefined && this.#listVersion !== before) await session.toolsChanged();
   }
 
+  /** The same of the resources that it has subscribed to, all in one question. */
+  async #tellResources(session: Session, headers: Headers): Promise<void> {
+    const uris = storage.subscriptions(this.#sql);
+    if (uris.length === 0) return;
+    const changes = await this.#readChanges(uris, this.#deps.readCaller(headers));
+    for (const [uri, changedAtMs] of changes) {
+      const seenMs = this.#seenChanges.get(uri) ?? changedAtMs;
+      this.#seenChanges.set(uri, changedAtMs);
+      if (changedAtMs > seenMs) await session.resourceChanged(uri).catch(() => undefined); // it may have ended meanwhile
+    }
+  }
+
+  /** Nothing is known while their source is away. */
+  async #readChanges(uris: string[], caller: Caller): Promise<Map<string, number>> {
+    const { resources } = this.#deps.parts.offers;
+    return (await resources.changes?.(uris, caller).catch(() => undefined)) ?? new Map<string, number>();
+  }
+
+  /** What its client reads from now on is no older than what is noted here. */
+  async #subscribe(uri: string, caller: Caller): Promise<boolean> {
+    if (!storage.addSubscription(this.#sql, uri)) return false;
+    this.#seenChanges.set(uri, (await this.#readChanges([uri], caller)).get(uri) ?? 0);
+    return true;
+  }
+
   #wishes(): KeptWishes {
     const sql = this.#sql;
     return {
-      add: (uri) => storage.addSubscription(sql, uri),
-      remove: (uri) => storage.removeSubscription(sql, uri),
+      add: (uri, caller) => this.#subscribe(uri, caller),
+      remove: (uri) => (this.#seenChanges.delete(uri), storage.removeSubscription(sql, uri)),
       isSubscribed: (uri) => storage.isSubscribed(sql, uri),
       setLevel: (level) => storage.setLevel(sql, level),
       level: () => storage.readSession(sql)?.level,

@@ -6,6 +6,7 @@ import { LOG_LEVELS, type LogLevel } from "../tools/client.ts";
 
 /** Older events are forgotten: a client that comes back for them is told so. */
 const MAX_EVENTS = 1_000;
+const MAX_SUBSCRIPTIONS = 32;
 
 export interface SessionRow {
   handle: string;
@@ -55,8 +56,18 @@ export function setLevel(sql: SqlStorage, level: LogLevel): void {
   sql.exec("UPDATE session SET level = ?", level);
 }
 
-export function addSubscription(sql: SqlStorage, uri: string): void {
+/** False: there are too many. */
+export function addSubscription(sql: SqlStorage, uri: string): boolean {
+  if (!isSubscribed(sql, uri) && subscriptions(sql).length >= MAX_SUBSCRIPTIONS) return false;
   sql.exec("INSERT INTO subscriptions (uri) VALUES (?) ON CONFLICT DO NOTHING", uri);
+  return true;
+}
+
+export function subscriptions(sql: SqlStorage): string[] {
+  return sql
+    .exec("SELECT uri FROM subscriptions ORDER BY uri")
+    .toArray()
+    .map(({ uri }) => String(uri));
 }
 
 export function removeSubscription(sql: SqlStorage, uri: string): void {

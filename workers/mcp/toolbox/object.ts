@@ -13,6 +13,8 @@ export interface Snapshot {
 }
 
 const MAX_SERVERS = 32;
+/** Of all servers together: with our own ones they fit into one list of main's. */
+const MAX_TOOLS = 96;
 
 export type ServerChange =
   | { ok: true; snapshot: Snapshot }
@@ -56,6 +58,7 @@ export class ToolboxObject<Env = unknown> extends DurableObject<Env> {
     const { servers } = this.snapshot();
     if (servers.some(({ name }) => name === server.name)) return { ok: false, why: "taken" };
     if (servers.length >= MAX_SERVERS) return { ok: false, why: "too_many" };
+    if (!this.#hasRoomFor(server)) return { ok: false, why: "too_many" };
     return this.#store(server);
   }
 
@@ -72,7 +75,8 @@ export class ToolboxObject<Env = unknown> extends DurableObject<Env> {
     if (server === undefined) return { ok: false, why: "missing" };
     const { pending, ...rest } = server;
     if (pending?.hash !== hash) return { ok: false, why: "other" };
-    return this.#store({ ...rest, accepted: pending });
+    const changed = { ...rest, accepted: pending };
+    return this.#hasRoomFor(changed) ? this.#store(changed) : { ok: false, why: "too_many" };
   }
 
   removeServer(name: string): ServerChange {
@@ -80,6 +84,13 @@ export class ToolboxObject<Env = unknown> extends DurableObject<Env> {
     if (rowsWritten === 0) return { ok: false, why: "missing" };
     this.#revise();
     return { ok: true, snapshot: this.snapshot() };
+  }
+
+  /** Beside the tools of the other servers. */
+  #hasRoomFor({ name, accepted }: RemoteServer): boolean {
+    const others = this.snapshot().servers.filter((server) => server.name !== name);
+    const count = others.reduce((sum, server) => sum + server.accepted.tools.length, accepted.tools.length);
+    return count <= MAX_TOOLS;
   }
 
   #find(name: string): RemoteServer | undefined {

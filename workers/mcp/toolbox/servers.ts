@@ -81,16 +81,20 @@ export function createServerAnswers(deps: ServersDeps): ServerAnswers {
 function failureOf(why: Exclude<ServerChange, { ok: true }>["why"]): Result<never> {
   if (why === "missing") return fail("not_found", "there is no such server");
   if (why === "taken") return fail("conflict", "there is a server of this name");
-  if (why === "too_many") return fail("conflict", "there are too many servers");
+  if (why === "too_many") return fail("conflict", "there are too many servers, or too many tools of theirs");
   return fail("conflict", "the server's list is not the one that was looked at");
 }
 
 const NOTHING: OfferedList = { hash: "", tools: [], refused: [] };
 
 async function prepare(asked: NewServer, { vault, now }: ServersDeps): Promise<Result<RemoteServer>> {
-  const { username, password, hostname, hash } = new URL(asked.url);
-  if (!isPublicName(hostname) || username !== "" || password !== "" || hash !== "") {
-    return fail("invalid_request", "the server must be on the public network, and its address without credentials");
+  const { username, password, hostname, hash, search, port } = new URL(asked.url);
+  // What is written into an address is stored and shown as it is.
+  if (!isPublicName(hostname) || [username, password, hash, search, port].some((part) => part !== "")) {
+    return fail(
+      "invalid_request",
+      "the server must be on the public network, and its address without a port, a query or credentials",
+    );
   }
   const headerNames = Object.keys(asked.headers);
   if (headerNames.length > 0 && vault === undefined) {

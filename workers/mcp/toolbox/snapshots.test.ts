@@ -3,13 +3,14 @@ import { createSnapshots } from "./snapshots.ts";
 
 function setUp() {
   const clock = { ms: 1_000_000 };
-  const state = { revision: 1, isAway: false, asked: 0 };
+  const state = { revision: 1, isAway: false, isHanging: false, asked: 0 };
   const ask = async () => {
     state.asked += 1;
     if (state.isAway) throw new Error("away");
+    if (state.isHanging) return new Promise<never>(() => undefined);
     return { revision: state.revision, disabled: [], servers: [] };
   };
-  return { clock, state, snapshots: createSnapshots(ask, () => clock.ms, { atMs: 0 }) };
+  return { clock, state, snapshots: createSnapshots({ ask, now: () => clock.ms, kept: { atMs: 0 }, timeLimitMs: 5 }) };
 }
 
 test("[MCP-7] what is known is believed for two seconds, and then asked for anew", async () => {
@@ -39,4 +40,15 @@ test("[MCP-7] an answer that was overtaken does not undo a newer one", async () 
   const { snapshots } = setUp();
   snapshots.put({ revision: 5, disabled: ["echo"], servers: [] });
   expect(await snapshots.fetch()).toMatchObject({ revision: 5, disabled: ["echo"], servers: [] });
+});
+
+test("[MCP-7] a toolbox that hangs is as one that is away", async () => {
+  const { clock, state, snapshots } = setUp();
+  state.isHanging = true;
+  expect(await snapshots.fetch()).toBeUndefined();
+  state.isHanging = false;
+  await snapshots.fetch();
+  state.isHanging = true;
+  clock.ms += 59_999;
+  expect(await snapshots.fetch()).toMatchObject({ revision: 1 });
 });

@@ -1,6 +1,7 @@
 /**
  * The tools of the knowledge base: add, search and delete documents. State lives in Postgres. A document is its user's own, or shared with
- * everyone, which only an admin may do; deleting reaches one's own alone. What is found is other people's words.
+ * everyone, which only an admin may do; deleting reaches one's own alone, an
+ * admin's the shared ones as well. What is found is other people's words.
  */
 import * as z from "zod";
 import { storable } from "../../../contracts/text.ts";
@@ -86,11 +87,12 @@ export function createSearchDocuments({ store, embedder }: Omit<Options, "newId"
 export function createDeleteDocument({ store }: Pick<Options, "store">): Tool<typeof DeleteInput> {
   return {
     name: "delete_document",
-    description: "Deletes one of the user's own documents from the knowledge base.",
+    description:
+      "Deletes one of the user's own documents from the knowledge base; an admin may delete shared ones as well.",
     input: DeleteInput,
     annotations: { readOnly: false, idempotent: true, ...OWN },
-    async run({ document_id: id }, { userId }) {
-      const deleted = await store.deleteDocument(userId, id);
+    async run({ document_id: id }, caller) {
+      const deleted = await store.deleteDocument(caller, id);
       if (!deleted.ok) return AWAY;
       return deleted.value ? { ok: true, content: "Deleted." } : { ok: false, content: "There is no such document." };
     },
