@@ -40,6 +40,38 @@ test("[FORMAT-2] [B30] what is huge, deep, recursive, foreign or broken is not",
     [{ $ref: "#/__proto__" }, "own parts"],
     [{ properties: { a: { $id: "https://example.com/a" } } }, "$id"],
     [{ $dynamicRef: "#a" }, "$dynamicRef"],
+    [{ $ref: "#/$defs/a", __absolute_ref__: "https://example.com", $defs: { a: {} } }, "__absolute_ref__"],
   ];
   for (const [schema, problem] of bad) expect(findSchemaProblem(schema)).toContain(problem);
+});
+
+test("[FORMAT-2] [B30] keywords with values that they cannot have are no schema, wherever one may stand; names are no keywords", () => {
+  const bad: Record<string, unknown>[] = [
+    ...["enum", "allOf", "anyOf", "oneOf", "prefixItems", "required"].flatMap((name) => [
+      ...[{ [name]: 5 }, { [name]: null }, { [name]: "x" }, { [name]: {} }],
+    ]),
+    ...["not", "if", "then", "else", "items", "contains", "additionalProperties", "unevaluatedItems"].flatMap(
+      (name) => [...[{ [name]: 5 }, { [name]: null }, { [name]: "x" }]],
+    ),
+    ...["properties", "$defs", "definitions", "patternProperties", "dependentSchemas"].flatMap((name) => [
+      ...[{ [name]: 5 }, { [name]: null }, { [name]: [] }, { [name]: { a: null } }, { [name]: { a: [] } }],
+    ]),
+    ...[{ allOf: [null] }, { required: [5] }, { $ref: 5 }, { $id: {} }, { type: 5 }, { type: [null] }],
+    ...[{ dependentRequired: { a: 5 } }, { dependencies: { a: 5 } }, { items: [{}, null] }],
+  ];
+  const places: ((schema: object) => Record<string, unknown>)[] = [
+    (schema) => ({ ...schema }),
+    (schema) => ({ properties: { a: schema } }),
+    (schema) => ({ anyOf: [{ items: schema }] }),
+  ];
+  for (const schema of bad) for (const place of places) expect(findSchemaProblem(place(schema))).toContain("must have");
+  const names = { enum: { type: "string" }, required: true, allOf: {}, $ref: {}, properties: { properties: {} } };
+  for (const name of ["properties", "$defs", "definitions", "patternProperties", "dependentSchemas"]) {
+    expect(findSchemaProblem({ [name]: names })).toBeUndefined();
+  }
+  const literal = { enum: [{ enum: 5 }, null], const: { required: 5 }, default: { allOf: 1 }, examples: [{ $ref: 5 }] };
+  expect(findSchemaProblem({ ...literal, "x-of-our-own": { enum: 5 } })).toBeUndefined();
+  expect(findSchemaProblem({ type: ["string", "null"], items: [{}, true], dependencies: { a: ["b"], c: {} } })).toBe(
+    undefined,
+  );
 });

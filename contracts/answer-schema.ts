@@ -1,12 +1,16 @@
 /**
  * Whether a JSON Schema that a client sends for an answer can be held to an answer here in bounded time. Pure. Refuses large and deep
- * ones, and references that lead back to themselves, away from the schema, or to more than can be looked at.
+ * ones, what is no schema, and references that lead back to themselves, away from the schema, or to more than can be looked at.
  */
+import { findMisshape } from "./schema-shape.ts";
 
 /** In characters of JSON, levels, objects, and objects with those that references stand for. */
 const LIMITS = { chars: 64 * 1024, levels: 32, objects: 2_000, expanded: 10_000 };
-/** They change what a reference means. */
-const FOREIGN = ["$id", "$anchor", "$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$recursiveAnchor"];
+/** They change what a reference means; the last is what our validator notes for itself. */
+const FOREIGN = [
+  ...["$id", "$anchor", "$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$recursiveAnchor"],
+  "__absolute_ref__",
+];
 
 type Schema = Record<string, unknown>;
 
@@ -15,6 +19,8 @@ export function findSchemaProblem(schema: Schema): string | undefined {
   const tooLarge = findExcess(schema);
   if (tooLarge !== undefined) return tooLarge;
   if (JSON.stringify(schema).length > LIMITS.chars) return `must have ${LIMITS.chars} characters at most`;
+  const misshape = findMisshape(schema);
+  if (misshape !== undefined) return misshape;
   const walk = new Walk(schema);
   const expanded = walk.measure(schema);
   return walk.problem ?? (expanded > LIMITS.expanded ? "refers to too much" : undefined);

@@ -30,6 +30,12 @@ const CacheControl = z
   })
   .meta({ id: "CacheControl" });
 
+/** A JSON Schema of bounded size, without references that lead back to themselves. */
+export const AnswerSchema = z.record(z.string(), z.unknown()).superRefine((schema, issues) => {
+  const problem = findSchemaProblem(schema);
+  if (problem !== undefined) issues.addIssue({ code: "custom", message: problem });
+});
+
 export const ResponseFormat = z
   .discriminatedUnion("type", [
     z.strictObject({ type: z.literal("text") }),
@@ -39,11 +45,7 @@ export const ResponseFormat = z
       json_schema: z.strictObject({
         name: z.string().regex(/^[\w-]{1,64}$/),
         description: z.string().max(1_000).optional(),
-        /** A JSON Schema of bounded size, without references that lead back to themselves. */
-        schema: z.record(z.string(), z.unknown()).superRefine((schema, issues) => {
-          const problem = findSchemaProblem(schema);
-          if (problem !== undefined) issues.addIssue({ code: "custom", message: problem });
-        }),
+        schema: AnswerSchema,
         strict: z.boolean().optional(),
       }),
     }),

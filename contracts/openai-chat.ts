@@ -3,7 +3,7 @@
  * read and passed over; what would change the answer without our knowing it, a caller's host, key or header among them, is refused by name.
  */
 import * as z from "zod";
-import { FinishReason, ModelName, Usage } from "./chat.ts";
+import { AnswerSchema, FinishReason, ModelName, Usage } from "./chat.ts";
 import { InputParts } from "./parts.ts";
 
 const MAX_TEXT_CHARS = 400_000;
@@ -65,7 +65,7 @@ const MAX_JSON_CHARS = 65_536;
 const MAX_LABELS = 16;
 
 /** An object of a client's own making, not too deep to be written again. */
-export const JsonObject = z
+const JsonObject = z
   .record(z.string(), z.unknown())
   .refine((value) => isShallow(value, MAX_DEPTH), `must not be deeper than ${MAX_DEPTH}`)
   .refine((value) => JSON.stringify(value).length <= MAX_JSON_CHARS, `must not be longer than ${MAX_JSON_CHARS}`);
@@ -90,7 +90,7 @@ const ResponseFormat = z.discriminatedUnion("type", [
     json_schema: z.strictObject({
       name: FunctionName,
       description: Text.optional(),
-      schema: JsonObject.optional(),
+      schema: AnswerSchema.optional(),
       strict: z.boolean().nullish(),
     }),
   }),

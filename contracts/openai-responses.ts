@@ -3,10 +3,10 @@
  * may send and we do not need is passed over; what would change the answer without our knowing it is refused by name.
  */
 import * as z from "zod";
-import { ModelName } from "./chat.ts";
+import { AnswerSchema, ModelName } from "./chat.ts";
 import { ERROR_STATUS, type ErrorCode } from "./errors.ts";
 import { Detail, FileName, type InputPart, Source, VisibleText } from "./parts.ts";
-import { CallId, FunctionName, FunctionTool, JsonObject, passedOver } from "./openai-chat.ts";
+import { CallId, FunctionName, FunctionTool, passedOver } from "./openai-chat.ts";
 
 const MAX_OUTPUT_CHARS = 256 * 1024;
 
@@ -82,7 +82,7 @@ const Format = z.discriminatedUnion("type", [
     type: z.literal("json_schema"),
     name: z.string().regex(/^[\w-]{1,64}$/),
     description: z.string().max(1_000).optional(),
-    schema: JsonObject,
+    schema: AnswerSchema,
     strict: z.boolean().nullish(),
   }),
 ]);

@@ -63,17 +63,26 @@ function attachmentTokens(message: ModelMessage): number {
   return message.attachments.reduce((sum, attachment) => sum + estimateAttachmentTokens(attachment), 0);
 }
 
+/** What there is to read for whoever answers. */
+type Prompt = Pick<ModelRequest, "messages" | "tools" | "responseFormat">;
+
 /** What a call cost where the provider does not say. */
-export function estimateUsage({ messages, tools }: Pick<ModelRequest, "messages" | "tools">, said: string): Usage {
+export function estimateUsage({ messages, tools, responseFormat }: Prompt, said: string): Usage {
   const attached = messages.reduce((sum, message) => sum + attachmentTokens(message), 0);
-  const prompt_tokens = estimateTokens(JSON.stringify([messages.map(withoutAttachments), tools])) + attached;
+  const words = estimateTokens(JSON.stringify([messages.map(withoutAttachments), tools]));
+  const prompt_tokens = words + estimateSchema(responseFormat) + attached;
   const completion_tokens = estimateTokens(said);
   return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens, estimated: true };
+}
+
+/** Providers show a model the schema that its answer is to have. */
+export function estimateSchema(format: ModelRequest["responseFormat"]): number {
+  return format?.type === "json_schema" ? estimateTokens(JSON.stringify(format.json_schema)) : 0;
 }
 
 export const NO_USAGE: Usage = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
 
 /** What a call cost that came to no answer. A provider that was left in the middle has read the prompt; one that refused has not. */
-export function spentBy(request: Pick<ModelRequest, "messages" | "tools">, { code }: Pick<Failure, "code">): Usage {
+export function spentBy(request: Prompt, { code }: Pick<Failure, "code">): Usage {
   return code === "cancelled" || code === "upstream_timeout" ? estimateUsage(request, "") : NO_USAGE;
 }

@@ -130,3 +130,30 @@ test("[FORMAT-2] [B30] a schema that cannot be held to is refused, and so is a m
   }
   expect(calls()).toBe(before);
 });
+
+test("[FORMAT-2] [B30] what is no schema is refused on every way to a model, OpenAI's too", async () => {
+  const before = calls();
+  const input = { messages: [{ role: "user", content: "Hi" }] };
+  for (const wrong of [
+    { enum: 5 },
+    { properties: { a: null } },
+    { required: "a" },
+    { $ref: "#" },
+    { $ref: "#/none" },
+  ]) {
+    const format = { type: "json_schema", json_schema: { name: "a", schema: wrong } };
+    const ways: [string, object][] = [
+      ["/chat", { prompt: "Hi", response_format: format }],
+      ["/llm/generate", { prompt: "Hi", response_format: format }],
+      ["/llm/generate/stream", { prompt: "Hi", response_format: format }],
+      ["/v1/chat/completions", { model: "demo", ...input, response_format: format }],
+      ["/v1/responses", { input: "Hi", text: { format: { type: "json_schema", name: "a", schema: wrong } } }],
+    ];
+    for (const [path, body] of ways) {
+      const response = await house.call(path, { as, body });
+      expect([path, response.status]).toEqual([path, 400]);
+      await response.text();
+    }
+  }
+  expect(calls()).toBe(before);
+});

@@ -2,6 +2,7 @@
 import { afterAll, describe, beforeAll, expect, test } from "vitest";
 import { ChatReply } from "../contracts/chat.ts";
 import { ErrorBody } from "../contracts/errors.ts";
+import { ResponseObject } from "../contracts/openai-responses.ts";
 import { OpenAiErrorBody } from "../contracts/openai-errors.ts";
 import { type House, openHouse, readEvents, type Tenant } from "./house.ts";
 
@@ -261,5 +262,65 @@ describe.each([
     } finally {
       await house.close();
     }
+  });
+});
+
+describe("a day's budget, and what comes to a prompt beside what is said", () => {
+  const words = "word ".repeat(4_000);
+  const tools = [{ type: "function", name: "look", description: words }];
+  const schema = { type: "object", description: words };
+  const ways = {
+    instructions: { path: "/v1/responses", body: { input: "Hello", instructions: words } },
+    tools: { path: "/v1/responses", body: { input: "Hello", tools, tool_choice: "none" } },
+    schema: {
+      path: "/v1/responses",
+      body: { input: "Hello", text: { format: { type: "json_schema", name: "a", schema } } },
+    },
+    "a schema in a chat": {
+      path: "/chat",
+      body: { prompt: "Hello", ...QUICK, response_format: { type: "json_schema", json_schema: { name: "a", schema } } },
+    },
+    "a schema for a model asked directly": {
+      path: "/llm/generate",
+      body: { prompt: "Hello", response_format: { type: "json_schema", json_schema: { name: "a", schema } } },
+    },
+  };
+  let house: House;
+  beforeAll(async () => {
+    house = await openHouse({ settings: { LIMIT_TOKENS_PER_DAY: "4000" } });
+  });
+  afterAll(() => house.close());
+
+  test("[LIMIT-4] what could not be paid is refused before a model is asked: instructions, tools, schemas", async () => {
+    const as = await house.newTenant();
+    const { calls } = house.llm.stats();
+    for (const [name, { path, body }] of Object.entries(ways)) {
+      const response = await house.call(path, { as, body });
+      expect([name, response.status]).toEqual([name, 429]);
+      expect(await response.json()).toMatchObject({ error: { code: "budget_exceeded" } });
+    }
+    expect(house.llm.stats().calls).toBe(calls);
+  });
+
+  test("[LIMIT-4] outputs of a client's own tools are counted before they are read", async () => {
+    const as = await house.newTenant();
+    const offered = [
+      {
+        type: "function",
+        name: "calculator",
+        parameters: { type: "object", properties: { expression: { type: "string" } } },
+      },
+    ];
+    const respond = (body: object) =>
+      house.call("/v1/responses", { as, body: { model: "demo", tools: offered, max_output_tokens: 60, ...body } });
+    const called = ResponseObject.parse(await (await respond({ input: "What is 17*23?" })).json());
+    const [call] = called.output;
+    if (call?.type !== "function_call") throw new Error("no call");
+    const output = (text: string) => [{ type: "function_call_output", call_id: call.call_id, output: text }];
+    const next = { previous_response_id: called.id };
+    const refused = await respond({ ...next, input: output(words) });
+    expect(refused.status).toBe(429);
+    expect(await refused.json()).toMatchObject({ error: { code: "budget_exceeded" } });
+    expect((await respond({ ...next, input: output("391") })).status).toBe(200);
   });
 });

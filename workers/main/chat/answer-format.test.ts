@@ -38,3 +38,10 @@ test("[FORMAT-1] patterns are the provider's to keep: none is run here, and what
   );
   expect(findProblem(held({ properties: { a: { ...evil, minLength: 100 } } }), answer)).toBeTypeOf("string");
 });
+
+test("[FORMAT-1] a schema that a validator fails on takes any answer in JSON: no model can mend it", () => {
+  for (const schema of [{ enum: 5 }, { properties: { a: null } }, { $ref: "#/nowhere" }, { required: 7 }]) {
+    expect(findProblem(held(schema), '{"a":1}')).toBeUndefined();
+    expect(findProblem(held(schema), "no JSON")).toBeTypeOf("string");
+  }
+});

@@ -2,7 +2,7 @@
  * Holds an answer to the JSON that was asked for, and says how a model is asked to mend it. Pure. The schema comes from a client and has been
  * bounded where it came in; its patterns and formats are the provider's to keep: a pattern can be made to take hours.
  */
-import { type Schema, Validator } from "@cfworker/json-schema";
+import { type OutputUnit, type Schema, Validator } from "@cfworker/json-schema";
 import type { ResponseFormat } from "../../../contracts/chat.ts";
 import { AppError } from "../../../contracts/errors.ts";
 import type { ModelMessage } from "../../../contracts/llm.ts";
@@ -23,11 +23,23 @@ export function findProblem(format: ResponseFormat | undefined, answer: string):
   if (format.type === "json_object") {
     return typeof value === "object" && value !== null && !Array.isArray(value) ? undefined : "it is not a JSON object";
   }
-  const schema = withoutPatterns(format.json_schema.schema) as Schema; // the client's word, bounded
-  const { valid, errors } = new Validator(schema, "2020-12").validate(value);
-  if (valid) return undefined;
+  const errors = errorsOf(withoutPatterns(format.json_schema.schema) as Schema, value); // the client's word, bounded
+  if (errors.length === 0) return undefined;
   const [deepest] = errors.toSorted((a, b) => b.instanceLocation.length - a.instanceLocation.length);
   return `${deepest?.instanceLocation ?? "#"}: ${deepest?.error ?? "it does not fit the schema"}`.slice(0, 500);
+}
+
+/**
+ * A schema that cannot be worked with is refused where it comes in. One that gets as far as this takes any answer: the model cannot mend the
+ * schema, and the answer has been paid for.
+ */
+function errorsOf(schema: Schema, value: unknown): OutputUnit[] {
+  try {
+    const { valid, errors } = new Validator(schema, "2020-12").validate(value);
+    return valid ? [] : errors;
+  } catch {
+    return [];
+  }
 }
 
 /** What follows the prompt when the model is asked once more. */

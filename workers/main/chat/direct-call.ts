@@ -57,6 +57,9 @@ export interface DirectCall {
 /** How soon it is noticed that nobody listens any more. */
 export const BEAT_MS = 1_000;
 
+/** A bug: what was asked until then has been paid for all the same. */
+export const BROKEN: Failure = { code: "internal", message: "the call broke off" };
+
 export function toMend(request: ModelRequest, answer: string, problem: string): ModelRequest {
   return { ...request, messages: [...request.messages, ...askToMend(answer, problem)] };
 }

@@ -12,6 +12,7 @@ import type { ToolCall } from "../../../contracts/tools.ts";
 import { findProblem, unusable } from "./answer-format.ts";
 import {
   BEAT_MS,
+  BROKEN,
   type DirectCall,
   type DirectDeps,
   type DirectTold,
@@ -23,7 +24,7 @@ import {
 import { type Watchdog, watchReader } from "./watchdog.ts";
 
 const UNREADABLE: Failure = { code: "upstream_error", message: "the model called a tool with unreadable arguments" };
-const LEFT: Failure = { code: "cancelled", message: "the client left" };
+const LEFT: Failure = { code: "cancelled", message: "the client left, or may no longer read this" };
 
 export interface Leaving {
   gone: WhenGone;
@@ -72,11 +73,15 @@ export class DirectStream {
     this.readable = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
-          // Nobody may be reading then. Whoever is no longer allowed to read is told nothing more.
+          // Nobody may be reading then. Whoever is no longer allowed to read is told that, and nothing more.
           call.signal.addEventListener("abort", () => this.#abandon(controller), { once: true });
           this.#keepAlive(controller);
         },
-        pull: (controller) => this.#pull(controller),
+        pull: (controller) =>
+          this.#pull(controller).catch((error: unknown) => {
+            this.#end(BROKEN);
+            throw error;
+          }),
         cancel: () => void this.#end(LEFT),
       },
       { highWaterMark: 0 },
@@ -178,7 +183,8 @@ export class DirectStream {
 
   #abandon(controller: Controller): void {
     if (this.#ended) return;
-    this.#end(LEFT);
+    // A client that is still there must not take it for the end of the answer.
+    this.#send(controller, this.#fail(LEFT));
     controller.close();
   }
 

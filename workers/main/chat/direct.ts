@@ -6,10 +6,11 @@
 import type { Usage } from "../../../contracts/chat.ts";
 import { type Failure, ok, type Result } from "../../../contracts/errors.ts";
 import type { Completion, ModelRequest, WhenGone } from "../../../contracts/llm.ts";
-import { addUsage, spentBy } from "../../../contracts/rounds.ts";
+import { addUsage, NO_USAGE, spentBy } from "../../../contracts/rounds.ts";
 import { findProblem, unusable } from "./answer-format.ts";
 import {
   BEAT_MS,
+  BROKEN,
   type DirectCall,
   type DirectDeps,
   type DirectEnd,
@@ -24,8 +25,13 @@ export async function completeDirect(call: DirectCall, deps: DirectDeps): Promis
   const { request, signal } = call;
   const { gone, leave } = untilGone(signal);
   try {
-    const { completed, spent: usage } = await completeInForm(call, deps, gone);
+    const bill: Bill = { usage: NO_USAGE };
+    const completed = await completeInForm(call, deps, gone, bill).catch((error: unknown) => {
+      tellEnd(call, { ...endOf(request, BROKEN), usage: bill.usage });
+      throw error;
+    });
     const { model } = request;
+    const { usage } = bill;
     if (completed.ok) {
       const { provider, content, toolCalls, finishReason } = completed.value;
       tellEnd(call, { model, provider, usage, failure: undefined, answer: { content, toolCalls, finishReason } });
@@ -38,10 +44,9 @@ export async function completeDirect(call: DirectCall, deps: DirectDeps): Promis
   }
 }
 
-interface Completed {
-  completed: Result<Completion>;
-  /** By all calls together. */
-  spent: Usage;
+/** What all calls took together, as far as they have got. */
+interface Bill {
+  usage: Usage;
 }
 
 /** An answer that is not the JSON that was asked for is made once more. */
@@ -49,18 +54,20 @@ async function completeInForm(
   { request, context, heldTo }: DirectCall,
   { llm }: DirectDeps,
   gone: WhenGone,
-): Promise<Completed> {
+  bill: Bill,
+): Promise<Result<Completion>> {
   const first = await reach(llm.generate(request, context, gone));
-  const spent = spentOn(request, first);
+  bill.usage = spentOn(request, first);
   const problem = first.ok ? findProblem(heldTo, first.value.content) : undefined;
-  if (!first.ok || problem === undefined) return { completed: first, spent };
-  if (first.value.finishReason !== "stop") return { completed: UNUSABLE, spent };
+  if (!first.ok || problem === undefined) return first;
+  if (first.value.finishReason !== "stop") return UNUSABLE;
   const mending = toMend(request, first.value.content, problem);
   const second = await reach(llm.generate(mending, context, gone));
-  const usage = addUsage(spent, spentOn(mending, second));
-  const isGood = second.ok && findProblem(heldTo, second.value.content) === undefined;
-  if (second.ok && !isGood) return { completed: UNUSABLE, spent: usage };
-  return { completed: second.ok ? ok({ ...second.value, usage }) : second, spent: usage };
+  bill.usage = addUsage(bill.usage, spentOn(mending, second));
+  if (!second.ok) return second;
+  return findProblem(heldTo, second.value.content) === undefined
+    ? ok({ ...second.value, usage: bill.usage })
+    : UNUSABLE;
 }
 
 const UNUSABLE: Result<never> = { ok: false, error: unusable().failure };

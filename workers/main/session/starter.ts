@@ -7,7 +7,7 @@ import { type ChatRequest, requestMessages } from "../../../contracts/chat.ts";
 import { AppError, orThrow } from "../../../contracts/errors.ts";
 import { newTurnId } from "../../../contracts/ids.ts";
 import type { LimitState, Reservation } from "../../../contracts/limits.ts";
-import { estimateMessage, NO_USAGE } from "../../../contracts/rounds.ts";
+import { estimateMessage, estimateSchema, estimateTokens, NO_USAGE } from "../../../contracts/rounds.ts";
 import type { ExplainTurn, ResolvedChat, StartTurn } from "../../../contracts/session.ts";
 import type { ToolList } from "../../../contracts/tools.ts";
 import type { Preferences } from "../../../contracts/users.ts";
@@ -192,12 +192,13 @@ export class TurnStarter {
   }
 
   /** What the turn will take, as far as it can be told before anything is read: the last one's prompt and answer are in its prompt. */
-  #estimate({ requestId, create, request, preferences, said = requestMessages(request) }: StartTurn): Reservation {
+  #estimate(command: StartTurn): Reservation {
+    const { requestId, create, request, preferences, said = requestMessages(request) } = command;
     const { model, maxTokens, contextTokens = this.#deps.contextTokens } = this.#resolve(request, preferences);
     const asked = said.reduce((sum, message) => sum + estimateMessage(message), 0);
     const tools = request.tools === "none" ? 0 : TOOL_TOKENS;
     const before = create ? 0 : Math.min(contextTokens, this.#lastTokens() ?? contextTokens);
-    const promptTokens = INSTRUCTION_TOKENS + tools + before + asked;
+    const promptTokens = INSTRUCTION_TOKENS + tools + before + asked + brought(command);
     return { id: requestId, model, promptTokens, answerTokens: maxTokens ?? ANSWER_TOKENS };
   }
 
@@ -247,6 +248,14 @@ export class TurnStarter {
       throw new AppError("conflict", "this Idempotency-Key made a session before: use a new key");
     }
   }
+}
+
+/** Tokens of what a request brings to its prompt besides what is said. */
+function brought({ client, branch, request }: Pick<StartTurn, "client" | "branch" | "request">): number {
+  const outputs = branch.kind === "after" ? branch.outputs : [];
+  const texts = [client?.instructions ?? "", ...outputs.map(({ content }) => content)];
+  const tools = client?.tools ? estimateTokens(JSON.stringify(client.tools)) : 0;
+  return texts.reduce((sum, text) => sum + estimateTokens(text), tools + estimateSchema(request.response_format));
 }
 
 /** What it takes to plan a turn. */

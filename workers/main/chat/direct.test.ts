@@ -1,0 +1,67 @@
+/** A direct call that breaks off by a bug, against fakes of its contracts: what it took until then is told all the same, once. */
+import { expect, test } from "vitest";
+import { NO_USAGE } from "../../../contracts/rounds.ts";
+import { type Completion, type LlmAgent, type ModelStream } from "../../../contracts/llm.ts";
+import { ok } from "../../../contracts/errors.ts";
+import type { DirectCall, DirectDeps, DirectEnd } from "./direct-call.ts";
+import { completeDirect, streamDirect } from "./direct.ts";
+
+const never = () => Promise.reject(new Error("not asked for"));
+const LLM: LlmAgent = { stream: never, generate: never, embed: never, models: never, health: never };
+const USAGE = { prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 };
+const QUOTA = { limit: 1, remaining: 1, resetMs: 0 };
+
+/** The first of several calls gives what no JSON is; to ask again is a bug. */
+function once<T>(first: T): () => Promise<T> {
+  let calls = 0;
+  return () => {
+    calls += 1;
+    if (calls > 1) throw new Error("a bug");
+    return Promise.resolve(first);
+  };
+}
+
+function callThat(llm: Partial<LlmAgent>): {
+  call: DirectCall;
+  deps: DirectDeps;
+  ends: DirectEnd[];
+  settled: unknown[];
+} {
+  const ends: DirectEnd[] = [];
+  const settled: unknown[] = [];
+  const request = { model: "demo", messages: [{ role: "user" as const, content: "Hello" }] };
+  const call: DirectCall = {
+    admitted: {
+      ...{ request, limits: { requests: QUOTA, tokens: QUOTA }, settle: (end) => settled.push(end) },
+      release: () => settled.push(NO_USAGE),
+    },
+    ...{ request, context: { userId: "u", requestId: "r" }, signal: new AbortController().signal },
+    ...{ onEnd: (end) => ends.push(end), heldTo: { type: "json_object" } },
+  };
+  const deps = { llm: { ...LLM, ...llm }, now: () => 0, newCallId: () => "c" };
+  return { call, deps: { ...deps, stallTimeoutMs: 1_000, streamTimeoutMs: 1_000 }, ends, settled };
+}
+
+test("[LLM-5] [LEDGER-4] an answer in one piece whose mending breaks off is counted by what it took", async () => {
+  const bad: Completion = {
+    ...{ model: "demo", provider: "openai", content: "no JSON", toolCalls: [], finishReason: "stop", usage: USAGE },
+  };
+  const { call, deps, ends, settled } = callThat({ generate: once(ok(bad)) });
+  await expect(completeDirect(call, deps)).rejects.toThrow("a bug");
+  expect(ends).toMatchObject([{ usage: USAGE, failure: { code: "internal" }, answer: undefined }]);
+  expect(settled).toEqual(ends);
+});
+
+test("[LLM-5] [LEDGER-4] and so is a stream", async () => {
+  const chunk = { choices: [{ index: 0, delta: { content: "no JSON" }, finish_reason: "stop" }], usage: USAGE };
+  const body = new Response(`data: ${JSON.stringify(chunk)}\n\ndata: [DONE]\n\n`).body;
+  if (body === null) throw new Error("no body");
+  const bad: ModelStream = { model: "demo", provider: "openai", route: "r", dialect: "openai-chat", body };
+  const { call, deps, ends, settled } = callThat({ stream: once(ok(bad)) });
+  const streamed = await streamDirect(call, deps);
+  if (!streamed.ok) throw new Error("no stream");
+  await expect(new Response(streamed.value).text()).rejects.toThrow("a bug");
+  expect(ends).toMatchObject([{ failure: { code: "internal" }, answer: undefined }]);
+  expect(ends[0]?.usage).toMatchObject({ prompt_tokens: 7, completion_tokens: 3 });
+  expect(settled).toEqual(ends);
+});
