@@ -159,8 +159,9 @@ describe("tool calls", () => {
   });
 
   test("beat the finish reason, and a reason without calls is a stop", () => {
-    const withCall = decode(part(0, "a", "f", "{}") + finish("stop") + DONE);
-    expect(withCall.map((event) => event.type)).toEqual(["tool_calls", "finish"]);
+    const withCall = decode(part(0, "a", "f", "{}") + finish("stop") + usage + DONE);
+    // What they cost comes before them: whoever fails on them knows it.
+    expect(withCall.map((event) => event.type)).toEqual(["usage", "tool_calls", "finish"]);
     expect(withCall.at(-1)).toEqual({ type: "finish", reason: "tool_calls" });
     expect(decode(finish("tool_calls") + DONE)).toEqual([{ type: "finish", reason: "stop" }]);
   });

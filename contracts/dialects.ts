@@ -21,7 +21,7 @@ export type ModelEvent =
   /** Terminal: the reply is not complete. */
   | { type: "failure"; failure: Failure };
 
-/** Events come in this order: text, tool calls, usage, then one `finish` or `failure`, after which a decoder is silent. */
+/** Events come in this order: text, usage, tool calls, then one `finish` or `failure`, after which a decoder is silent. */
 export interface Decoder {
   push(bytes: Uint8Array): ModelEvent[];
   /** The stream ended: gives exactly one `finish` or `failure` if none was given before. */
@@ -114,7 +114,8 @@ class Reply {
       return [...spent, { type: "failure", failure: TRUNCATED }];
     const reason = settleFinish(this.#finish, this.#calls.size);
     if (this.#calls.size === 0) return [...spent, { type: "finish", reason }];
-    return [{ type: "tool_calls", calls: this.#calls.parse(newCallId) }, ...spent, { type: "finish", reason }];
+    // Whoever can do nothing with the calls still knows what they cost.
+    return [...spent, { type: "tool_calls", calls: this.#calls.parse(newCallId) }, { type: "finish", reason }];
   }
 
   #readChoice(choice: unknown): boolean {

@@ -3,6 +3,7 @@
  * Pure. Public messages are ours; causes (vendor text, SQL, stacks) never enter a wire form.
  */
 import * as z from "zod";
+import type { Usage } from "./chat.ts";
 import type { LimitState } from "./limits.ts";
 
 /** Every code the API can answer with. A new code does not compile without a status. */
@@ -54,6 +55,8 @@ export interface Failure {
   details?: Record<string, unknown>;
   /** How the user's limits stand, for the headers. */
   limits?: LimitState;
+  /** What a provider took for an answer that is none; for the ledger, not for the wire. */
+  usage?: Usage;
 }
 
 /** The outcome of a call that is expected to fail at times; only bugs throw. */

@@ -38,26 +38,33 @@ const Arguments = z
 const ToolCall = z.strictObject({
   id: CallId,
   type: z.literal("function"),
-  function: z.strictObject({ name: FunctionName, arguments: Arguments }),
+  function: z.strictObject({ name: FunctionName, arguments: Arguments, parsed_arguments: z.unknown().optional() }),
+  index: z.int().optional(),
 });
 
+/** Who says it, where there are several. */
+const Label = z.string().max(512).nullish();
+
 const Message = z.discriminatedUnion("role", [
-  z.strictObject({ role: z.enum(["system", "developer"]), content: Content }),
+  z.strictObject({ role: z.enum(["system", "developer"]), content: Content, name: Label }),
   z.strictObject({
     role: z.literal("user"),
     content: z.union([Text, InputParts], { error: "must be text, or parts of the types that a chat takes" }),
+    name: Label,
   }),
   z.strictObject({
     role: z.literal("assistant"),
     content: Content.nullish(),
     tool_calls: z.array(ToolCall).max(128).nullish(),
-    // As they come back in what a client has got from here.
+    name: Label,
+    // As they come back in what a client has got from here, and what OpenAI's own client has read into it.
+    parsed: z.unknown().optional(),
     refusal: z.null().optional(),
     annotations: z.array(z.unknown()).max(0).nullish(),
     audio: z.null().optional(),
     function_call: z.null().optional(),
   }),
-  z.strictObject({ role: z.literal("tool"), tool_call_id: CallId, content: Content }),
+  z.strictObject({ role: z.literal("tool"), tool_call_id: CallId, content: Content, name: Label }),
 ]);
 export type OpenAiMessage = z.infer<typeof Message>;
 
@@ -96,8 +103,6 @@ const ResponseFormat = z.discriminatedUnion("type", [
   }),
 ]);
 
-const Label = z.string().max(512).nullish();
-
 /** Of no matter for an answer from here, in the values that say so. */
 export const passedOver = {
   user: Label,
@@ -110,6 +115,10 @@ export const passedOver = {
   service_tier: z.enum(["auto", "default"]).nullish(),
 };
 
+const Nothing = z
+  .record(z.string(), z.unknown())
+  .refine((value) => Object.keys(value).length === 0, "is not supported")
+  .nullish();
 const Penalty = z.literal(0, "is not supported").nullish();
 const MaxTokens = z.int().min(1).max(128_000).nullish();
 
@@ -134,6 +143,9 @@ export const ChatCompletionRequest = z
     n: z.literal(1, "must be 1").nullish(),
     store: z.literal(false, "must be false: nothing is stored here").nullish(),
     logprobs: z.literal(false, "is not supported").nullish(),
+    top_logprobs: z.literal(0, "is not supported").nullish(),
+    logit_bias: Nothing,
+    reasoning_effort: z.null("is not supported").optional(),
     modalities: z.tuple([z.literal("text")], { error: "must be text alone" }).nullish(),
     presence_penalty: Penalty,
     frequency_penalty: Penalty,

@@ -82,7 +82,12 @@ export function estimateSchema(format: ModelRequest["responseFormat"]): number {
 
 export const NO_USAGE: Usage = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
 
-/** What a call cost that came to no answer. A provider that was left in the middle has read the prompt; one that refused has not. */
-export function spentBy(request: Prompt, { code }: Pick<Failure, "code">): Usage {
-  return code === "cancelled" || code === "upstream_timeout" ? estimateUsage(request, "") : NO_USAGE;
+/**
+ * What a call cost that came to no answer: what is known of it, and a guess where a provider was left in the middle, which has read the
+ * prompt; one that refused has not.
+ */
+export function spentBy(request: Prompt, { code, usage }: Pick<Failure, "code" | "usage">): Usage {
+  const isLeft = code === "cancelled" || code === "upstream_timeout";
+  if (usage === undefined) return isLeft ? estimateUsage(request, "") : NO_USAGE;
+  return isLeft ? addUsage(usage, estimateUsage(request, "")) : usage;
 }

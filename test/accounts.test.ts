@@ -461,3 +461,27 @@ test("[ERASE-2] a user who is erased while Postgres is away is locked out at onc
   expect(await house.querySession(session_id, "SELECT name FROM sqlite_master WHERE name = 'messages'")).toEqual([]);
   expect(await house.sql`select 1 from messages where session_id = ${session_id}`).toEqual([]);
 });
+
+test("[AUTH-5] [V1-6] [LLM-5] a model that is asked directly is told off with its key: the stream ends with an error, never cleanly", async () => {
+  const { as } = await newPerson();
+  const model = "demo:tokens.4000.gap.10";
+  for (const [path, body, failed] of [
+    ["/llm/generate/stream", { model, prompt: "Go on for long" }, "event: error"],
+    ["/v1/chat/completions", { model, messages: [{ role: "user", content: "Go on" }], stream: true }, '"error":'],
+  ] as const) {
+    const key = await newKey(as, { scopes: ["chat"] });
+    const response = await house.call(path, { as: { id: as.id, apiKey: key.key }, body });
+    let text = "";
+    for await (const piece of (response.body ?? new ReadableStream<Uint8Array>()).pipeThrough(
+      new TextDecoderStream(),
+    )) {
+      if (text === "") await house.call(`/auth/api-keys/${key.id}`, { as, method: "DELETE" });
+      text += piece;
+    }
+    const [last = ""] = text.trimEnd().split("\n\n").slice(-1);
+    expect(last).toContain(failed);
+    expect(last).toContain('"code":"cancelled"');
+    expect(text).not.toContain("[DONE]");
+    expect(text).not.toContain("event: done");
+  }
+});

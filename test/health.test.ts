@@ -84,6 +84,24 @@ test.each([
   },
 );
 
+test.each(["status.401", "login", "html200"])(
+  "[F8] [HEALTH-4] a provider that answers %s is told of by its name, and asked for no answer",
+  async (mode) => {
+    const before = prompts();
+    house.llm.control({ mode });
+    const { http, status, details } = await examine();
+    expect([http, status, details.dependencies["llm_agent"]?.status]).toEqual([503, "unhealthy", "unhealthy"]);
+    expect(details.providers).toMatchObject([{ provider: "openai", status: "degraded" }]);
+    const admin = await house.newTenant("admin");
+    const told = await house.call("/llm/health", { as: admin });
+    const text = await told.text();
+    expect([told.status, text.includes('"degraded"'), text.includes('"healthy"')]).toEqual([503, true, false]);
+    house.llm.control({ mode: "up" });
+    expect((await examine()).details.providers).toMatchObject([{ provider: "openai", status: "healthy" }]);
+    expect(prompts()).toBe(before);
+  },
+);
+
 test("[HEALTH-5] parts that do not answer are given up, all at once, and told as unhealthy", async () => {
   for (const service of [house.llm, house.redis, house.neon]) service.control({ latencyMs: 60_000 });
   const { http, states } = await examine();

@@ -171,6 +171,44 @@ test("[LEDGER-4] [S33] clients that are killed in the middle: the ledger is the 
   expect((await statsOf(who)).tokens.total_tokens).toBe(sum(false) + sum(true));
 });
 
+test("[LEDGER-4] answers that cannot be used are paid for: cut ones with the retry, unreadable calls, whole and as streams", async () => {
+  const who = await house.newTenant();
+  await house.llm.until((stats) => stats.in_flight === 0);
+  const before = bill();
+  const { calls } = house.llm.stats();
+  const tools = [
+    { type: "function", function: { name: "calculator", parameters: { type: "object", properties: {} } } },
+  ];
+  const messages = [{ role: "user", content: "What is 6*7?" }];
+  const unreadable = { model: "demo:toolcalls.invalid-json", messages, tools };
+  for (const [path, body] of [
+    ["/llm/generate", { prompt: "Hello", model: "demo:finish.abort" }],
+    ["/v1/chat/completions", unreadable],
+    ["/v1/chat/completions", { ...unreadable, stream: true }],
+  ] as const) {
+    const text = await (await house.call(path, { as: who, body })).text();
+    expect(text).toContain("upstream_");
+  }
+  const rows = await ledgerOf(who, 3);
+  // The first one was tried again.
+  expect(house.llm.stats().calls - calls).toBe(4);
+  expect(rows.map((row) => row["is_estimated"])).toEqual([false, false, false]);
+  const sum = rows.reduce((total, row) => total + Number(row["prompt_tokens"]) + Number(row["completion_tokens"]), 0);
+  expect(sum).toBe(bill().billed - before.billed);
+});
+
+test("[LEDGER-4] vectors that came to nothing are counted by estimate", async () => {
+  const who = await house.newTenant();
+  const input = "some words that a model has read";
+  const embed = (model: string) => house.call("/v1/embeddings", { as: who, body: { model, input } });
+  expect((await embed("demo:status.500")).status).toBe(502);
+  expect((await embed("demo:cut.1")).status).toBe(502);
+  const [row, ...others] = await ledgerOf(who, 1);
+  expect(others).toEqual([]);
+  expect(row).toMatchObject({ kind: "embedding", model: "demo:cut.1", is_estimated: true, completion_tokens: 0 });
+  expect(row?.["prompt_tokens"]).toBe(input.length / 4);
+});
+
 function bill(): { billed: number; reported: number; unreported: number } {
   const { billed_tokens, reported_tokens, unreported_calls } = house.llm.stats();
   return {

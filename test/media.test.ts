@@ -16,6 +16,7 @@ import {
   largePng,
   mp3,
   pdf,
+  placedJpeg,
   png,
   wav,
   webp,
@@ -150,6 +151,19 @@ test("[MEDIA-2] [B62] an image is what its bytes say, whole, still, and not too 
   ]) {
     expect((await chat({ parts: [whole] })).status).toBe(200);
   }
+});
+
+test("[MEDIA-1] [B62] a picture's metadata, a camera's place among them, reaches the model and its owner as it is", async () => {
+  const photo = placedJpeg(8, 6);
+  const { status, session_id } = await chat({ parts: [imagePart(photo, "image/jpeg")] });
+  expect(status).toBe(200);
+  expect(lastPrompt().at(-1)?.content).toEqual([imagePart(photo, "image/jpeg")]);
+  const question = (await messagesOf(session_id)).find(({ role }) => role === "user");
+  const kept = question?.attachments?.[0];
+  if (kept === undefined || !("sha256" in kept)) throw new Error("nothing was kept");
+  expect(kept).toMatchObject({ mime_type: "image/jpeg", width: 8, height: 6, bytes: photo.length });
+  const given = await house.call(`/history/sessions/${session_id}/attachments/${kept.sha256}`, { as });
+  expect(Buffer.from(await given.arrayBuffer()).equals(photo)).toBe(true);
 });
 
 test("[MEDIA-2] [B65] sounds and files are checked alike; video is refused by its name", async () => {

@@ -164,6 +164,74 @@ describe("the client of OpenAI", () => {
     }
   });
 
+  test("[V1-10] [MEDIA-8] an answer about an image is its user's alone", async () => {
+    const other = await house.newTenant();
+    const [question] = fresh("Whose is this?").messages;
+    const parts = [
+      { type: "text", text: question?.content },
+      { type: "image_url", image_url: { url: RED_PIXEL } },
+    ];
+    const body = { model: "demo", messages: [{ role: "user", content: parts }] };
+    const verdictFor = async (who: Tenant) => {
+      const response = await house.call(PATH, { as: who, body });
+      await response.text();
+      return response.headers.get("x-cache");
+    };
+    const { calls } = house.redis.stats();
+    expect(await verdictFor(as)).toBe("MISS");
+    await house.redis.until((stats) => stats.calls >= calls + 2 && stats.in_flight === 0);
+    expect(await verdictFor(as)).toBe("HIT");
+    expect(await verdictFor(other)).toBe("MISS");
+  });
+
+  test("[FORMAT-2] a model that knows no schemas is not asked for one", async () => {
+    const { calls } = house.llm.stats();
+    const format = { type: "json_schema", json_schema: { name: "a", schema: { type: "object" } } } as const;
+    const body = { ...fresh("Hello"), model: "plain", response_format: format };
+    const refused = openAiOf(house, as).chat.completions.create(body);
+    await expect(refused).rejects.toMatchObject({ status: 400, code: "invalid_request" });
+    expect(house.llm.stats().calls).toBe(calls);
+  });
+
+  test("[V1-3] takes back what it has made of our messages, and what means nothing", async () => {
+    const client = openAiOf(house, as);
+    const { model, messages } = fresh("What is 17*23?");
+    const strict = { ...CALCULATOR, function: { ...CALCULATOR.function, strict: true } };
+    const called = await client.chat.completions.stream({ model, messages, tools: [strict] }).finalChatCompletion();
+    const calling = called.choices[0]?.message;
+    const [call] = calling?.tool_calls ?? [];
+    if (calling === undefined || call === undefined) throw new Error("no call");
+    const format = { type: "json_schema", json_schema: { name: "r", schema: { type: "object" } } } as const;
+    const parsed = await client.chat.completions.parse({ ...fresh("Name a river"), response_format: format });
+    const answer = parsed.choices[0]?.message;
+    if (answer === undefined) throw new Error("no answer");
+    expect(answer).toHaveProperty("parsed");
+    await client.chat.completions.create({
+      model,
+      messages: [
+        { role: "system", name: "host", content: "Be brief." },
+        ...[...messages, calling, { role: "tool" as const, tool_call_id: call.id, content: "391" }],
+        ...[{ role: "user" as const, name: "Ada", content: "A river" }, answer, ...fresh("Another").messages],
+      ],
+      ...{ logit_bias: {}, reasoning_effort: null, top_logprobs: null },
+    });
+    const sent = JSON.stringify(house.llm.stats().last_request);
+    expect(house.llm.stats().last_request).toMatchObject({
+      messages: [
+        { role: "system" },
+        { role: "user" },
+        { tool_calls: [{ id: call.id }] },
+        { content: "391" },
+        {},
+        {},
+        {},
+      ],
+    });
+    for (const passed of ["parsed", "logit_bias", "reasoning_effort", "top_logprobs", '"name":"Ada"']) {
+      expect(sent).not.toContain(passed);
+    }
+  });
+
   test("[V1-4] is told of refusals as errors of their kind, with the field's name", async () => {
     const client = openAiOf(house, as);
     const refusal = async (more: object) => {
@@ -176,6 +244,8 @@ describe("the client of OpenAI", () => {
     for (const [more, param] of [
       [{ n: 2 }, "n"],
       [{ logit_bias: { 1: 1 } }, "logit_bias"],
+      [{ reasoning_effort: "high" }, "reasoning_effort"],
+      [{ top_logprobs: 2 }, "top_logprobs"],
       [{ modalities: ["text", "audio"] }, "modalities"],
       [{ audio: { voice: "alloy", format: "mp3" } }, "audio"],
       [{ presence_penalty: 1 }, "presence_penalty"],

@@ -45,6 +45,20 @@ export function gif(width: number, height: number, frames = 1, frameWidth = widt
   ]);
 }
 
+/** A camera's word on where it was: Exif with a GPS directory of one entry. */
+const place: number[] = [
+  ...[...bytes("Exif"), 0, 0, ...bytes("II*"), 0, ...u32le(8)],
+  ...[...u16le(1), ...u16le(0x8825), ...u16le(4), ...u32le(1), ...u32le(26), ...u32le(0)],
+  ...[...u16le(1), ...u16le(1), ...u16le(2), ...u32le(2), ...bytes("N"), 0, 0, 0, ...u32le(0)],
+];
+
+/** What a camera makes that knows where it is. */
+export function placedJpeg(width: number, height: number): Uint8Array {
+  const plain = jpeg(width, height);
+  const segment = Uint8Array.from([0xff, 0xe1, ...u16(2 + place.length), ...place]);
+  return Buffer.concat([plain.subarray(0, 2), segment, plain.subarray(2)]);
+}
+
 export function jpeg(width: number, height: number, { start = 0xc0, after = [] as number[] } = {}): Uint8Array {
   // A preview of another size inside the first segment, as cameras write it.
   const preview = [0xff, 0xd8, 0xff, 0xc0, ...u16(11), 8, ...u16(9), ...u16(9), 1, 0, 0, 0, 0xff, 0xd9];

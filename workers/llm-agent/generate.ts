@@ -3,10 +3,12 @@
  * No state but the fleet's. Never more than three calls a request: two at most at one provider while another could serve it, one
  * retry of a fault at the same node, one wait for a rate limit that ends within five seconds. What has begun is not started over here.
  */
+import type { Usage } from "../../contracts/chat.ts";
 import { checkTexts, type Embeddings, type EmbedRequest } from "../../contracts/embeddings.ts";
 import type { Failure, Result } from "../../contracts/errors.ts";
 import type { Completion, ModelAttempt, ModelContext, ModelRequest } from "../../contracts/llm.ts";
 import { findModel, requireAbilities } from "../../contracts/models.ts";
+import { addUsage } from "../../contracts/rounds.ts";
 import { type Attempt, type AttemptDeps, completeOnce, openOnce, type OpenedStream } from "./attempt.ts";
 import { embedOnce } from "./embed.ts";
 import type { Fleet, Release } from "./fleet.ts";
@@ -58,13 +60,18 @@ export function openStream(call: ModelCall, deps: CallDeps): Promise<Result<Held
   });
 }
 
-/** The reply in one piece. */
-export function complete(call: ModelCall, deps: CallDeps): Promise<Result<Completion>> {
-  return withFailover(call, deps, async (attempt, release) => {
+/** The reply in one piece. What was paid for answers that are none is part of its usage. */
+export async function complete(call: ModelCall, deps: CallDeps): Promise<Result<Completion>> {
+  let paid: Usage | undefined;
+  const result = await withFailover(call, deps, async (attempt, release) => {
     const completed = await completeOnce(attempt, deps);
     release();
+    if (!completed.ok && completed.error.usage) paid = addUsage(paid, completed.error.usage);
     return completed;
   });
+  if (paid === undefined) return result;
+  if (!result.ok) return { ok: false, error: { ...result.error, usage: paid } };
+  return { ok: true, value: { ...result.value, usage: addUsage(paid, result.value.usage) } };
 }
 
 /** Texts as vectors. The whole reply is small and costs little: what was cut off is asked for again. */

@@ -3,11 +3,12 @@
  * calls present beat it, arguments are parsed once. Refuses a reply with a call that cannot be parsed.
  */
 import * as z from "zod";
+import type { Usage } from "../../contracts/chat.ts";
 import { readFinishReason, readUsage, settleFinish, TRUNCATED } from "../../contracts/dialects.ts";
 import type { Completion, ModelRequest } from "../../contracts/llm.ts";
 import { estimateUsage } from "../../contracts/rounds.ts";
 import { MAX_ARGUMENT_CHARS, MAX_CALLS, parseToolCalls } from "../../contracts/tool-call-deltas.ts";
-import { faulty, refused, type Outcome } from "./refusal.ts";
+import { faulty, type Outcome, type Refused, refused } from "./refusal.ts";
 
 const Name = z.string().max(256);
 const Call = z.object({
@@ -36,29 +37,26 @@ export function readCompletion(text: string, { request, provider, newCallId }: R
   const reply = Reply.safeParse(parseJson(text));
   const choice = reply.data?.choices[0];
   if (choice === undefined) return refused("upstream_error", "the model provider sent an unreadable answer");
-  const finish = readFinishReason(choice.finish_reason);
-  if (finish === undefined) return faulty(TRUNCATED.message, TRUNCATED.code);
   const raw = (choice.message.tool_calls ?? []).map((call) => ({
     id: call.id ?? "",
     name: call.function.name,
     arguments: call.function.arguments ?? "",
   }));
+  const content = choice.message.content ?? "";
+  const said = content + raw.map((call) => call.arguments).join("");
+  const usage = readUsage(reply.data?.usage) ?? estimateUsage(request, said);
+  const finish = readFinishReason(choice.finish_reason);
+  if (finish === undefined) return paidFor(faulty(TRUNCATED.message, TRUNCATED.code), usage);
   const toolCalls = parseToolCalls(raw, newCallId).flatMap((call) => ("malformed" in call ? [] : [call]));
   if (toolCalls.length < raw.length)
-    return refused("upstream_error", "the model called a tool with unreadable arguments");
-  const content = choice.message.content ?? "";
-  return {
-    ok: true,
-    value: {
-      model: request.model,
-      provider,
-      content,
-      toolCalls,
-      finishReason: settleFinish(finish, toolCalls.length),
-      usage:
-        readUsage(reply.data?.usage) ?? estimateUsage(request, content + raw.map((call) => call.arguments).join("")),
-    },
-  };
+    return paidFor(refused("upstream_error", "the model called a tool with unreadable arguments"), usage);
+  const finishReason = settleFinish(finish, toolCalls.length);
+  return { ok: true, value: { model: request.model, provider, content, toolCalls, finishReason, usage } };
+}
+
+/** An answer that cannot be used has been made all the same. */
+function paidFor(refusal: Refused, usage: Usage): Refused {
+  return { ...refusal, error: { ...refusal.error, usage } };
 }
 
 function parseJson(text: string): unknown {

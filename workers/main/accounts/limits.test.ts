@@ -116,6 +116,26 @@ test("[LIMIT-4] a day's budget is never overdrawn by what is estimated well, and
   }
 });
 
+test("[LIMIT-4] a call larger than a minute's limit is paid for by the day as a whole, and the minute has its truth in the end", () => {
+  const spent = nothingSpent();
+  const limits = { ...LIMITS, tokensPerDay: 5_000 };
+  const tooLarge = reserve(spent, limits, call("too large", 9_000), T0);
+  expect(tooLarge).toMatchObject({
+    ok: false,
+    error: { code: "budget_exceeded", details: { limit: "tokens_per_day" } },
+  });
+  expect(reserve(spent, limits, call("large", 4_000), T0)).toMatchObject({ value: { tokens: { remaining: 0 } } });
+  expect(spent.tokens).toBe(4_000);
+  expect(reserve(spent, limits, call("next", 1_000), T0 + 61_000).ok).toBe(true);
+  expect(reserve(spent, limits, call("over", 1), T0 + 122_000)).toMatchObject({ error: { code: "budget_exceeded" } });
+  settle(spent, "next", { tokens: 0, costUsd: 0 });
+  const quick = nothingSpent();
+  reserve(quick, limits, call("large", 4_000), T0);
+  settle(quick, "large", { tokens: 300, costUsd: 0 });
+  expect(quick.tokens).toBe(300);
+  expect(reserve(quick, limits, call("next", 100), T0)).toMatchObject({ value: { tokens: { remaining: 600 } } });
+});
+
 test("[LIMIT-4] what a call of yesterday turns out to cost is not today's, and a title's cost is", () => {
   const limits = { ...LIMITS, tokensPerDay: 500 };
   const spent = nothingSpent();

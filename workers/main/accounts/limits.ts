@@ -29,6 +29,8 @@ export interface OpenCall extends Amount {
   aliveAtMs: number;
   /** For a person: it takes no place of those that run, and may take long. */
   waits: boolean;
+  /** Tokens that it was counted with in its minute, where that has fewer. */
+  minuteTokens?: number | undefined;
   /** What to write down of it if its end is never told; left out: somebody else sees to that. */
   alone?: { model: string; promptTokens: number; answerTokens: number } | undefined;
 }
@@ -67,16 +69,17 @@ export function reserve(
 ): Result<LimitState> {
   tidy(spent, nowMs);
   if (spent.open.some(({ id }) => id === call.id)) return ok(stateOf(spent, limits, nowMs));
-  // Otherwise what is larger than the limit could never begin.
-  const tokens = Math.min(call.tokens, limits.tokensPerMinute);
-  const refused = refuse(spent, limits, { ...call, tokens }, nowMs);
+  // Otherwise what is larger than a minute's limit could never begin. A day's budget pays for all of it.
+  const minuteTokens = Math.min(call.tokens, limits.tokensPerMinute);
+  const refused = refuse(spent, limits, { ...call, minuteTokens }, nowMs);
   if (refused !== undefined) {
     const { message, code = "rate_limited", seconds, limit } = refused;
     const more = { retryAfterSeconds: seconds, details: { limit }, limits: stateOf(spent, limits, nowMs) };
     return fail(code, message, more);
   }
-  count(spent, { ...call, tokens, requests: 1 }, nowMs);
-  spent.open.push({ ...call, tokens, startedAtMs: nowMs, aliveAtMs: nowMs, waits: false });
+  count(spent, { ...call, minuteTokens, requests: 1 }, nowMs);
+  const capped = minuteTokens < call.tokens && { minuteTokens };
+  spent.open.push({ ...call, ...capped, startedAtMs: nowMs, aliveAtMs: nowMs, waits: false });
   return ok(stateOf(spent, limits, nowMs));
 }
 
@@ -85,15 +88,16 @@ export function settle(spent: Spent, id: string, truth: Amount): boolean {
   const call = spent.open.find((open) => open.id === id);
   if (call === undefined) return false;
   spent.open = spent.open.filter((open) => open !== call);
-  const more = { tokens: truth.tokens - call.tokens, costUsd: truth.costUsd - call.costUsd, requests: 0 };
-  count(spent, more, call.startedAtMs);
+  const { tokens, minuteTokens = tokens, costUsd } = call;
+  const more = { tokens: truth.tokens - tokens, minuteTokens: truth.tokens - minuteTokens };
+  count(spent, { ...more, costUsd: truth.costUsd - costUsd, requests: 0 }, call.startedAtMs);
   return true;
 }
 
 /** Counts what nobody has asked leave for. */
 export function add(spent: Spent, amount: Amount, nowMs: number): void {
   tidy(spent, nowMs);
-  count(spent, { ...amount, requests: 0 }, nowMs);
+  count(spent, { ...amount, minuteTokens: amount.tokens, requests: 0 }, nowMs);
 }
 
 /** A call that waits for a person takes no place of those that run; one that goes on does again, in any case. */
@@ -117,14 +121,18 @@ function tidy(spent: Spent, nowMs: number): void {
   if (spent.day < day) Object.assign(spent, { day, tokens: 0, costUsd: 0 });
 }
 
-function count(spent: Spent, { tokens, costUsd, requests }: Amount & { requests: number }, atMs: number): void {
+type Counted = Amount & { minuteTokens: number; requests: number };
+
+function count(spent: Spent, { tokens, minuteTokens, costUsd, requests }: Counted, atMs: number): void {
   const second = secondOf(atMs);
   const counted = spent.seconds.find((one) => one.second === second);
   if (counted !== undefined) {
     counted.requests += requests;
-    counted.tokens += tokens;
+    counted.tokens += minuteTokens;
     // One that is not there and not the newest is more than a minute ago.
-  } else if (second > (spent.seconds.at(-1)?.second ?? 0)) spent.seconds.push({ second, requests, tokens });
+  } else if (second > (spent.seconds.at(-1)?.second ?? 0)) {
+    spent.seconds.push({ second, requests, tokens: minuteTokens });
+  }
   // A day that is over is not looked at again.
   if (dayOf(atMs) !== spent.day) return;
   spent.tokens += tokens;
@@ -138,7 +146,12 @@ interface Refusal {
   seconds: number;
 }
 
-function refuse(spent: Spent, limits: LimitSettings, call: Amount, nowMs: number): Refusal | undefined {
+function refuse(
+  spent: Spent,
+  limits: LimitSettings,
+  call: Omit<Counted, "requests">,
+  nowMs: number,
+): Refusal | undefined {
   const { requestsPerMinute, tokensPerMinute, streams, tokensPerDay = Infinity, costPerDayUsd = Infinity } = limits;
   if (spent.open.filter(({ waits }) => !waits).length >= streams) {
     return { limit: "streams", message: `${streams} at once are allowed`, seconds: STREAM_RETRY_SECONDS };
@@ -148,8 +161,8 @@ function refuse(spent: Spent, limits: LimitSettings, call: Amount, nowMs: number
     const seconds = untilFree(spent, "requests", used.requests + 1 - requestsPerMinute, nowMs);
     return { limit: "requests", message: `${requestsPerMinute} requests a minute are allowed`, seconds };
   }
-  if (used.tokens + call.tokens > tokensPerMinute) {
-    const seconds = untilFree(spent, "tokens", used.tokens + call.tokens - tokensPerMinute, nowMs);
+  if (used.tokens + call.minuteTokens > tokensPerMinute) {
+    const seconds = untilFree(spent, "tokens", used.tokens + call.minuteTokens - tokensPerMinute, nowMs);
     return { limit: "tokens", message: `${tokensPerMinute} tokens a minute are allowed`, seconds };
   }
   const isTooMuch = spent.tokens + call.tokens > tokensPerDay;

@@ -1,6 +1,6 @@
 /**
  * What a direct call can take from the cache and leaves there: its answer, or the client's own tools that the model called. A key holds
- * all that goes to the model. Answers to a first message are for all users where the deployment shares them, all else for its user alone.
+ * all that goes to the model. Answers to a first message in words are for all users where the deployment shares them, all else for its user alone.
  * State lives in Redis. Keeps whole answers only.
  */
 import type { CachedRoute, Layer, Saves } from "../../../contracts/cache.ts";
@@ -8,6 +8,7 @@ import type { ModelMessage, ModelRequest } from "../../../contracts/llm.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
 import type { Cache, CacheEntry, CacheRead, TurnWrite } from "../cache/cache.ts";
 import type { DirectAnswer, DirectEnd } from "./direct-call.ts";
+import { hasAttachments } from "./reuse.ts";
 import type { CacheNote, TurnRequest } from "./turn.ts";
 
 export interface DirectReuseDeps {
@@ -77,10 +78,10 @@ function keyParts({ messages, ...request }: ModelRequest): Record<string, unknow
   return { direct: 1, ...request, history: messages.slice(0, -1), question: messages.at(-1) };
 }
 
-/** A conversation that has begun is its user's own. */
+/** A conversation that has begun is its user's own, and so is what is attached. */
 function isShared({ request, control }: ReusableCall, { sharesAnswers }: DirectReuseDeps): boolean {
   const hasBegun = request.messages.some(({ role }: ModelMessage) => role === "assistant" || role === "tool");
-  return sharesAnswers && !hasBegun && !control.userScope;
+  return sharesAnswers && !hasBegun && !control.userScope && !request.messages.some(hasAttachments);
 }
 
 function toReply(

@@ -11,6 +11,7 @@ import type { ResolvedChat } from "../../../contracts/session.ts";
 /** What decides which model it is, and whether it can do what is needed. */
 export function toResolve(asked: ChatCompletionRequest): ChatRequest {
   const { model, temperature, max_completion_tokens: newer, max_tokens: older, messages, tools } = asked;
+  const { response_format: format } = asked;
   const maxTokens = newer ?? older ?? undefined;
   const said = messages.map(({ content }) => textOfParts(content ?? "")).join("\n");
   return {
@@ -18,6 +19,9 @@ export function toResolve(asked: ChatCompletionRequest): ChatRequest {
     ...(typeof temperature === "number" && { temperature }),
     ...(maxTokens !== undefined && { max_tokens: maxTokens }),
     tools: tools?.length ? tools.map((tool) => tool.function.name) : "none",
+    ...(format?.type === "json_schema" && {
+      response_format: { type: format.type, json_schema: { name: format.json_schema.name, schema: {} } },
+    }),
   };
 }
 
@@ -72,6 +76,9 @@ function toMessage(message: OpenAiMessage, said?: SaidMessage): ModelMessage {
     return { role: "user", content, ...(attachments && { attachments }) };
   }
   if (message.role !== "assistant") return { role: "system", content: message.content };
-  const calls = (message.tool_calls ?? []).map(({ id, function: called }) => ({ id, ...called }));
+  const calls = (message.tool_calls ?? []).map(({ id, function: called }) => {
+    const { name, arguments: args } = called;
+    return { id, name, arguments: args };
+  });
   return { role: "assistant", content: message.content ?? "", ...(calls.length > 0 && { toolCalls: calls }) };
 }

@@ -20,6 +20,9 @@ const FAILS: ErrorCode[] = [
   ...(["upstream_error", "upstream_auth", "upstream_truncated", "upstream_timeout", "overloaded"] as const),
 ];
 
+/** The provider has read the texts, as far as it can be told. */
+const MADE_IN_VAIN: ErrorCode[] = ["upstream_timeout", "upstream_truncated"];
+
 export function embeddingsRoutes(deps: EmbeddingsRoutesDeps): Route[] {
   return [
     route(
@@ -44,8 +47,10 @@ export function embeddingsRoutes(deps: EmbeddingsRoutesDeps): Route[] {
           throw error;
         });
         if (!embedded.ok) {
-          release();
           const { code, message, ...more } = embedded.error;
+          const usage = { prompt_tokens: promptTokens, completion_tokens: 0, total_tokens: promptTokens };
+          if (MADE_IN_VAIN.includes(code)) settle({ model, provider: undefined, usage: { ...usage, estimated: true } });
+          else release();
           throw new AppError(code, message, { ...more, limits });
         }
         const { provider, usage } = embedded.value;
