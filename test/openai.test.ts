@@ -232,6 +232,13 @@ describe("the client of OpenAI", () => {
     }
   });
 
+  test("[V1-3] may ask for a form by its name alone", async () => {
+    const format = { type: "json_schema", json_schema: { name: "a", description: "Any" } } as const;
+    const made = await openAiOf(house, as).chat.completions.create({ ...fresh("Hello"), response_format: format });
+    expect(made.choices[0]?.finish_reason).toBe("stop");
+    expect(house.llm.stats().last_request).toMatchObject({ response_format: format });
+  });
+
   test("[V1-4] is told of refusals as errors of their kind, with the field's name", async () => {
     const client = openAiOf(house, as);
     const refusal = async (more: object) => {

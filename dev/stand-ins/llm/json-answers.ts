@@ -10,7 +10,7 @@ export function answerInJson(said: string, schema: Record<string, unknown> | und
 /** Knows what schemas in tests use: types, properties, items, enum and const. */
 function sampleOf(schema: Record<string, unknown>, said: string): unknown {
   if ("const" in schema) return schema["const"];
-  if (Array.isArray(schema["enum"])) return schema["enum"][0];
+  if (Array.isArray(schema["enum"])) return schema["enum"][0] ?? null;
   switch (schema["type"]) {
     case "object":
       return Object.fromEntries(

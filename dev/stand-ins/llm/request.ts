@@ -47,7 +47,7 @@ const Body = z.looseObject({
   response_format: z
     .looseObject({
       type: z.string(),
-      json_schema: z.looseObject({ schema: z.record(z.string(), z.unknown()) }).optional(),
+      json_schema: z.looseObject({ schema: z.record(z.string(), z.unknown()).optional() }).optional(),
     })
     .nullish(),
   prompt_cache_key: z.string().optional(),
