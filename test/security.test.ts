@@ -78,6 +78,7 @@ describe("[S4] what a request may take", () => {
       ...{ name: "tides", url: "https://tides.example.com/mcp" },
       headers: Object.fromEntries(Array.from({ length: 17 }, (_, at) => [`x-h${at}`, "x"])),
     },
+    "POST /v1/chat/completions body.logit_bias": { ...said, logit_bias: { "50256": -100 } },
     "POST /v1/chat/completions body.metadata": { ...said, metadata: labels },
     "POST /v1/chat/completions body.response_format.json_schema.schema": { ...said, response_format: form },
     "POST /v1/chat/completions body.tools[].function.parameters": {
