@@ -82,6 +82,11 @@ export function anyRequest(routes: readonly Route[], people: number): fc.Arbitra
   );
 }
 
+/** With nothing in it that is meant to be bad. */
+export function goodRequest(route: Route, people: number): fc.Arbitrary<FuzzRequest> {
+  return requestOf(route, people, 0);
+}
+
 function requestTo(route: Route, people: number): fc.Arbitrary<FuzzRequest> {
   return fc.oneof(
     ...MOODS.map(({ weight, badPercent }) => ({ weight, arbitrary: requestOf(route, people, badPercent) })),
