@@ -148,7 +148,8 @@ test("[S16] every call writes one line, without a prompt or a key", async () => 
       service: "llm-agent",
       request_id: "request-1",
       route: "llm.stream",
-      model: "demo",
+      // What a user may write is not told; settings name no model here.
+      model: "other",
       nodes: ["openai/1"],
       status: "ok",
       ms: expect.any(Number),
