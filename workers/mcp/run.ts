@@ -4,12 +4,13 @@
  * be shown later what was asked. A tool that never yields the thread is ended by the runtime's CPU limit, not from here.
  */
 import type * as z from "zod";
+import { capBytes } from "../../contracts/capped.ts";
 import type { ToolFailure, ToolRecord } from "../../contracts/toolbox.ts";
 import { traceIdOf } from "../../contracts/trace.ts";
 import type { ToolOutcome } from "../../contracts/tools.ts";
 import { canonicalJson, sha256 } from "./definitions.ts";
 import type { Registry, Verdict } from "./registry.ts";
-import { capBytes, toJson } from "./text.ts";
+import { toJson } from "./text.ts";
 import type { Part } from "./tools/content.ts";
 import type { Tool, ToolContext, ToolReply } from "./tools/tool.ts";
 

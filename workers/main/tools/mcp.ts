@@ -16,6 +16,7 @@ import {
   type Result as McpResult,
 } from "@modelcontextprotocol/sdk/types.js";
 import * as z from "zod";
+import { capBody, capBytes } from "../../../contracts/capped.ts";
 import type {
   CallContext,
   ToolCall,
@@ -190,7 +191,7 @@ async function callTool(options: McpToolServerOptions, { call, context, signal, 
     const result = await exchange({ options, context, signal: AbortSignal.any([signal, limit.signal]) }, (client) =>
       client.request({ method: "tools/call", params }, CallToolResultSchema),
     );
-    const outcome = { ok: result.isError !== true, content: capBytes(toText(result)) };
+    const outcome = { ok: result.isError !== true, content: capBytes(toText(result), MAX_CONTENT_BYTES).text };
     return { outcome, stale: LIST_IS_OLD.includes(result._meta?.["basechat/failure"]) };
   } catch (error) {
     return { outcome: { ok: false, content: describeFailure(error, signal, limit.signal) } };
@@ -228,15 +229,6 @@ function toText({ content, structuredContent }: CallToolResult): string {
     .join("\n");
 }
 
-/** At most 256 KiB of UTF-8, cut between characters, with a mark that says so. */
-function capBytes(text: string): string {
-  const bytes = new TextEncoder().encode(text);
-  if (bytes.length <= MAX_CONTENT_BYTES) return text;
-  const mark = `\n[truncated: the whole result has ${bytes.length} bytes]`;
-  const kept = new TextDecoder().decode(bytes.subarray(0, MAX_CONTENT_BYTES - mark.length), { stream: true });
-  return kept + mark;
-}
-
 /**
  * The SDK's protocol engine without the handshake of its `Client`: the server keeps no sessions, so `initialize` would be
  * a round trip for nothing. `Client` also imports Ajv, which cannot run on workerd and doubles the size of what is here.
@@ -265,7 +257,7 @@ async function exchange<T>(
 ): Promise<T> {
   signal.throwIfAborted();
   const transport = new StreamableHTTPClientTransport(URL_OF_SERVER, {
-    fetch: async (url, init) => capBody(await options.fetch(url, init)),
+    fetch: async (url, init) => capBody(await options.fetch(url, init), MAX_BODY_BYTES),
     requestInit: {
       headers: {
         ...{ "x-request-id": context.requestId, "x-basechat-user": context.userId },
@@ -290,23 +282,4 @@ async function exchange<T>(
     signal.removeEventListener("abort", close);
     await client.close();
   }
-}
-
-/** The response with a body that fails above the limit, whatever its headers said. */
-function capBody(response: Response): Response {
-  const reader: ReadableStreamDefaultReader<Uint8Array> | undefined = response.body?.getReader();
-  if (reader === undefined) return response;
-  let bytes = 0;
-  const body = new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      const { done, value } = await reader.read();
-      if (done) return controller.close();
-      bytes += value.byteLength;
-      if (bytes <= MAX_BODY_BYTES) return controller.enqueue(value);
-      await reader.cancel();
-      controller.error(new Error("the tool server's answer is too large"));
-    },
-    cancel: (reason) => reader.cancel(reason),
-  });
-  return new Response(body, response);
 }

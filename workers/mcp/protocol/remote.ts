@@ -16,6 +16,7 @@ import {
   SUPPORTED_PROTOCOL_VERSIONS,
 } from "@modelcontextprotocol/sdk/types.js";
 import * as z from "zod";
+import { capBody } from "../../../contracts/capped.ts";
 import type { Fetch } from "../web/read.ts";
 
 const MAX_BODY_BYTES = 1024 * 1024;
@@ -146,26 +147,7 @@ async function send(
   if (isListening) return new Response(null, { status: 405 });
   const both = init.signal ? AbortSignal.any([init.signal, signal]) : signal;
   const response = await fetch(String(address), { ...init, redirect: "manual", signal: both });
-  return capBody(response);
-}
-
-/** The response with a body that fails above the limit, whatever its headers said. */
-function capBody(response: Response): Response {
-  const reader: ReadableStreamDefaultReader<Uint8Array> | undefined = response.body?.getReader();
-  if (reader === undefined) return response;
-  let bytes = 0;
-  const body = new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      const { done, value } = await reader.read();
-      if (done) return controller.close();
-      bytes += value.byteLength;
-      if (bytes <= MAX_BODY_BYTES) return controller.enqueue(value);
-      await reader.cancel();
-      controller.error(new Error("the server's answer is too large"));
-    },
-    cancel: (reason) => reader.cancel(reason),
-  });
-  return new Response(body, response);
+  return capBody(response, MAX_BODY_BYTES);
 }
 
 /** The SDK's protocol engine. Its `Client` compiles schemas to code, which workerd refuses. */
