@@ -3,33 +3,23 @@
  * is not `https://good.example`, and `null` is nobody's.
  */
 import * as z from "zod";
+import { listSetting } from "./settings.ts";
 
 const Origin = z.string().refine((text) => {
   const isOrigin = URL.canParse(text) && new URL(text).origin === text;
   return isOrigin && text !== "null" && !text.includes("*"); // a pattern would look as if it matched something
 });
 
-/** A setting: exact hosts, separated by commas: `images.example.com`, with a port where it is not 443. */
-export const HostList = z
+const Host = z
   .string()
-  .transform((list) =>
-    list
-      .split(",")
-      .map((host) => host.trim().toLowerCase())
-      .filter((host) => host !== ""),
-  )
-  .pipe(z.array(z.string().refine((host) => URL.parse(`https://${host}/`)?.host === host, "must be a host")).max(100));
+  .toLowerCase()
+  .refine((host) => URL.parse(`https://${host}/`)?.host === host, "must be a host");
+
+/** A setting: exact hosts, separated by commas: `images.example.com`, with a port where it is not 443. */
+export const HostList = listSetting(Host, 100);
 
 /** A setting: exact origins, separated by commas. */
-export const OriginList = z
-  .string()
-  .transform((list) =>
-    list
-      .split(",")
-      .map((origin) => origin.trim())
-      .filter((origin) => origin !== ""),
-  )
-  .pipe(z.array(Origin).max(100));
+export const OriginList = listSetting(Origin, 100);
 
 /** Over plain http a rebound name makes a stranger's page look like one of ours, but for this machine's names. */
 export function isTrustedHost({ protocol, hostname }: URL): boolean {

@@ -3,17 +3,10 @@
  * Refuses every address that is a number, in whatever way it is written, and names that mean this machine or a private network, listed or not.
  */
 import * as z from "zod";
+import { listSetting } from "../../../contracts/settings.ts";
 
 /** A setting: hosts, separated by commas; `*.` in front stands for all names below. */
-export const HostList = z
-  .string()
-  .transform((list) =>
-    list
-      .split(",")
-      .map((host) => host.trim().toLowerCase())
-      .filter((host) => host !== ""),
-  )
-  .pipe(z.array(z.string().refine(isListable, "must be host names")).max(200));
+export const HostList = listSetting(z.string().toLowerCase().refine(isListable, "must be host names"), 200);
 
 const MAX_URL_CHARS = 2_048;
 
