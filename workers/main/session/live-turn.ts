@@ -16,7 +16,8 @@ import type { TurnSlots } from "../chat/reuse.ts";
 import { ApprovalGate } from "./approvals.ts";
 import { keepFiles } from "./attachments.ts";
 import { TurnLog } from "./log.ts";
-import { appendMessage, contextWindow } from "./messages.ts";
+import { appendMessage } from "./messages.ts";
+import { contextWindow } from "./window.ts";
 import type { Session } from "./session.ts";
 import { endTurn, insertTurn, type StoredOutcome, type TurnEnd, type TurnPlan, type TurnRow } from "./turns.ts";
 

@@ -10,7 +10,7 @@ import type { ToolCall, ToolOutcome } from "../../../contracts/tools.ts";
 import type { ResumedTurn, TurnOutcome } from "../chat/turn.ts";
 import { stateOf, terminalEvent, toStored, writeEnd } from "./live-turn.ts";
 import { writeFrames } from "./log.ts";
-import { contextWindow } from "./messages.ts";
+import { contextWindow } from "./window.ts";
 import type { StoredOutcome, TurnRow } from "./turns.ts";
 
 /** A turn that brings its object down each time is not started for ever. */

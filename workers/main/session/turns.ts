@@ -10,7 +10,7 @@ import { newTurnId } from "../../../contracts/ids.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
 import type { AnswerOptions, ResolvedChat } from "../../../contracts/session.ts";
 import type { BranchPoint } from "./branches.ts";
-import type { WindowStart } from "./messages.ts";
+import type { WindowStart } from "./window.ts";
 
 /** What a turn was started with: enough to run it again. */
 export interface TurnPlan {
