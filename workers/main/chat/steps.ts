@@ -6,15 +6,15 @@ import type { FinishReason, Usage } from "../../../contracts/chat.ts";
 import type { Decision } from "../../../contracts/approvals.ts";
 import type { CacheValue } from "../../../contracts/cache.ts";
 import { createDecoder } from "../../../contracts/dialects.ts";
-import { AppError, type Result, orThrow } from "../../../contracts/errors.ts";
-import type { ModelMessage, ModelRequest, ModelStream, OfferedTool, WhenGone } from "../../../contracts/llm.ts";
-import { addUsage, estimateUsage, roundMessages, spentBy, type ToolRound } from "../../../contracts/rounds.ts";
+import { AppError } from "../../../contracts/errors.ts";
+import type { ModelMessage, ModelRequest, ModelStream, WhenGone } from "../../../contracts/llm.ts";
+import { addUsage, estimateUsage, spentBy, type ToolRound } from "../../../contracts/rounds.ts";
 import { askToMend, findProblem, unusable, wantsJson } from "./answer-format.ts";
-import { systemMessage } from "./prompt.ts";
+import { modelRequest, openStream, spentBefore } from "./ask-model.ts";
 import { callSpan } from "./spans.ts";
 import { type Reply, readReply } from "./read-reply.ts";
-import { type Found, hasAttachments, isShareable, type Reusable, tokensOf } from "./reuse.ts";
-import type { ToolCall, ToolDefinition } from "../../../contracts/tools.ts";
+import { type Found, isShareable, type Reusable, tokensOf } from "./reuse.ts";
+import type { ToolCall } from "../../../contracts/tools.ts";
 import { jsonBytes, MAX_CALLS_A_ROUND, type RequestedCall, runToolRound } from "./tool-round.ts";
 import type { TurnRequest, TurnRun } from "./turn.ts";
 import { BrokenReply } from "./watchdog.ts";
@@ -299,55 +299,4 @@ function decided(call: RequestedCall, decisions: Decision[]): RequestedCall {
   const decision = decisions.find(({ call_id }) => call_id === call.id);
   const edited = decision?.decision === "approve" ? decision.arguments : undefined;
   return edited === undefined ? call : { id: call.id, name: call.name, arguments: edited };
-}
-
-/** `more`: an answer that is to be mended, and that alone. */
-function modelRequest(request: TurnRequest, rounds: ToolRound[], more: ModelMessage[]): ModelRequest {
-  const { model, onlyType, temperature, maxTokens, responseFormat, tools, client } = request;
-  const { instructions: _, ...ownTools } = client ?? {};
-  return {
-    model,
-    ...(onlyType && { modelType: onlyType }),
-    messages: [...promptOf(request, rounds), ...more],
-    ...(temperature !== undefined && { temperature }),
-    ...(maxTokens !== undefined && { maxTokens }),
-    ...(responseFormat !== undefined && { responseFormat }),
-    ...(tools !== undefined && tools.tools.length > 0 && more.length === 0 && { tools: tools.tools.map(offer) }),
-    ...(more.length === 0 && ownTools),
-  };
-}
-
-/** What an earlier life of the turn took: its log tells what the model said, not the figures. */
-function spentBefore(request: TurnRequest): Usage | undefined {
-  const { rounds = [], open, approval, words = "" } = request.resumed ?? {};
-  const last = open ?? (approval && { content: words, calls: approval.calls });
-  const replies = [...rounds, ...(last ? [last] : [])];
-  return replies.reduce<Usage | undefined>((sum, { content, calls }, at) => {
-    return addUsage(
-      sum,
-      estimateUsage(modelRequest(request, rounds.slice(0, at), []), content + JSON.stringify(calls)),
-    );
-  }, undefined);
-}
-
-function offer({ name, description, inputSchema }: ToolDefinition): OfferedTool {
-  return { name, description, inputSchema };
-}
-
-function promptOf(request: TurnRequest, rounds: ToolRound[]): ModelMessage[] {
-  const instructions = request.client?.instructions;
-  const told: ModelMessage[] = instructions === undefined ? [] : [{ role: "system", content: instructions }];
-  return [systemMessage(), ...told, ...request.context, ...rounds.flatMap(roundMessages)];
-}
-
-async function openStream(model: ModelRequest, { request, deps }: TurnRun, gone: WhenGone): Promise<ModelStream> {
-  const { requestId, userId, sessionId, traceparent } = request;
-  const cacheSalt = deps.cacheSalt(userId);
-  const context = { requestId, userId, sessionId, traceparent, ...(cacheSalt !== undefined && { cacheSalt }) };
-  const isPlain = !model.messages.some(hasAttachments);
-  const shown = isPlain ? model : { ...model, messages: await deps.showAttachments(model.messages, request) };
-  const opened: Result<ModelStream> = await deps.llm.stream(shown, context, gone).catch((cause: unknown) => {
-    throw new AppError("upstream_error", "the model service did not answer", { cause });
-  });
-  return orThrow(opened);
 }
