@@ -8,7 +8,8 @@ import { addUsage, estimateUsage, roundMessages, type ToolRound } from "../../..
 import type { ToolDefinition } from "../../../contracts/tools.ts";
 import { systemMessage } from "./prompt.ts";
 import { hasAttachments } from "./reuse.ts";
-import type { TurnRequest, TurnRun } from "./turn.ts";
+import type { TurnRun } from "./turn.ts";
+import type { TurnRequest } from "./turn-request.ts";
 
 /** `more`: an answer that is to be mended, and that alone. */
 export function modelRequest(request: TurnRequest, rounds: ToolRound[], more: ModelMessage[]): ModelRequest {

@@ -9,7 +9,8 @@ import type { ToolCall } from "../../../contracts/tools.ts";
 import type { Cache, CacheEntry, CacheRead, TurnWrite } from "../cache/cache.ts";
 import type { DirectAnswer, DirectEnd } from "./direct-call.ts";
 import { hasAttachments } from "./reuse.ts";
-import type { CacheNote, TurnRequest } from "./turn.ts";
+import type { CacheNote } from "./turn.ts";
+import type { TurnRequest } from "./turn-request.ts";
 
 export interface DirectReuseDeps {
   cache: Cache;

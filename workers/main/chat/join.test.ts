@@ -6,7 +6,8 @@ import { createCache } from "../cache/cache.ts";
 import type { RedisStore } from "../cache/redis.ts";
 import type { Flights } from "../flights/client.ts";
 import type { Place } from "../flights/flight.ts";
-import { createTurnRunner, type TurnRequest } from "./turn.ts";
+import { createTurnRunner } from "./turn.ts";
+import type { TurnRequest } from "./turn-request.ts";
 
 const never = () => Promise.reject(new Error("not asked for"));
 const TOOLS: ToolServer = { list: () => Promise.resolve(undefined), call: never };

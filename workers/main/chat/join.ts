@@ -2,7 +2,8 @@
  * How a turn comes to its answer besides the cache: it looks whether another one makes the same answer now, and follows that, or leads.
  * State: the turn's flight. The question who leads goes out with the look-up in the cache and is waited for beside it.
  */
-import type { CacheNote, TurnDeps, TurnOutcome, TurnRequest, TurnRun } from "./turn.ts";
+import type { CacheNote, TurnDeps, TurnOutcome, TurnRun } from "./turn.ts";
+import type { TurnRequest } from "./turn-request.ts";
 import { TurnFlight } from "./flight.ts";
 import { follow, type Followed } from "./follow.ts";
 import { type Found, isShared, lookUp, type TurnSlots, tokensOf } from "./reuse.ts";

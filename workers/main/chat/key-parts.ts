@@ -4,7 +4,7 @@
  */
 import type { ModelMessage } from "../../../contracts/llm.ts";
 import { PROMPT_VERSION, systemMessage } from "./prompt.ts";
-import type { TurnRequest } from "./turn.ts";
+import type { TurnRequest } from "./turn-request.ts";
 
 export function keyParts(request: KeyedRequest): Record<string, unknown> {
   return {

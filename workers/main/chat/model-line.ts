@@ -2,7 +2,7 @@
 import type { SeenCall } from "../../../contracts/llm.ts";
 import type { LogLine } from "../../../contracts/log.ts";
 import { traceIdOf } from "../../../contracts/trace.ts";
-import type { TurnRequest } from "./turn.ts";
+import type { TurnRequest } from "./turn-request.ts";
 
 type Asked = Pick<TurnRequest, "requestId" | "traceparent" | "userId" | "turnId">;
 

@@ -14,7 +14,8 @@ import type { ModelMessage } from "../../../contracts/llm.ts";
 import { toolsOf } from "../../../contracts/rounds.ts";
 import { keyParts } from "./key-parts.ts";
 import type { RequestedCall } from "./tool-round.ts";
-import type { TurnDeps, TurnOutcome, TurnRequest } from "./turn.ts";
+import type { TurnDeps, TurnOutcome } from "./turn.ts";
+import type { TurnRequest } from "./turn-request.ts";
 
 export interface TurnSlots {
   answer: Slot<"llm">;

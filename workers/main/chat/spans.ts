@@ -1,5 +1,6 @@
 /** The spans of a turn by the semantic conventions for generative AI: the turn, its model calls, its tool calls. Pure; no words in them. */
-import type { TurnOutcome, TurnRequest } from "./turn.ts";
+import type { TurnOutcome } from "./turn.ts";
+import type { TurnRequest } from "./turn-request.ts";
 
 export function turnSpan({ model, sessionId }: TurnRequest) {
   return {

@@ -16,7 +16,8 @@ import { type Reply, readReply } from "./read-reply.ts";
 import { type Found, isShareable, type Reusable, tokensOf } from "./reuse.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
 import { jsonBytes, MAX_CALLS_A_ROUND, type RequestedCall, runToolRound } from "./tool-round.ts";
-import type { TurnRequest, TurnRun } from "./turn.ts";
+import type { TurnRun } from "./turn.ts";
+import type { TurnRequest } from "./turn-request.ts";
 import { BrokenReply } from "./watchdog.ts";
 
 /** Of a whole turn: its row holds 2 MB, a character takes three bytes at most, and a tool round keeps its words once more. */

@@ -10,7 +10,8 @@ import type { ToolRound } from "../../../contracts/rounds.ts";
 import { untraced } from "../../../contracts/spans.ts";
 import { toolSpan } from "./spans.ts";
 import { isShareable, originOf, toolSlot } from "./reuse.ts";
-import type { TurnRequest, TurnRun } from "./turn.ts";
+import type { TurnRun } from "./turn.ts";
+import type { TurnRequest } from "./turn-request.ts";
 
 export const MAX_CALLS_A_ROUND = 16;
 const MAX_PARALLEL = 4;

@@ -5,7 +5,8 @@ import { ok } from "../../../contracts/errors.ts";
 import type { Attributes, InSpan } from "../../../contracts/spans.ts";
 import type { ToolList, ToolServer } from "../../../contracts/tools.ts";
 import { createCache } from "../cache/cache.ts";
-import { createTurnRunner, type TurnDeps, type TurnRequest, type TurnResult } from "./turn.ts";
+import { createTurnRunner, type TurnDeps, type TurnResult } from "./turn.ts";
+import type { TurnRequest } from "./turn-request.ts";
 
 const never = () => Promise.reject(new Error("not asked for"));
 const LLM: LlmAgent = { stream: never, generate: never, embed: never, models: never, health: never };

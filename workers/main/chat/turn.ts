@@ -2,22 +2,21 @@
  * The one story of a turn: what the cache holds is replayed; otherwise the workflow runs. The same for JSON and streams.
  * No storage and no HTTP: it gets a request, writes events, and returns an outcome. Failures are outcomes; only bugs throw.
  */
-import type { Approval, Decision, PolicyRule } from "../../../contracts/approvals.ts";
-import type { CacheVerdict, FinishReason, ModelType, ResponseFormat, Usage } from "../../../contracts/chat.ts";
+import type { Decision, PolicyRule } from "../../../contracts/approvals.ts";
+import type { CacheVerdict, FinishReason, Usage } from "../../../contracts/chat.ts";
 import { AppError, type Failure } from "../../../contracts/errors.ts";
 import type { ChatEvent } from "../../../contracts/events.ts";
 import type { LlmAgent, ModelMessage, SeenCall } from "../../../contracts/llm.ts";
 import { type InSpan, untraced } from "../../../contracts/spans.ts";
 import { StageClock } from "../../../contracts/timing.ts";
 import type { Log } from "../../../contracts/log.ts";
-import type { ToolCall, ToolList, ToolOutcome, ToolServer } from "../../../contracts/tools.ts";
+import type { ToolCall, ToolServer } from "../../../contracts/tools.ts";
 import type { Cache, TurnWrite } from "../cache/cache.ts";
 import type { Semantic } from "../cache/semantic.ts";
 import type { Flights } from "../flights/client.ts";
 import type { Looked } from "../cache/counts.ts";
-import type { CachedRoute, CacheValue } from "../../../contracts/cache.ts";
+import type { CacheValue } from "../../../contracts/cache.ts";
 import { NO_USAGE, type ToolRound } from "../../../contracts/rounds.ts";
-import type { ClientOptions } from "../../../contracts/session.ts";
 import { type GraphThread, runGraph, runWaitingGraph } from "./graph.ts";
 import { applyPolicy } from "./policy.ts";
 import { turnAttributes, turnSpan } from "./spans.ts";
@@ -26,63 +25,7 @@ import type { Followed } from "./follow.ts";
 import { countJoined, enter, type Entry, joinLeader, noteOf, openFlight } from "./join.ts";
 import { entriesOf, lookedUp, lookUp, type TurnSlots, turnSlots } from "./reuse.ts";
 import { type Progress, TurnSteps } from "./steps.ts";
-
-/** All that a turn runs on, as plain data. */
-export interface TurnRequest {
-  turnId: string;
-  sessionId: string;
-  /** Of the answer to come. */
-  messageId: string;
-  userId: string;
-  requestId: string;
-  traceparent?: string | undefined;
-  route: CachedRoute;
-  model: string;
-  modelType: ModelType;
-  /** No provider of another type may serve it. */
-  onlyType?: ModelType;
-  temperature: number | undefined;
-  maxTokens: number | undefined;
-  responseFormat: ResponseFormat | undefined;
-  /** The window of the session and the new message; the system prompt is added here. */
-  context: ModelMessage[];
-  /** The tools the model may call; undefined for none. */
-  tools: ToolList | undefined;
-  /** What its client brings: instructions, and tools of its own. */
-  client?: ClientOptions;
-  /** Names of those that ask a person first. */
-  askFirst: string[];
-  /** Nothing of an earlier turn is in the context. */
-  firstTurn: boolean;
-  cache: {
-    read: boolean;
-    write: boolean;
-    onlyIfCached: boolean;
-    userScope: boolean;
-    ttlSeconds: number | undefined;
-    /** An older entry is as good as none. */ maxAgeSeconds: number | undefined;
-  };
-  /** What an earlier life of the turn has done; undefined for a turn that starts. */
-  resumed?: ResumedTurn;
-}
-
-/** A turn that was cut before the words of its answer, as its log tells it. */
-export interface ResumedTurn {
-  /** The cache verdict of its meta event; undefined when even that was not told. */
-  verdict: CacheVerdict | undefined;
-  /** What was shown before the tools were called. */
-  content: string;
-  /** The last of it, said before the tools that are to be called now. */
-  words: string;
-  /** A person is asked, or has answered: the workflow waits in its checkpoint. */
-  approval?: Approval | undefined;
-  /** What a person had decided on the calls of the open round. */
-  decisions?: Decision[];
-  /** Rounds whose every call is settled. */
-  rounds: ToolRound[];
-  /** The round that was cut: its calls, and the results that are there. */
-  open: { content: string; calls: ToolCall[]; results: Map<string, ToolOutcome> } | undefined;
-}
+import type { TurnRequest } from "./turn-request.ts";
 
 export interface TurnDeps {
   policy: PolicyRule[];

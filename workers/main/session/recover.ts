@@ -7,7 +7,8 @@ import { createEventDecoder, encodeEvent, type NumberedEvent, standing } from ".
 import { addUsage, estimateUsage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
 import type { Usage } from "../../../contracts/chat.ts";
 import type { ToolCall, ToolOutcome } from "../../../contracts/tools.ts";
-import type { ResumedTurn, TurnOutcome } from "../chat/turn.ts";
+import type { TurnOutcome } from "../chat/turn.ts";
+import type { ResumedTurn } from "../chat/turn-request.ts";
 import { stateOf, terminalEvent, toStored, writeEnd } from "./live-turn.ts";
 import { writeFrames } from "./log.ts";
 import { contextWindow } from "./window.ts";
