@@ -174,7 +174,6 @@ export function makeAccountDeps(env: Env, state: DurableObjectState): AccountDep
   const log = makeLog(config, writeLine);
   const meter = reporterOf(env, config, (work) => state.waitUntil(work));
   const send = createSessionClient(env.SESSIONS);
-  const { purge } = makeCacheAdmin(config, meter);
   const stores = makeStores(config);
   return {
     ...{ now, log, newId: makeId, users: stores.users(), ledger: stores.ledger(), loginMs: REFRESH_SECONDS * 1_000 },
@@ -186,7 +185,7 @@ export function makeAccountDeps(env: Env, state: DurableObjectState): AccountDep
       return response.ok ? ok(true) : fail("overloaded", "a session could not be emptied");
     },
     async purgeUser(userId) {
-      const purged = await purge({ user: userId }, { userId });
+      const purged = await makeCacheAdmin(config, meter).purge({ user: userId }, { userId });
       return purged.ok ? ok(purged.value.deletedCount) : purged;
     },
   };
