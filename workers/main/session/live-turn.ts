@@ -12,11 +12,12 @@ import { toolsOf } from "../../../contracts/rounds.ts";
 import type { Approval } from "../../../contracts/approvals.ts";
 import type { ToolCall, ToolList } from "../../../contracts/tools.ts";
 import type { BegunTurn, TurnOutcome, TurnResult, TurnRunner } from "../chat/turn.ts";
-import type { ResumedTurn, TurnRequest } from "../chat/turn-request.ts";
+import type { ResumedTurn } from "../chat/turn-request.ts";
 import type { TurnSlots } from "../chat/reuse.ts";
 import { ApprovalGate } from "./approvals.ts";
 import { keepFiles } from "./attachments.ts";
 import { TurnLog } from "./log.ts";
+import { toTurnRequest } from "./asked.ts";
 import { appendMessage } from "./messages.ts";
 import { contextWindow } from "./window.ts";
 import type { Session } from "./session.ts";
@@ -151,56 +152,6 @@ function contextOf(
 ) {
   const tokenBudget = chat.contextTokens ?? contextTokens;
   return contextWindow({ sql: storage.sql, leafSeq, upcoming: said, tokenBudget });
-}
-
-function toTurnRequest(
-  { session, tools }: LiveTurnHost,
-  turnId: string,
-  { messageId, requestId, traceparent, route = "chat", chat, firstTurn, given }: Omit<TurnPlan, "parentSeq">,
-  context: ModelMessage[],
-): Omit<TurnRequest, "askFirst"> {
-  const { request, model, modelType, onlyType, temperature, maxTokens, client } = chat;
-  const mode = request.cache?.mode ?? "default";
-  return {
-    ...{
-      turnId,
-      messageId,
-      requestId,
-      traceparent,
-      route,
-      model,
-      modelType,
-      temperature,
-      maxTokens,
-      context,
-      firstTurn,
-    },
-    ...(onlyType && { onlyType }),
-    ...(client && { client }),
-    ...(given && { resumed: { verdict: undefined, content: "", words: "", rounds: [given], open: undefined } }),
-    sessionId: session.id,
-    userId: session.userId,
-    responseFormat: request.response_format,
-    tools: offeredTools(tools, request.tools ?? "auto", chat.disabledTools ?? []),
-    cache: {
-      read: mode === "default" || mode === "only-if-cached",
-      write: mode === "default" || mode === "no-cache",
-      onlyIfCached: mode === "only-if-cached",
-      userScope: request.cache?.scope === "user",
-      ttlSeconds: request.cache?.ttl_seconds,
-      maxAgeSeconds: request.cache?.max_age_seconds,
-    },
-  };
-}
-
-function offeredTools(
-  tools: ToolList | undefined,
-  choice: "auto" | "none" | string[],
-  disabled: string[],
-): ToolList | undefined {
-  if (tools === undefined || choice === "none") return undefined;
-  const isOffered = (name: string): boolean => (choice === "auto" || choice.includes(name)) && !disabled.includes(name);
-  return { version: tools.version, tools: tools.tools.filter(({ name }) => isOffered(name)) };
 }
 
 /** Writes what the user says and gives the place of the message that is to be answered. */

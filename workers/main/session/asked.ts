@@ -1,0 +1,62 @@
+/** What a turn's plan asks the workflow for. Pure: the same plan asks for the same, wherever it is looked at. */
+import type { ModelMessage } from "../../../contracts/llm.ts";
+import type { ToolList } from "../../../contracts/tools.ts";
+import type { TurnRequest } from "../chat/turn-request.ts";
+import type { Session } from "./session.ts";
+import type { TurnPlan } from "./turns.ts";
+
+/** For whom, and what there is to choose from. */
+export interface AskedFor {
+  session: Pick<Session, "id" | "userId">;
+  tools: ToolList | undefined;
+}
+
+export function toTurnRequest(
+  { session, tools }: AskedFor,
+  turnId: string,
+  { messageId, requestId, traceparent, route = "chat", chat, firstTurn, given }: Omit<TurnPlan, "parentSeq">,
+  context: ModelMessage[],
+): Omit<TurnRequest, "askFirst"> {
+  const { request, model, modelType, onlyType, temperature, maxTokens, client } = chat;
+  const mode = request.cache?.mode ?? "default";
+  return {
+    ...{
+      turnId,
+      messageId,
+      requestId,
+      traceparent,
+      route,
+      model,
+      modelType,
+      temperature,
+      maxTokens,
+      context,
+      firstTurn,
+    },
+    ...(onlyType && { onlyType }),
+    ...(client && { client }),
+    ...(given && { resumed: { verdict: undefined, content: "", words: "", rounds: [given], open: undefined } }),
+    sessionId: session.id,
+    userId: session.userId,
+    responseFormat: request.response_format,
+    tools: offeredTools(tools, request.tools ?? "auto", chat.disabledTools ?? []),
+    cache: {
+      read: mode === "default" || mode === "only-if-cached",
+      write: mode === "default" || mode === "no-cache",
+      onlyIfCached: mode === "only-if-cached",
+      userScope: request.cache?.scope === "user",
+      ttlSeconds: request.cache?.ttl_seconds,
+      maxAgeSeconds: request.cache?.max_age_seconds,
+    },
+  };
+}
+
+function offeredTools(
+  tools: ToolList | undefined,
+  choice: "auto" | "none" | string[],
+  disabled: string[],
+): ToolList | undefined {
+  if (tools === undefined || choice === "none") return undefined;
+  const isOffered = (name: string): boolean => (choice === "auto" || choice.includes(name)) && !disabled.includes(name);
+  return { version: tools.version, tools: tools.tools.filter(({ name }) => isOffered(name)) };
+}
