@@ -4,9 +4,11 @@
 export function lookUp<T>(table: Readonly<Record<string, T>>, name: string): T | undefined {
   // A name never ends in "*": it could not name a pattern's own entry.
   if (Object.hasOwn(table, name) && !isPattern(name)) return table[name];
-  const [longest] = Object.keys(table)
-    .filter((pattern) => isPattern(pattern) && name.startsWith(pattern.slice(0, -1)))
-    .toSorted((a, b) => b.length - a.length);
+  let longest: string | undefined;
+  for (const pattern of Object.keys(table)) {
+    const isLonger = pattern.length > (longest?.length ?? 0);
+    if (isLonger && isPattern(pattern) && name.startsWith(pattern.slice(0, -1))) longest = pattern;
+  }
   return longest === undefined ? undefined : table[longest];
 }
 

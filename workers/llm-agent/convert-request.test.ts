@@ -63,10 +63,8 @@ test("what is left out stays out", () => {
   expect(body).toEqual({ model: "m", messages: [], stream: false });
 });
 
-test("the order in which tools and their schemas are listed changes no byte", () => {
-  const [first, second] = request.tools ?? [];
-  const other = { ...first, inputSchema: { properties: { a: {}, b: {} }, type: "object" } };
-  const swapped = { ...request, tools: [second, other] } as ModelRequest; // both exist above
+test("the order in which tools are listed changes no byte", () => {
+  const swapped = { ...request, tools: request.tools?.toReversed() } as ModelRequest;
   const bytes = (of: ModelRequest) => JSON.stringify(convert(of, {}, true));
   expect(bytes(swapped)).toBe(bytes(request));
 });

@@ -62,7 +62,7 @@ function byName(a: OfferedTool, b: OfferedTool): number {
 }
 
 function toTool({ name, description, inputSchema, strict }: OfferedTool) {
-  const called = { name, ...(description !== undefined && { description }), parameters: sortKeys(inputSchema) };
+  const called = { name, ...(description !== undefined && { description }), parameters: inputSchema };
   return { type: "function", function: { ...called, ...(strict !== undefined && { strict }) } };
 }
 
@@ -115,12 +115,4 @@ function dataUrl({ mime_type: type, data = "" }: { mime_type: string; data?: str
 /** Arguments keep the order in which the model wrote them: its own output is part of the prefix. */
 function toToolCall(call: ToolCall) {
   return { id: call.id, type: "function", function: { name: call.name, arguments: JSON.stringify(call.arguments) } };
-}
-
-/** Schemas come from several servers, in any order of keys. */
-function sortKeys(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sortKeys);
-  if (typeof value !== "object" || value === null) return value;
-  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : Number(a > b)));
-  return Object.fromEntries(entries.map(([key, member]) => [key, sortKeys(member)]));
 }

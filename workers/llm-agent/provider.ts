@@ -32,8 +32,18 @@ const QUIRKS: Record<ProviderKind, Quirks> = {
   compatible: { max_tokens_field: "max_tokens", stream_usage: true, cache_hint: "none" },
 };
 
-/** The nodes of a provider; at least one. */
+/** By the settings that they are of, which are read once in an isolate. */
+const endpointsIn = new WeakMap<Config, Map<string, Result<Endpoint[]>>>();
+
+/** The nodes of a provider; at least one. `name` is one that the settings know. */
 export function endpointsOf(config: Config, name: string): Result<Endpoint[]> {
+  const known = endpointsIn.get(config) ?? new Map<string, Result<Endpoint[]>>();
+  const endpoints = known.get(name) ?? describeEndpoints(config, name);
+  endpointsIn.set(config, known.set(name, endpoints));
+  return endpoints;
+}
+
+function describeEndpoints(config: Config, name: string): Result<Endpoint[]> {
   const spec = specOf(config, name);
   if (!spec.ok) return spec;
   const { kind, nodes, quirks, max_calls, access = kind === "vllm" } = spec.value;

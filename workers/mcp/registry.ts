@@ -2,9 +2,10 @@
  * The tools by name, and who may use which now. A tool's module loads when it is first wanted; definitions and versions (SHA-256 of the
  * canonical definitions of what a caller may use) are kept as plain data once made. Refuses to list a definition that could mislead its reader.
  */
+import { canonicalJson } from "../../contracts/canonical.ts";
 import { matchesTool } from "../../contracts/approvals.ts";
 import type { ToolDefinition, ToolList } from "../../contracts/tools.ts";
-import { canonicalJson, define, sha256 } from "./definitions.ts";
+import { define, sha256 } from "./definitions.ts";
 import { type RemoteServer, splitName } from "./gateway/server.ts";
 import type { Snapshot } from "./toolbox/object.ts";
 import type { Snapshots } from "./toolbox/snapshots.ts";

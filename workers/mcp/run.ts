@@ -3,12 +3,13 @@
  * code, one line and one record a call. No state. Neither holds arguments or output; of the arguments the line has the hash, so that it can
  * be shown later what was asked. A tool that never yields the thread is ended by the runtime's CPU limit, not from here.
  */
+import { canonicalJson } from "../../contracts/canonical.ts";
 import type * as z from "zod";
 import { capBytes } from "../../contracts/capped.ts";
 import type { ToolFailure, ToolRecord } from "../../contracts/toolbox.ts";
 import { traceIdOf } from "../../contracts/trace.ts";
 import type { ToolOutcome } from "../../contracts/tools.ts";
-import { canonicalJson, sha256 } from "./definitions.ts";
+import { sha256 } from "./definitions.ts";
 import type { Registry, Verdict } from "./registry.ts";
 import { toJson } from "./text.ts";
 import type { Part } from "./tools/content.ts";

@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import type { Layer } from "../../../contracts/cache.ts";
+import { canonicalJson } from "../../../contracts/canonical.ts";
 
 /** Who may read an entry: everyone of the deployment, or one user. */
 export type Scope = { shared: true } | { userId: string };
@@ -46,21 +47,4 @@ function ownerOf(scope: Scope): string {
 
 function digestOf(data: unknown): string {
   return createHash("sha256").update(canonicalJson(data)).digest("hex");
-}
-
-/** JSON with sorted object keys: equal data gives equal text, whatever the order it was built in. */
-function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_name, member: unknown) =>
-    isPlainObject(member)
-      ? Object.fromEntries(
-          Object.keys(member)
-            .toSorted()
-            .map((name) => [name, member[name]]),
-        )
-      : member,
-  );
-}
-
-function isPlainObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -16,6 +16,7 @@ import {
   type Result as McpResult,
 } from "@modelcontextprotocol/sdk/types.js";
 import * as z from "zod";
+import { sortKeys } from "../../../contracts/canonical.ts";
 import { capBody, capBytes } from "../../../contracts/capped.ts";
 import type {
   CallContext,
@@ -159,7 +160,8 @@ function toDefinition({
   return {
     name,
     description,
-    inputSchema,
+    // Prompts are to begin with the same bytes, in whatever order a server tells its schemas.
+    inputSchema: sortKeys(inputSchema) as typeof inputSchema,
     readOnly: annotations.readOnlyHint,
     idempotent: annotations.idempotentHint,
     private: _meta["basechat/private"],

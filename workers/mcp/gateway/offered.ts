@@ -2,9 +2,10 @@
  * What a remote server says of its tools, made into definitions of ours. Pure. A server's word on what its tools do is not believed unless an
  * admin trusts it. Leaves out names that no model could say or that come twice, schemas that are too large, and definitions that could mislead their reader.
  */
+import { canonicalJson } from "../../../contracts/canonical.ts";
 import * as z from "zod";
 import type { ToolDefinition } from "../../../contracts/tools.ts";
-import { canonicalJson, isHonest, sha256 } from "../definitions.ts";
+import { isHonest, sha256 } from "../definitions.ts";
 import { type OfferedList, ourName } from "./server.ts";
 
 const MAX_TOOLS = 64;
