@@ -52,6 +52,12 @@ export const CACHE_VALUE = {
   mcp: Outcome,
 } as const;
 
+/** What the store holds under keys, in their order; undefined: it did not answer. */
+export interface StoredValues {
+  keys: string[];
+  values: (string | null)[] | undefined;
+}
+
 export type CacheValue<L extends Layer> = z.infer<(typeof CACHE_VALUE)[L]>;
 
 /** What making a value took, and using it again saves. */

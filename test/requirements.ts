@@ -948,6 +948,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "settings: CACHE_LLM_TTL, CACHE_INTENT_TTL, CACHE_MCP_TTL",
     text: "Entries live as long as their layer's setting says, shortened at random, or shorter if the request says so.",
   },
+  "CACHE-12": {
+    source: "docs/decisions/0051",
+    text: "A first turn's look into the cache is made by main while its object is reached, and by the object where its keys are others.",
+  },
   S4: {
     source: "security",
     text: "Every field of a request has a bound; sign-in, tries of a password, purges, streams at once and a day's tokens and money are limited.",

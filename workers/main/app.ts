@@ -30,7 +30,7 @@ import { metricsRoutes, type MetricsRoutesDeps } from "./routes/metrics.ts";
 import { openAiRoutes, type OpenAiRoutesDeps } from "./routes/openai.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
 import { responsesRoutes, type ResponsesRoutesDeps } from "./routes/responses.ts";
-import { sessionRoutes, type SessionRoutesDeps } from "./routes/sessions.ts";
+import { sessionRoutes } from "./routes/sessions.ts";
 import { resourceMetadataRoutes } from "./routes/resource-metadata.ts";
 import { serversRoutes, type ServersRoutesDeps } from "./routes/servers.ts";
 import { toolsRoutes, type ToolsRoutesDeps } from "./routes/tools.ts";
@@ -55,7 +55,6 @@ export interface RoutesDeps
     MetricsRoutesDeps,
     ToolsRoutesDeps,
     ServersRoutesDeps,
-    SessionRoutesDeps,
     UsersRoutesDeps {}
 
 export interface AppDeps extends RoutesDeps {

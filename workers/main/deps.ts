@@ -15,7 +15,7 @@ import type { AppDeps } from "./app.ts";
 import { lookUpDirect } from "./chat/direct-reuse.ts";
 import { type ChatDefaults, resolveChat } from "./chat/resolve.ts";
 import { modelLine } from "./chat/model-line.ts";
-import { createTurnRunner } from "./chat/turn.ts";
+import { createSlots, createTurnRunner } from "./chat/turn.ts";
 import { type Config, readConfig } from "./env.ts";
 import { readHistoryHealth } from "./history/health.ts";
 import { expireIdle } from "./history/retention.ts";
@@ -27,6 +27,7 @@ import { createWhileStanding } from "./http/standing-signal.ts";
 import { measureCall, measureDirect, measureReplies, measureTools, measureTurn } from "./metrics/measure.ts";
 import { readFigures, readOutbox } from "./metrics/figures.ts";
 import { makeLog, makeProbes, shardOf } from "./observing.ts";
+import { createLookAhead } from "./session/ahead.ts";
 import { createAttachments } from "./session/attachments.ts";
 import { createSessionClient } from "./session/client.ts";
 import type { SessionDeps } from "./session/keeper.ts";
@@ -71,6 +72,10 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): App
   const authenticate = createAuthenticator(config.SECRET_KEY, accounts);
   const stores = makeStores(config);
   const findLimiter = (name: string) => limiterOf(env, config, name);
+  const resolve: AppDeps["resolve"] = (request, preferences, said) =>
+    resolveChat(request, preferences, defaultsOf(config), said);
+  const sharesAnswers = config.CACHE_SCOPE === "shared";
+  const policy = config.TOOL_POLICY ?? [];
   return {
     ...{ now, log, newId: makeId, accounts, findLimiter, waitUntil, meter, readMetrics, randomBytes, inSpan },
     metricsToken: config.METRICS_TOKEN,
@@ -82,6 +87,7 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): App
     corsOrigins: config.CORS_ORIGINS,
     attachmentHosts: config.ATTACHMENT_HOSTS,
     send: createSessionClient(env.SESSIONS),
+    lookAhead: createLookAhead({ cache, tools, resolve, slots: createSlots({ cache, sharesAnswers, policy }) }),
     residency: config.RESIDENCY,
     cache: makeCacheAdmin(config, meter),
     toolbox,
@@ -89,7 +95,7 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): App
       const parts = { toolbox, cache, list: (caller: ToolCaller) => tools.list(caller), now, waitUntil };
       return measureDirect(call, () => callDirectly(call, parts), { meter, now });
     },
-    deniedTo: (userId) => deniedTools(config.TOOL_POLICY ?? [], userId),
+    deniedTo: (userId) => deniedTools(policy, userId),
     forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
     readAsset: (path) => env.ASSETS.fetch(new URL(path, "https://assets.internal")),
     historyHealth: () => readHistoryHealth(stores.history(), SCHEMA_VERSION, () => readOutbox(readMetrics, now)),
@@ -103,10 +109,9 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): App
     isKeeper: createKeepers(config.METRICS_TOKEN, authenticate),
     ...makeModels(env, config, meter),
     whileStanding: createWhileStanding(accounts, config.ACCOUNT_RECHECK_MS),
-    resolve: (request, preferences, said) => resolveChat(request, preferences, defaultsOf(config), said),
+    resolve,
     defaultModel: config.DEFAULT_MODEL,
-    lookUpAnswer: (call) =>
-      lookUpDirect(call, { cache, sharesAnswers: config.CACHE_SCOPE === "shared", newCallId, now }),
+    lookUpAnswer: (call) => lookUpDirect(call, { cache, sharesAnswers, newCallId, now }),
     keepAnswer: (write) => waitUntil(cache.write(write)),
   };
 }

@@ -9,6 +9,7 @@ import {
   Envelope,
   type Layer,
   type Saves,
+  type StoredValues,
 } from "../../../contracts/cache.ts";
 import { countLooked, type Counts, type Looked } from "./counts.ts";
 import { cacheKey, describeParts, PURGE_COUNT, type Scope } from "./key.ts";
@@ -79,10 +80,21 @@ export interface TurnWrite {
 
 export interface Cache {
   slot<L extends Layer>(layer: L, scope: Scope, parts: Record<string, unknown>): Slot<L>;
-  /** One round trip; the request leaves before the first await, so a write that follows does not hold it back. */
-  read<const S extends readonly Slot<Layer>[]>(slots: S, maxAgeSeconds?: number): Promise<Lookup<S>>;
+  /**
+   * One round trip; the request leaves before the first await, so a write that follows does not hold it back. None where `ahead` tells what
+   * is stored under just these keys.
+   */
+  read<const S extends readonly Slot<Layer>[]>(slots: S, options?: ReadOptions): Promise<Lookup<S>>;
+  /** What a `read` of the same slots would go by: one round trip. */
+  look(slots: readonly Slot<Layer>[]): Promise<StoredValues>;
   /** One round trip, none for nothing. Never throws; gives how many entries were kept. */
   write(turn: TurnWrite): Promise<number>;
+}
+
+export interface ReadOptions {
+  /** An older entry is as good as none. */
+  maxAgeSeconds?: number | undefined;
+  ahead?: Promise<StoredValues | undefined> | undefined;
 }
 
 export interface CacheOptions {
@@ -119,16 +131,26 @@ export function createCache(options: CacheOptions): Cache {
     };
   }
 
+  async function fetchValues(keys: string[]): Promise<StoredValues> {
+    const stored = await redis?.getMany(keys);
+    return { keys, values: stored?.ok ? stored.value : undefined };
+  }
+
   return {
     slot: (layer, scope, parts) => ({ layer, key: cacheKey(layer, scope, parts), scope, parts }),
 
-    async read(slots, maxAgeSeconds = Infinity) {
-      const stored = redis && (await redis.getMany([...slots.map((slot) => slot.key), PURGE_COUNT]));
-      const since = stored?.ok ? Number(stored.value.at(-1) ?? 0) : undefined;
+    look: (slots) => fetchValues(keysOf(slots)),
+
+    async read(slots, { maxAgeSeconds = Infinity, ahead } = {}) {
+      const keys = keysOf(slots);
+      const told = ahead && (await ahead);
+      const isTold = told?.keys.length === keys.length && keys.every((key, at) => key === told.keys[at]);
+      const { values: stored } = told && isTold ? told : await fetchValues(keys);
+      const since = stored && Number(stored.at(-1) ?? 0);
       const newerThanMs = now() - maxAgeSeconds * 1_000;
       const reads = slots.map((slot, at): CacheRead<Layer> => {
-        if (!stored?.ok) return { verdict: "bypass", why: "away" };
-        return openEnvelope(slot, stored.value[at] ?? null, { nowMs: now(), newerThanMs });
+        if (stored === undefined) return { verdict: "bypass", why: "away" };
+        return openEnvelope(slot, stored[at] ?? null, { nowMs: now(), newerThanMs });
       });
       const unfit = slots.flatMap(({ key }, at) => (isUnfit(reads[at]) ? [key] : []));
       // Behind the turn: it is a miss in any case.
@@ -175,6 +197,11 @@ function openEnvelope<L extends Layer>(
   } catch {
     return { verdict: "miss", why: "unfit" };
   }
+}
+
+/** With the count of purges behind them. */
+function keysOf(slots: readonly Slot<Layer>[]): string[] {
+  return [...slots.map(({ key }) => key), PURGE_COUNT];
 }
 
 function isUnfit(read: CacheRead<Layer> | undefined): boolean {

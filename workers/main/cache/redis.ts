@@ -25,24 +25,29 @@ export interface RedisOptions {
 export function createRedisStore(options: RedisOptions): RedisStore {
   const { readTimeoutMs } = options;
   let timeoutMs = readTimeoutMs;
-  const redis = new Redis({
-    url: options.url,
-    token: options.token,
-    // `retry: false` still sends twice.
-    retry: { retries: 0 },
-    readYourWrites: false,
-    automaticDeserialization: false,
-    // What is stored is JSON text: nothing in it needs another coding on the wire.
-    responseEncoding: false,
-    enableAutoPipelining: false,
-    enableTelemetry: false,
-    // A function: a signal made once would fire at its own time, and a fired one resolves to an invented value.
-    signal: () => AbortSignal.timeout(timeoutMs),
-  });
-  /** A command's signal is made as it is called, before anything is awaited. One client does: it is made of some 200 functions, for each object. */
+  let redis: Redis | undefined;
+  const connect = (): Redis =>
+    new Redis({
+      url: options.url,
+      token: options.token,
+      // `retry: false` still sends twice.
+      retry: { retries: 0 },
+      readYourWrites: false,
+      automaticDeserialization: false,
+      // What is stored is JSON text: nothing in it needs another coding on the wire.
+      responseEncoding: false,
+      enableAutoPipelining: false,
+      enableTelemetry: false,
+      // A function: a signal made once would fire at its own time, and a fired one resolves to an invented value.
+      signal: () => AbortSignal.timeout(timeoutMs),
+    });
+  /**
+   * A command's signal is made as it is called, before anything is awaited, so one client does. It is made of some 200 functions: with the
+   * first command, since an object that is handed what it would read needs none before its reply.
+   */
   const within = (ms: number): Redis => {
     timeoutMs = ms;
-    return redis;
+    return (redis ??= connect());
   };
 
   return {

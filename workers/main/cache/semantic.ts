@@ -98,7 +98,7 @@ async function seek(options: SemanticOptions, asked: Asked): Promise<Result<Soug
   const meaning = { scope, question, vector };
   const slots = near.value.flatMap(({ key, similarity }) => (similarity >= threshold ? [{ ...slot, key }] : []));
   if (slots.length === 0) return ok({ meaning });
-  const { reads } = await cache.read(slots, maxAgeSeconds);
+  const { reads } = await cache.read(slots, { maxAgeSeconds });
   const hit = reads.find((read) => read.verdict === "hit" && meansTheSame(read.question ?? "", question));
   return ok(hit?.verdict === "hit" ? { hit: { ...hit, isSimilar: true }, meaning } : { meaning });
 }

@@ -71,7 +71,7 @@ async function read(cache: Cache, slots: Slots, control: TurnRequest["cache"]) {
     const { since } = control.write ? await cache.read([]) : { since: undefined };
     return { answer: bypass, calls: bypass, since };
   }
-  const { reads, since } = await cache.read(slots, control.maxAgeSeconds);
+  const { reads, since } = await cache.read(slots, control);
   return { answer: reads[0], calls: reads[1], since };
 }
 

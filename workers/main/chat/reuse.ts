@@ -4,7 +4,7 @@
  */
 import { isCacheable } from "../../../contracts/tools.ts";
 import type { Cache, CacheEntry, CacheRead, Slot } from "../cache/cache.ts";
-import type { CacheValue, Layer, Saves } from "../../../contracts/cache.ts";
+import type { CacheValue, Layer, Saves, StoredValues } from "../../../contracts/cache.ts";
 import type { Usage } from "../../../contracts/chat.ts";
 import type { Looked } from "../cache/counts.ts";
 import type { Scope } from "../cache/key.ts";
@@ -32,14 +32,22 @@ export interface Found {
   meaning?: Meaning | undefined;
 }
 
-export function turnSlots({ cache, sharesAnswers }: TurnDeps, request: TurnRequest): TurnSlots {
+export function turnSlots(
+  { cache, sharesAnswers }: Pick<TurnDeps, "cache" | "sharesAnswers">,
+  request: TurnRequest,
+): TurnSlots {
   const scope = scopeOf(request, sharesAnswers);
   const parts = keyParts(request);
   return { answer: cache.slot("llm", scope, parts), intent: cache.slot("intent", scope, parts) };
 }
 
-/** The request leaves before this returns; resolves to misses or bypasses when there is nothing to reuse. */
-export async function lookUp(cache: Cache, slots: TurnSlots, request: TurnRequest): Promise<Found> {
+/** The request leaves before this returns, unless its answer is on its way; resolves to misses or bypasses when there is nothing to reuse. */
+export async function lookUp(
+  cache: Cache,
+  slots: TurnSlots,
+  request: TurnRequest,
+  ahead?: Promise<StoredValues | undefined>,
+): Promise<Found> {
   const { resumed } = request;
   const begun = resumed && (resumed.rounds.length > 0 || resumed.open || resumed.approval);
   if (!request.cache.read || begun) {
@@ -48,7 +56,7 @@ export async function lookUp(cache: Cache, slots: TurnSlots, request: TurnReques
     const { since } = request.cache.write ? await cache.read([]) : { since: undefined };
     return { answer: bypass, intent: bypass, since };
   }
-  const { reads, since } = await cache.read([slots.answer, slots.intent] as const, request.cache.maxAgeSeconds);
+  const { reads, since } = await cache.read([slots.answer, slots.intent] as const, { ...request.cache, ahead });
   const [answer, intent] = reads;
   return { answer, intent, since };
 }

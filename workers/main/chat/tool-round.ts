@@ -134,7 +134,7 @@ async function readCached(
   });
   if (asked.length === 0) return new Map();
   const slots = asked.map(({ slot }) => slot);
-  const { reads }: { reads: CacheRead<"mcp">[] } = await deps.cache.read(slots, request.cache.maxAgeSeconds);
+  const { reads }: { reads: CacheRead<"mcp">[] } = await deps.cache.read(slots, request.cache);
   looked.push(...reads.map((read) => ({ layer: "mcp" as const, read })));
   return new Map(
     asked.flatMap(({ call }, at) => {

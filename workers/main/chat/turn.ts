@@ -15,7 +15,7 @@ import type { Cache, TurnWrite } from "../cache/cache.ts";
 import type { Semantic } from "../cache/semantic.ts";
 import type { Flights } from "../flights/client.ts";
 import type { Looked } from "../cache/counts.ts";
-import type { CacheValue } from "../../../contracts/cache.ts";
+import type { CacheValue, StoredValues } from "../../../contracts/cache.ts";
 import { NO_USAGE, type ToolRound } from "../../../contracts/rounds.ts";
 import { type GraphThread, runGraph, runWaitingGraph } from "./graph.ts";
 import { applyPolicy } from "./policy.ts";
@@ -129,24 +129,20 @@ export interface BegunTurn {
 }
 
 export interface TurnRunner {
-  /** The cache read leaves before this returns, so that a write that follows does not hold it back. */
-  begin(request: Omit<TurnRequest, "askFirst">): BegunTurn;
+  /** The cache read leaves before this returns, so that a write that follows does not hold it back; `ahead`: it has left already. */
+  begin(request: Omit<TurnRequest, "askFirst">, ahead?: Promise<StoredValues | undefined>): BegunTurn;
   /** Where `begin` would ask. */
   slots(request: Omit<TurnRequest, "askFirst">): TurnSlots;
 }
 
 export function createTurnRunner(deps: TurnDeps): TurnRunner {
-  const decide = (asked: Omit<TurnRequest, "askFirst">): TurnRequest => ({
-    ...asked,
-    ...applyPolicy(asked.tools, deps.policy, asked.userId),
-  });
   return {
-    slots: (asked) => turnSlots(deps, decide(asked)),
-    begin(asked) {
-      const request = decide(asked);
+    slots: createSlots(deps),
+    begin(asked, ahead) {
+      const request = decide(asked, deps.policy);
       const stages = new StageClock(deps.now, "cache", deps.inSpan);
       const slots = turnSlots(deps, request);
-      const lookup = lookUp(deps.cache, slots, request);
+      const lookup = lookUp(deps.cache, slots, request, ahead);
       const flight = openFlight(deps, request, slots);
       const entered = enter(deps, request, { slots, flight, lookup });
       return {
@@ -170,6 +166,14 @@ export function createTurnRunner(deps: TurnDeps): TurnRunner {
       };
     },
   };
+}
+
+export function createSlots(deps: Pick<TurnDeps, "cache" | "sharesAnswers" | "policy">): TurnRunner["slots"] {
+  return (asked) => turnSlots(deps, decide(asked, deps.policy));
+}
+
+function decide(asked: Omit<TurnRequest, "askFirst">, policy: PolicyRule[]): TurnRequest {
+  return { ...asked, ...applyPolicy(asked.tools, policy, asked.userId) };
 }
 
 /** Why a turn is stopped from outside. */

@@ -121,6 +121,7 @@ export function measureCache(cache: Cache, meter: Meter): Cache {
   return {
     slot: cache.slot,
     read: cache.read,
+    look: cache.look,
     write(turn) {
       for (const one of turn.looked) meter.count("basechat_cache_lookups_total", lookupLabels(one));
       return cache.write(turn);

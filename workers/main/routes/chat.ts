@@ -15,6 +15,7 @@ import { withCacheControl } from "../http/cache-control.ts";
 import { takeAttachments } from "../media/take.ts";
 import { bytesOfKey, readIdempotency } from "../http/idempotency.ts";
 import { type Call, type Route, route } from "../http/route.ts";
+import type { Ahead, LookAhead } from "../session/ahead.ts";
 import { hintFor } from "../session/placement.ts";
 
 /** Sends a command to the object that holds a session or turn of this id. */
@@ -22,10 +23,12 @@ export type SendToSession = (
   sessionOrTurnId: string,
   command: SessionCommand,
   near?: DurableObjectLocationHint,
+  ahead?: Promise<Ahead>,
 ) => Promise<Response>;
 
 export interface ChatRoutesDeps {
   send: SendToSession;
+  lookAhead: LookAhead;
   accounts: Accounts;
   newId: () => string;
   now: () => number;
@@ -227,7 +230,7 @@ export async function start(deps: ChatRoutesDeps, call: Call, { request, body, .
     ...asker(call),
     ...{ idempotency, credential, preferences, scope: "chat" },
   };
-  return deps.send(sessionId, command, near);
+  return deps.send(sessionId, command, near, command.create ? deps.lookAhead(command) : undefined);
 }
 
 /** Where the one who calls is. */

@@ -16,21 +16,10 @@ import {
   SessionRequest,
   SessionView,
 } from "../../../contracts/sessions.ts";
-import { type Residency, withResidency } from "../../../contracts/ids.ts";
+import { withResidency } from "../../../contracts/ids.ts";
 import { count, SessionPath } from "../../../contracts/params.ts";
-import type { Accounts } from "../accounts/client.ts";
 import { type Call, type Route, route } from "../http/route.ts";
-import { asker, claimedKey, KEY_HEADER, nearOf, start, TURN_FAILS, type SendToSession } from "./chat.ts";
-
-export interface SessionRoutesDeps {
-  send: SendToSession;
-  accounts: Accounts;
-  newId: () => string;
-  now: () => number;
-  /** As in the chat routes. */
-  attachmentHosts: readonly string[];
-  residency: Residency | undefined;
-}
+import { asker, claimedKey, KEY_HEADER, nearOf, start, TURN_FAILS, type ChatRoutesDeps } from "./chat.ts";
 
 const AttachmentPath = SessionPath.extend({ sha256: z.string().regex(/^[0-9a-f]{64}$/) });
 const ATTACHMENT_TYPES = [
@@ -54,11 +43,11 @@ const FAILS: ErrorCode[] = ["not_found", "overloaded", "db_timeout", "db_unavail
 const shared = { access: "user", params: SessionPath, fails: FAILS } as const;
 const PATH = "/history/sessions/{session_id}";
 
-export function sessionRoutes(deps: SessionRoutesDeps): Route[] {
+export function sessionRoutes(deps: ChatRoutesDeps): Route[] {
   return [...recordRoutes(deps), ...messageRoutes(deps), chatRoute(deps)];
 }
 
-function recordRoutes({ send, newId, ...deps }: SessionRoutesDeps): Route[] {
+function recordRoutes({ send, newId, ...deps }: ChatRoutesDeps): Route[] {
   return [
     route(
       {
@@ -106,7 +95,7 @@ function recordRoutes({ send, newId, ...deps }: SessionRoutesDeps): Route[] {
   ];
 }
 
-function messageRoutes(deps: SessionRoutesDeps): Route[] {
+function messageRoutes(deps: ChatRoutesDeps): Route[] {
   return [
     route(
       {
@@ -145,7 +134,7 @@ function messageRoutes(deps: SessionRoutesDeps): Route[] {
   ];
 }
 
-function chatRoute(deps: SessionRoutesDeps): Route {
+function chatRoute(deps: ChatRoutesDeps): Route {
   return route(
     {
       ...{ method: "POST", path: "/history/chat/with-history", access: "user", scope: "chat", checkedBy: "session" },
@@ -173,7 +162,7 @@ function chatRoute(deps: SessionRoutesDeps): Route {
 
 /** Oldest first. */
 async function readNewest(
-  { send }: SessionRoutesDeps,
+  { send }: ChatRoutesDeps,
   call: Call,
   { sessionId, limit }: { sessionId: string; limit: number },
 ): Promise<MessageView[]> {

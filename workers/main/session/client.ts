@@ -5,6 +5,8 @@
 import { AppError } from "../../../contracts/errors.ts";
 import { objectName, residencyOf } from "../../../contracts/ids.ts";
 import type { SessionCommand } from "../../../contracts/session.ts";
+import { nextTask } from "../../../contracts/tasks.ts";
+import { type Ahead, withAhead } from "./ahead.ts";
 
 const RETRY_AFTER_SECONDS = 2;
 
@@ -19,11 +21,12 @@ export interface Sessions<Id> {
 }
 
 export function createSessionClient<Id>(sessions: Sessions<Id>) {
-  /** `near` counts for an object that is not there yet. */
+  /** `near` counts for an object that is not there yet. `ahead`: what comes behind the command. */
   return async function send(
     sessionOrTurnId: string,
     command: SessionCommand,
     near?: DurableObjectLocationHint,
+    ahead?: Promise<Ahead>,
   ): Promise<Response> {
     const body = JSON.stringify(command);
     const objects = residencyOf(sessionOrTurnId) === "eu" ? inEurope(sessions) : sessions;
@@ -32,7 +35,10 @@ export function createSessionClient<Id>(sessions: Sessions<Id>) {
       // A stub that has failed stays broken: each attempt has its own.
       const stub = objects.get(objects.idFromName(objectName(sessionOrTurnId)), options);
       try {
-        const response = await stub.fetch("https://session.internal/", { method: "POST", body });
+        // Starting an object would hold up what is asked beside it.
+        if (ahead !== undefined) await nextTask();
+        const sent = ahead !== undefined && attempt === 1 ? withAhead(body, ahead) : { body };
+        const response = await stub.fetch("https://session.internal/", { method: "POST", ...sent });
         // A fetched reply's headers are read-only; the body passes as it is.
         return new Response(response.body, response);
       } catch (cause) {

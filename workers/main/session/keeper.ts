@@ -10,6 +10,7 @@ import type { Log } from "../../../contracts/log.ts";
 import type { Meter } from "../../../contracts/metrics.ts";
 import type { AnswerOptions, ResolvedChat } from "../../../contracts/session.ts";
 import { NO_USAGE } from "../../../contracts/rounds.ts";
+import { nextTask } from "../../../contracts/tasks.ts";
 import type { ToolList, ToolServer } from "../../../contracts/tools.ts";
 import type { Preferences } from "../../../contracts/users.ts";
 import type { Accounts } from "../accounts/client.ts";
@@ -203,8 +204,10 @@ export class TurnKeeper {
     const { outcome, keep } = await live.ended;
     if (!keep.entries.some(({ slot }) => slot.layer === "llm")) live.flight?.shut();
     this.#live = undefined;
-    const { log, now, cache, turnLogMs, titleModel } = this.#deps;
     this.#settle(live, session, outcome);
+    // The last events go out first: nobody waits for what follows.
+    await nextTask();
+    const { log, now, cache, turnLogMs, titleModel } = this.#deps;
     const cost = outcome.cache === "hit" ? null : costUsd(this.#deps.prices, outcome.model, outcome.usage);
     log(turnLine(live, outcome, now(), cost));
     this.#deps.onTurnEnd(seenTurn(live, outcome, now()));

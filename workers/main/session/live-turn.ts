@@ -17,6 +17,7 @@ import type { TurnSlots } from "../chat/reuse.ts";
 import { ApprovalGate } from "./approvals.ts";
 import { keepFiles } from "./attachments.ts";
 import { TurnLog } from "./log.ts";
+import type { Ahead } from "./ahead.ts";
 import { toTurnRequest } from "./asked.ts";
 import { appendMessage } from "./messages.ts";
 import { contextWindow } from "./window.ts";
@@ -68,6 +69,8 @@ export interface NewTurn {
   said: SaidMessage[];
   /** The bytes of what is attached to it, each once. */
   files: AttachedFile[];
+  /** What main has read of the cache for it, where it has. */
+  ahead?: Promise<Ahead> | undefined;
   /** Other rows of the same transaction. */
   alsoWrite(): void;
 }
@@ -82,7 +85,7 @@ export interface PreparedTurn {
 export function prepareTurn(host: LiveTurnHost, turn: NewTurn): PreparedTurn {
   const { messages, start } = contextOf(host, turn.plan, turn.leafSeq, turn.said);
   const plan = { ...turn.plan, window: start };
-  return { turn: { ...turn, plan }, begun: host.turns.begin(toTurnRequest(host, turn.id, plan, messages)) };
+  return { turn: { ...turn, plan }, begun: host.turns.begin(toTurnRequest(host, turn.id, plan, messages), turn.ahead) };
 }
 
 export function slotsOf(host: LiveTurnHost, turn: NewTurn): TurnSlots {

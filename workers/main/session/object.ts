@@ -19,6 +19,7 @@ import type {
   StartTurn,
   WatchTurn,
 } from "../../../contracts/session.ts";
+import { type Ahead, readCommand } from "./ahead.ts";
 import { createDrain, type Drain } from "./drain.ts";
 import { createEraser, type Eraser } from "./erase.ts";
 import { createHold, type Hold, type KeepingCommand } from "./hold.ts";
@@ -41,7 +42,7 @@ import {
 import { createRest, type Rest } from "./rest.ts";
 import { readSession, requireOwner, type Session } from "./session.ts";
 import { createTables, hasTables, upgradeTables } from "./storage.ts";
-import { requireSession, type Started, TurnStarter } from "./starter.ts";
+import { requireSession, type Start, type Started, TurnStarter } from "./starter.ts";
 import { newestTurn, readTurn, type TurnRow } from "./turns.ts";
 import { Viewers } from "./viewers.ts";
 
@@ -84,12 +85,12 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
   }
 
   override async fetch(request: Request): Promise<Response> {
-    const command = await request.json<SessionCommand>();
+    const [command, ahead] = await readCommand(request);
     this.#answering += 1;
     try {
       this.#open();
       await this.#keeper.wake();
-      return await this.#answer(command);
+      return await this.#answer(command, ahead);
     } catch (error) {
       if (error instanceof AppError) return errorResponse(error.failure, command.requestId);
       const name = error instanceof Error ? error.name : "unknown";
@@ -122,10 +123,10 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     this.#isOpen = true;
   }
 
-  async #answer(command: SessionCommand): Promise<Response> {
+  async #answer(command: SessionCommand, ahead?: Promise<Ahead>): Promise<Response> {
     switch (command.kind) {
       case "start":
-        return this.#starter.guard(command, (admitted) => this.#start(command, admitted));
+        return this.#starter.guard(command, (admitted) => this.#start({ ...command, ahead }, admitted));
       case "follow":
         return eventStream(await this.#keeper.boarding.follow(command), {});
       case "explain":
@@ -183,7 +184,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     return turn;
   }
 
-  async #start(asked: StartTurn, admitted: Promise<Admitted>): Promise<Response> {
+  async #start(asked: Start, admitted: Promise<Admitted>): Promise<Response> {
     const receivedAtMs = this.#deps.now();
     const command = asked.makeIfMissing && !(await this.#hold.find(asked)) ? { ...asked, create: true } : asked;
     if (command.branch.kind === "after") requireSession(this.#sql, command);

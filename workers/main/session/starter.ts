@@ -12,6 +12,7 @@ import type { ExplainTurn, ResolvedChat, StartTurn } from "../../../contracts/se
 import type { ToolList } from "../../../contracts/tools.ts";
 import type { Preferences } from "../../../contracts/users.ts";
 import type { TurnSlots } from "../chat/reuse.ts";
+import type { Ahead } from "./ahead.ts";
 import { branchOf } from "./branches.ts";
 import { claim, findClaim } from "./idempotency.ts";
 import type { SessionDeps, TurnKeeper } from "./keeper.ts";
@@ -68,7 +69,7 @@ export class TurnStarter {
     }
   }
 
-  async start(command: StartTurn, admitted: Promise<Admitted>): Promise<Started> {
+  async start(command: Start, admitted: Promise<Admitted>): Promise<Started> {
     const tools = await this.#keeper.toolsFor(command);
     let waited = false;
     for (;;) {
@@ -111,7 +112,7 @@ export class TurnStarter {
    * Asks the account and the cache at once, and writes once the account agrees. The cache is asked with the preferences that main
    * believes in, and once more in the rare case that they have changed.
    */
-  async #begin(command: StartTurn, tools: ToolList | undefined, admitted: Promise<Admitted>): Promise<string> {
+  async #begin(command: Start, tools: ToolList | undefined, admitted: Promise<Admitted>): Promise<string> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#starting = promise;
     try {
@@ -142,13 +143,13 @@ export class TurnStarter {
     return this.#keeper.slots(session, tools, turn);
   }
 
-  #prepare(command: StartTurn, tools: ToolList | undefined, preferences: Preferences) {
+  #prepare(command: Start, tools: ToolList | undefined, preferences: Preferences) {
     const { session, turn } = this.#plan(command, preferences);
     return { ...this.#keeper.prepare(session, tools, turn), session };
   }
 
   #plan(command: PlannedTurn, preferences: Preferences): { session: Session; turn: NewTurn } {
-    const { create, idempotency, requestId, traceparent, route, userId, files = [], client } = command;
+    const { create, idempotency, requestId, traceparent, route, userId, files = [], client, ahead } = command;
     const nowMs = this.#deps.now();
     const said = command.said ?? requestMessages(command.request);
     const chat = { ...this.#deps.resolve(command.request, preferences, said), ...(client && { client }) };
@@ -163,7 +164,7 @@ export class TurnStarter {
       id,
       plan: toPlan({ chat, branch, messageId: this.#deps.newId(), requestId, traceparent, route }),
       ...branch,
-      files,
+      ...{ files, ahead },
       alsoWrite: () => {
         forgetLogs(this.#sql, this.#deps.now() - this.#deps.turnLogMs);
         if (idempotency) claim(this.#sql, idempotency, id, this.#deps.now());
@@ -260,7 +261,10 @@ function brought({ client, branch, request }: Pick<StartTurn, "client" | "branch
 
 /** What it takes to plan a turn. */
 type PlannedTurn = Pick<StartTurn, "create" | "requestId" | "route" | "userId" | "sessionId" | "request" | "branch"> &
-  Pick<StartTurn, "idempotency" | "traceparent" | "client" | "said" | "files">;
+  Pick<Start, "idempotency" | "traceparent" | "client" | "said" | "files" | "ahead">;
+
+/** With what main has read of the cache for it, where it has. */
+export type Start = StartTurn & { ahead?: Promise<Ahead> | undefined };
 
 /** The one that is named; whoever goes on after a turn of it need not know its name. */
 export function requireSession(sql: SqlStorage, { userId, sessionId, branch }: Addressed): Session {

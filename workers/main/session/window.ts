@@ -94,7 +94,8 @@ function toModelMessages(message: Message): ModelMessage[] {
   return message.content === "" ? rounds : [...rounds, { role: "assistant", content: message.content }];
 }
 
-function joinRuns(messages: ModelMessage[]): ModelMessage[] {
+/** Messages of one role in a row are one. */
+export function joinRuns(messages: ModelMessage[]): ModelMessage[] {
   const joined: ModelMessage[] = [];
   for (const message of messages) {
     const previous = joined.at(-1);
