@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { Liveness, Readiness, ReadinessDetails } from "../contracts/health.ts";
 import { scrapeUntil } from "./exposition.ts";
-import { type House, openHouse, type Tenant } from "./house.ts";
+import { type House, openHouse, type Tenant, untilRows } from "./house.ts";
 
 const METRICS_TOKEN = randomBytes(24).toString("base64url");
 const keeper = { authorization: `Bearer ${METRICS_TOKEN}` };
@@ -149,6 +149,7 @@ test("[HEALTH-6] a breaker that is open and what is owed to Postgres are told", 
   const as: Tenant = await house.newTenant();
   const say = async (prompt: string) => (await house.call("/chat", { as, body: { prompt } })).text();
   await say("Hello");
+  await untilRows(house, 2, "select 1 from messages where user_id = $1", as.id);
   house.redis.control({ mode: "500" });
   house.neon.control({ mode: "down" });
   for (const prompt of ["One", "Two", "Three"]) await say(prompt);

@@ -33,7 +33,7 @@ export function createLookAhead(deps: AheadDeps): LookAhead {
     const { sessionId, userId, request, requestId, traceparent, preferences, route, client } = command;
     const said = command.said ?? requestMessages(request);
     const chat = { ...orThrow(deps.resolve(request, preferences, said)), ...(client && { client }) };
-    const tools = request.tools === "none" ? undefined : await deps.tools.list({ requestId, userId });
+    const tools = request.tools === "none" ? undefined : await deps.tools.list({ requestId, userId, traceparent });
     const branch = { leafSeq: null, said };
     const plan = toPlan({ chat, branch, messageId: "", requestId, traceparent, route });
     const asked = toTurnRequest({ session: { id: sessionId, userId }, tools }, "", plan, joinRuns(said));

@@ -205,8 +205,8 @@ export class TurnKeeper {
     if (!keep.entries.some(({ slot }) => slot.layer === "llm")) live.flight?.shut();
     this.#live = undefined;
     this.#settle(live, session, outcome);
-    // The last events go out first: nobody waits for what follows.
-    await nextTask();
+    // Its words are still to go out, and go first: nobody waits for what follows.
+    if (outcome.cache === "hit") await nextTask();
     const { log, now, cache, turnLogMs, titleModel } = this.#deps;
     const cost = outcome.cache === "hit" ? null : costUsd(this.#deps.prices, outcome.model, outcome.usage);
     log(turnLine(live, outcome, now(), cost));
