@@ -201,6 +201,20 @@ const WRONG: [
     async () => [await makeFolder({ UPSTASH_REDIS_REST_URL: undefined }), { file: ".dev.vars" }],
   ],
   [
+    "a secret that mcp is left without in a deployment",
+    "mcp",
+    "fail",
+    /set DATABASE_URL/,
+    async () => [await makeFolder({ DATABASE_URL: undefined }), { file: ".dev.vars" }],
+  ],
+  [
+    "a deployment without a model",
+    "model",
+    "fail",
+    /set OPENAI_API_KEY/,
+    async () => [await makeFolder({ OPENAI_API_KEY: undefined }), { file: ".dev.vars" }],
+  ],
+  [
     "the stand-ins' key in a deployment",
     "secrets",
     "fail",
@@ -324,6 +338,27 @@ const LOOSE: [name: string, file: string, from: string | RegExp, to: string, det
     'required = ["SECRET_KEY", ',
     "required = [",
     /SECRET_KEY is missing in secrets.required/,
+  ],
+  [
+    "a needed secret of mcp that is not required",
+    "wrangler.mcp.toml",
+    'required = ["DATABASE_URL", ',
+    "required = [",
+    /wrangler.mcp.toml, \[env.staging\]: DATABASE_URL is missing in secrets.required/,
+  ],
+  [
+    "an environment that says nothing of its secrets",
+    "wrangler.llm-agent.toml",
+    /\[env.production.secrets\]\nrequired = \[\]/,
+    "",
+    /\[env.production\]: secrets.required is missing/,
+  ],
+  [
+    "a required secret that nobody reads",
+    "wrangler.llm-agent.toml",
+    "required = []",
+    'required = ["OPENAI_KEY"]',
+    /OPENAI_KEY in secrets.required is no secret that llm-agent reads/,
   ],
   [
     "a malformed setting in a file",

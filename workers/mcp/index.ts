@@ -9,7 +9,7 @@ import type { CallContext } from "../../contracts/tools.ts";
 import type { NewServer, Toolbox, ToolCaller, ToolRecord } from "../../contracts/toolbox.ts";
 import { newId } from "../../contracts/ids.ts";
 import type { LlmAgent } from "../../contracts/llm.ts";
-import { type Config, readConfig } from "./env.ts";
+import { type Config, findProblems, readConfig } from "./env.ts";
 import { handleRequest, readAsker, type Setup } from "./handler.ts";
 import { createBreaker } from "./gateway/breaker.ts";
 import { createGateway } from "./gateway/gateway.ts";
@@ -48,17 +48,14 @@ let whole: Whole | undefined;
 function read(env: Env): Whole {
   if (whole === undefined) {
     const config = readConfig(env);
-    if (!config.ok) tellMalformed(config.badKeys);
+    const problems = findProblems(env);
+    if (problems.length > 0)
+      console.log(JSON.stringify({ service: "mcp", route: "start", error: "settings", problems }));
     const outside = makeOutside(env, config.ok ? config.config : undefined);
     const setup = config.ok ? { ...config, parts: makeParts(config.config, outside) } : config;
     whole = { setup, outside };
   }
   return whole;
-}
-
-function tellMalformed(keys: string[]): void {
-  const problems = keys.map((key) => `${key} is malformed`);
-  console.log(JSON.stringify({ service: "mcp", route: "start", error: "settings", problems }));
 }
 
 function makeOutside(env: Env, config: Config | undefined): Whole["outside"] {
