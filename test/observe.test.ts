@@ -1,7 +1,7 @@
 /** What a request tells of itself: its log lines in all Workers, its trace, and where its time went. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readServerTiming } from "../contracts/timing.ts";
-import { hashedUser, type House, linesOf, openHouse, readEvents, type Tenant } from "./house.ts";
+import { hashedUser, type House, linesOf, openHouse, readEvents, type Tenant, untilRows } from "./house.ts";
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 
@@ -59,6 +59,51 @@ test("[LOG-6] a drain of the outbox leaves a line, a warning when Postgres did n
   await expect.poll(() => outcomes(id)).toContainEqual(["warn", "waiting"]);
   house.neon.control({ mode: "up" });
   await expect.poll(() => outcomes(id)).toContainEqual(["info", "drained"]);
+});
+
+/** The fields of those lines of a request that are of this route. */
+const fieldsOf = (id: string | null, route: string, ...fields: string[]) =>
+  linesOf(house, id)
+    .filter((line) => line["route"] === route)
+    .map((line) => fields.map((field) => line[field]));
+
+test("[LOG-8] a drain carries the ids of the requests whose messages it brings, and so does what Postgres says to it", async () => {
+  house.neon.control({ mode: "down" });
+  const first = await house.call("/chat", { as, body: { prompt: "The first debt" } });
+  const session_id = first.headers.get("x-session-id") ?? "";
+  const second = await house.call("/chat", { as, body: { prompt: "The second debt", session_id } });
+  const [one, two] = [first, second].map(({ headers }) => headers.get("x-request-id"));
+  await expect
+    .poll(() => fieldsOf(two ?? null, "outbox", "outcome", "request_ids"))
+    .toContainEqual(["waiting", [one, two]]);
+  expect(fieldsOf(one ?? null, "outbox", "outcome", "request_ids")).toContainEqual(["waiting", undefined]);
+  for (const id of [one, two]) {
+    expect(fieldsOf(id ?? null, "postgres", "error", "service")).toContainEqual(["unavailable", "main"]);
+  }
+  house.neon.control({ mode: "up" });
+  await untilRows(house, 4, "select 1 from messages where session_id = $1", session_id);
+  await expect.poll(() => fieldsOf(two ?? null, "outbox", "outcome")).toContainEqual(["drained"]);
+});
+
+test("[LOG-8] what Postgres says has the id of the request that asked it: of main, of an account, of a tool", async () => {
+  const unknown = await house.newTenant();
+  house.neon.control({ mode: "down" });
+  const body = { tool_name: "search_history", input_data: { query: "debts" } };
+  const asked = [
+    await house.call("/history/search?q=debts", { as }),
+    await house.call("/auth/me", { as: unknown }),
+    await house.call("/mcp/tools/call", { as, body }),
+  ];
+  house.neon.control({ mode: "up" });
+  const told = () => asked.map(({ headers }) => fieldsOf(headers.get("x-request-id"), "postgres", "service"));
+  await expect.poll(told).toEqual([[["main"]], [["main"]], [["mcp"]]]);
+});
+
+test("[LOG-9] a purge tells how long it took; whatever is written belongs to a request, or to one run of what goes on by itself", async () => {
+  const { headers } = await house.call(`/cache/invalidate?user=${as.id}`, { as, method: "DELETE" });
+  const told = () => fieldsOf(headers.get("x-request-id"), "cache.purge", "deleted", "ms");
+  await expect.poll(told).toEqual([[expect.any(Number), expect.any(Number)]]);
+  expect(house.lines.filter((one) => one["request_id"] === undefined && one["route"] !== "start")).toEqual([]);
 });
 
 test("[LOG-2] [LOG-3] settings of the log hold in all Workers; a malformed one is named", async () => {

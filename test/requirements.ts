@@ -1463,6 +1463,14 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "contracts/trace.ts",
     text: "A caller's W3C trace is taken over or one is begun; it crosses all Workers, comes back, and stands in the lines.",
   },
+  "LOG-8": {
+    source: "docs/operations.md",
+    text: "A drain and what Postgres says carry the id of the request they are for: of several, the newest, and a list.",
+  },
+  "LOG-9": {
+    source: "docs/operations.md",
+    text: "A purge tells its time. Every line but a start's has a request's id; what an object does by itself has one of its own.",
+  },
   "LOG-7": {
     source: "contracts/log.ts",
     text: "A model that no setting names is `other` in a log line, as in a label.",

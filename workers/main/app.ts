@@ -5,7 +5,7 @@
 import { Hono, type MiddlewareHandler } from "hono";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { secureHeaders } from "hono/secure-headers";
-import type { Log } from "../../contracts/log.ts";
+import type { Log, OnBehalfOf } from "../../contracts/log.ts";
 import type { InSpan } from "../../contracts/spans.ts";
 import type { Meter } from "../../contracts/metrics.ts";
 import type { Authenticate } from "./http/auth.ts";
@@ -63,6 +63,7 @@ export interface AppDeps extends RoutesDeps {
   /** Pages of these may call from a browser. */
   corsOrigins: readonly string[];
   log: Log;
+  onBehalfOf: OnBehalfOf;
   meter: Meter;
   randomBytes: (length: number) => Uint8Array;
   inSpan: InSpan;

@@ -26,7 +26,7 @@ import { createRequestLimit } from "./http/limits.ts";
 import { createWhileStanding } from "./http/standing-signal.ts";
 import { measureCall, measureDirect, measureReplies, measureTools, measureTurn } from "./metrics/measure.ts";
 import { readFigures, readOutbox } from "./metrics/figures.ts";
-import { makeLog, makeProbes, shardOf } from "./observing.ts";
+import { makeLog, makeProbes, onBehalfOf, shardOf } from "./observing.ts";
 import { createAttachments } from "./session/attachments.ts";
 import { createSessionClient } from "./session/client.ts";
 import type { SessionDeps } from "./session/keeper.ts";
@@ -72,7 +72,8 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): App
   const stores = makeStores(config);
   const findLimiter = (name: string) => limiterOf(env, config, name);
   return {
-    ...{ now, log, newId: makeId, accounts, findLimiter, waitUntil, meter, readMetrics, randomBytes, inSpan },
+    ...{ now, log, onBehalfOf, newId: makeId, randomBytes, inSpan, waitUntil },
+    ...{ accounts, findLimiter, meter, readMetrics },
     metricsToken: config.METRICS_TOKEN,
     authenticate,
     secretKey: config.SECRET_KEY,
@@ -146,7 +147,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InS
     showAttachments: (messages, turn) => attachments.fill(messages, turn, lackedBy(config.MODELS, turn.model)),
   });
   return {
-    ...{ turns, cache, tools, now, log, meter, prices },
+    ...{ turns, cache, tools, now, log, onBehalfOf, meter, prices },
     onTurnEnd: (turn) => measureTurn(meter, prices, turn),
     accounts: makeAccounts(env, config),
     resolve: (request, preferences, said) => orThrow(resolveChat(request, preferences, defaultsOf(config), said)),
@@ -176,7 +177,15 @@ export function makeAccountDeps(env: Env, state: DurableObjectState): AccountDep
   const send = createSessionClient(env.SESSIONS);
   const stores = makeStores(config);
   return {
-    ...{ now, log, newId: makeId, users: stores.users(), ledger: stores.ledger(), loginMs: REFRESH_SECONDS * 1_000 },
+    ...{
+      now,
+      log,
+      onBehalfOf,
+      newId: makeId,
+      users: stores.users(),
+      ledger: stores.ledger(),
+      loginMs: REFRESH_SECONDS * 1_000,
+    },
     limits: limitsOf(config),
     prices: pricesOf(config.MODELS),
     async discardSession(sessionId, userId) {

@@ -85,6 +85,10 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
 
   override async fetch(request: Request): Promise<Response> {
     const command = await request.json<SessionCommand>();
+    return this.#deps.onBehalfOf(command, () => this.#serve(command));
+  }
+
+  async #serve(command: SessionCommand): Promise<Response> {
     this.#answering += 1;
     try {
       this.#open();
@@ -101,7 +105,11 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
   }
 
   /** Looks after a live turn, drains what is owed, ends what was not to be kept, rests what is not used. Never throws. */
-  override async alarm(): Promise<void> {
+  override alarm(): Promise<void> {
+    return this.#deps.onBehalfOf({ requestId: this.#deps.newId() }, () => this.#lookAfter());
+  }
+
+  async #lookAfter(): Promise<void> {
     this.#open();
     await this.#keeper.wake();
     const session = readSession(this.#sql);
