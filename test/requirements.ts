@@ -1487,6 +1487,34 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/storage.md",
     text: "Its object decides: what was used since stays. A store that is away only delays the deletion.",
   },
+  "RETAIN-3": {
+    source: "docs/storage.md",
+    text: "A message older than the deployment keeps them is deleted everywhere, as many as a dry run counts; its session goes on.",
+  },
+  "RETAIN-4": {
+    source: "docs/storage.md",
+    text: "A message whose parent has gone is a first message: branches, pages and new turns stay right.",
+  },
+  "RETAIN-5": {
+    source: "docs/storage.md",
+    text: "A session without a message left stays for its own time, and no place is given twice while its object holds it.",
+  },
+  "RETAIN-6": {
+    source: "docs/storage.md",
+    text: "What has not reached Postgres, and what is younger, is never removed with the old.",
+  },
+  "RETAIN-7": {
+    source: "docs/storage.md",
+    text: "An attached file goes with the last message that refers to it, and not before.",
+  },
+  "RETAIN-8": {
+    source: "docs/storage.md",
+    text: "Turn logs, and checkpoints that outlived their turn, are deleted when their time is over, as many as a dry run counts.",
+  },
+  "RETAIN-9": {
+    source: "API: GET /history/retention",
+    text: "An admin alone is told what is kept for how long.",
+  },
   "MCP-21": {
     source: "API: /mcp/servers",
     text: "All remote servers together offer no more tools than fit into one list, each under a name of its own; too many are refused, and too long a list costs nobody all tools.",

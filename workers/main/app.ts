@@ -31,6 +31,7 @@ import { openAiRoutes, type OpenAiRoutesDeps } from "./routes/openai.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
 import { responsesRoutes, type ResponsesRoutesDeps } from "./routes/responses.ts";
 import { sessionRoutes, type SessionRoutesDeps } from "./routes/sessions.ts";
+import { retentionRoutes, type RetentionRoutesDeps } from "./routes/retention.ts";
 import { resourceMetadataRoutes } from "./routes/resource-metadata.ts";
 import { serversRoutes, type ServersRoutesDeps } from "./routes/servers.ts";
 import { toolsRoutes, type ToolsRoutesDeps } from "./routes/tools.ts";
@@ -48,6 +49,7 @@ export interface RoutesDeps
     TransferRoutesDeps,
     HealthRoutesDeps,
     HistoryRoutesDeps,
+    RetentionRoutesDeps,
     LlmRoutesDeps,
     OpenAiRoutesDeps,
     ResponsesRoutesDeps,
@@ -80,6 +82,7 @@ export function allRoutes(deps: RoutesDeps): Route[] {
     chatUiRoutes,
     sessionRoutes,
     historyRoutes,
+    retentionRoutes,
     archiveRoutes,
     transferRoutes,
     cacheRoutes,

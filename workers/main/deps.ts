@@ -18,7 +18,8 @@ import { modelLine } from "./chat/model-line.ts";
 import { createTurnRunner } from "./chat/turn.ts";
 import { type Config, readConfig } from "./env.ts";
 import { readHistoryHealth } from "./history/health.ts";
-import { expireIdle } from "./history/retention.ts";
+import { type KeptDays, retain } from "./history/retention.ts";
+import type { Stores } from "./history/open.ts";
 import { createAuthenticator, createKeepers } from "./http/auth.ts";
 import { createCursors } from "./http/cursor.ts";
 import { REFRESH_SECONDS } from "./http/credentials.ts";
@@ -55,6 +56,8 @@ import {
   type WaitUntil,
   writeLine,
 } from "./outside.ts";
+
+const DAY_MS = 86_400_000;
 
 /** What the public routes need. */
 export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): AppDeps {
@@ -94,6 +97,7 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): App
     forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
     readAsset: (path) => env.ASSETS.fetch(new URL(path, "https://assets.internal")),
     historyHealth: () => readHistoryHealth(stores.history(), SCHEMA_VERSION, () => readOutbox(readMetrics, now)),
+    ...retentionOf(config, stores),
     archive: stores.archive(),
     importer: stores.importer(),
     cursors: createCursors(config.SECRET_KEY),
@@ -165,7 +169,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InS
       config.TITLE_MODEL === undefined
         ? undefined
         : { llm: measureReplies(models.llm, meter, now), model: config.TITLE_MODEL },
-    restMs: config.SESSION_REST_DAYS * 86_400_000,
+    restMs: config.SESSION_REST_DAYS * DAY_MS,
   };
 }
 
@@ -200,15 +204,32 @@ export function makeAccountDeps(env: Env, state: DurableObjectState): AccountDep
   };
 }
 
-/** Deletes the sessions whose time is over; undefined: they are kept. */
+/** Deletes what is kept no longer; undefined: everything is kept. */
 export function makeRetention(env: Env): (() => Promise<void>) | undefined {
   const config = readConfig(env);
-  const { RETENTION_DAYS: days } = config;
-  if (days === undefined) return undefined;
+  const days = keptDays(config);
+  if (days.sessions === undefined && days.messages === undefined) return undefined;
   const history = lazily(() => makeStores(config).history());
   const log = makeLog(config, writeLine);
   const send = createSessionClient(env.SESSIONS);
-  return () => expireIdle({ days, history, send, requestId: makeId(), random: Math.random, now, log });
+  const requestId = makeId();
+  return () =>
+    onBehalfOf({ requestId }, () => retain(days, { history, send, requestId, random: Math.random, now, log }));
+}
+
+/** What the dry run of the retention needs. */
+function retentionOf(config: Config, stores: Stores) {
+  const { sessions, messages } = keptDays(config);
+  const keeps = {
+    session_days: sessions ?? null,
+    message_days: messages ?? null,
+    turn_log_seconds: config.TURN_LOG_SECONDS,
+  };
+  return { history: stores.history(), keeps, restMs: config.SESSION_REST_DAYS * DAY_MS };
+}
+
+function keptDays({ RETENTION_DAYS: sessions, MESSAGE_RETENTION_DAYS: messages }: Config): KeptDays {
+  return { sessions, messages };
 }
 
 function limitsOf(config: Config): LimitSettings {
