@@ -106,6 +106,36 @@ test("[LOG-9] a purge tells how long it took; whatever is written belongs to a r
   expect(house.lines.filter((one) => one["request_id"] === undefined && one["route"] !== "start")).toEqual([]);
 });
 
+test("[LOG-10] a request and its turn tell what they cost, and a failure its code", async () => {
+  const price = { input: 100, output: 200 };
+  const models = { models: { demo: { price }, "demo:status.500": { price } } };
+  const priced = await openHouse({ settings: { MODELS: JSON.stringify(models) } });
+  try {
+    const tenant = await priced.newTenant();
+    const ask = async (model: string) => {
+      const response = await priced.call("/chat", { as: tenant, body: { prompt: "What does it cost?", model } });
+      await response.text();
+      const about = (part: string) => () =>
+        linesOf(priced, response.headers.get("x-request-id")).filter((line) => line[part] !== undefined);
+      return { turn: about("finish_reason"), failed: about("error"), request: about("status") };
+    };
+    const user_id = hashedUser(tenant);
+    const [ms, amount] = [expect.any(Number), expect.any(Number)] as unknown[];
+    const good = await ask("demo");
+    const turn = { route: "turn", user_id, ms, cache: "miss", model: "demo", provider: "openai", tokens: amount };
+    await expect.poll(good.turn).toMatchObject([{ ...turn, cost_usd: amount, stages: { cache: ms, model: ms } }]);
+    const request = { route: "/chat", method: "POST", user_id, ms };
+    const stages = { auth: ms, input: ms, handler: ms, start: ms, cache: ms, model: ms };
+    await expect.poll(good.request).toMatchObject([{ ...request, status: 200, cache: "miss", stages }]);
+    const bad = await ask("demo:status.500");
+    const mains = () => bad.request().filter(({ service }) => service === "main");
+    await expect.poll(mains).toMatchObject([{ ...request, level: "error", status: 502, code: "upstream_error" }]);
+    await expect.poll(bad.failed).toContainEqual(expect.objectContaining({ route: "turn", error: "upstream_error" }));
+  } finally {
+    await priced.close();
+  }
+});
+
 test("[LOG-2] [LOG-3] settings of the log hold in all Workers; a malformed one is named", async () => {
   const quiet = await openHouse({ settings: { LOG_LEVEL: "warn", LOG_SAMPLE: "many" } });
   try {

@@ -1191,6 +1191,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "npm run doctor",
     text: "Each misconfiguration of machine, settings and services is found with what to do; no value is told, no model paid.",
   },
+  "DOCTOR-3": {
+    source: "npm run doctor",
+    text: "Every check is ok, warn or fail with its fix, as JSON too; the exit code is 1 if one failed.",
+  },
   "DOCTOR-2": {
     source: "npm run doctor",
     text: "Wrangler files that do not fit together are found, in each environment.",
@@ -1470,6 +1474,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   "LOG-9": {
     source: "docs/operations.md",
     text: "A purge tells its time. Every line but a start's has a request's id; what an object does by itself has one of its own.",
+  },
+  "LOG-10": {
+    source: "README.md, Log",
+    text: "Lines of a request and its turn tell route, status, error code, time a stage, cache, model, tokens and cost, and whose they are as a hash.",
   },
   "LOG-7": {
     source: "contracts/log.ts",
