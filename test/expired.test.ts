@@ -1,6 +1,10 @@
 /** Turn logs and checkpoints whose time is over, and the table of a dry run. State: a house that keeps logs for three seconds. */
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { TurnView } from "../contracts/chat.ts";
+import { ROOT } from "../dev/build.ts";
+import { LOCAL_DATABASE_URL } from "../dev/local.ts";
 import { RetentionPage } from "../contracts/retention.ts";
 import { countHeld, countStored, showTable } from "../dev/retention.ts";
 import { type House, openHouse, type Tenant } from "./house.ts";
@@ -76,3 +80,15 @@ test("[RETAIN-9] an admin alone is told what is kept for how long, and counts by
   expect(keeps).toEqual({ session_days: null, message_days: null, turn_log_seconds: 3 });
   expect(next_after).toBeNull();
 });
+
+test("[RETAIN-8] the command prints a line for each kind, with the deployment's ages where none is given", async () => {
+  const address = { DATABASE_URL: LOCAL_DATABASE_URL, DATABASE_HTTP_URL: `${house.neon.url}/sql` };
+  const env = { ...process.env, ...address, BASECHAT_KEY: admin.apiKey };
+  const args = ["dev/retention.ts", "--days", "365", "--host", house.url.origin, "--dry-run"];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: ROOT, env });
+  expect(stdout).toMatch(/^kind +kept +would go +of\n/);
+  expect(stdout).toMatch(/\nidle sessions +365 days after their last use +0 +\d+\n/);
+  expect(stdout).toMatch(/\nmessages +for ever +0 +\d+\n/);
+  expect(stdout).toMatch(/\nturn logs +3 s after the turn's end +\d+ +in the objects of \d+ sessions\n/);
+  expect(stdout).toMatch(/\ncheckpoints +until their turn ends +0 +in the objects of \d+ sessions\n/);
+}, 120_000);

@@ -117,7 +117,11 @@ test("[LOG-10] a request and its turn tell what they cost, and a failure its cod
       await response.text();
       const about = (part: string) => () =>
         linesOf(priced, response.headers.get("x-request-id")).filter((line) => line[part] !== undefined);
-      return { turn: about("finish_reason"), failed: about("error"), request: about("status") };
+      return {
+        turn: about("finish_reason"),
+        failed: about("error"),
+        request: () => about("status")().filter(({ service }) => service === "main"),
+      };
     };
     const user_id = hashedUser(tenant);
     const [ms, amount] = [expect.any(Number), expect.any(Number)] as unknown[];
@@ -128,8 +132,7 @@ test("[LOG-10] a request and its turn tell what they cost, and a failure its cod
     const stages = { auth: ms, input: ms, handler: ms, start: ms, cache: ms, model: ms };
     await expect.poll(good.request).toMatchObject([{ ...request, status: 200, cache: "miss", stages }]);
     const bad = await ask("demo:status.500");
-    const mains = () => bad.request().filter(({ service }) => service === "main");
-    await expect.poll(mains).toMatchObject([{ ...request, level: "error", status: 502, code: "upstream_error" }]);
+    await expect.poll(bad.request).toMatchObject([{ ...request, level: "error", status: 502, code: "upstream_error" }]);
     await expect.poll(bad.failed).toContainEqual(expect.objectContaining({ route: "turn", error: "upstream_error" }));
   } finally {
     await priced.close();
