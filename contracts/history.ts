@@ -32,6 +32,8 @@ export interface SessionRow {
 export interface StoredSession extends SessionRow {
   /** The place of its newest message; 0 before the first. */
   newestSeq: number;
+  /** Places up to it hold nothing any more. */
+  forgottenSeq: number;
 }
 
 /** A message; its session is the batch's. */
@@ -122,6 +124,43 @@ export interface IdleQuery {
   limit: number;
 }
 
+/** Sessions that have got a message since then, by their newest ones. */
+export interface UsedQuery {
+  sinceMs: number;
+  /** Those after this message's id; undefined: from the time on. */
+  after: string | undefined;
+  limit: number;
+}
+
+export interface UsedSession {
+  id: string;
+  userId: string;
+  /** Of its newest message. */
+  newestId: string;
+}
+
+/** A session with old messages: all before this place are, and there are some. */
+export interface AgedSession {
+  id: string;
+  userId: string;
+  keepFrom: number;
+}
+
+export interface AgedPage {
+  sessions: AgedSession[];
+  /** The id of the last old message that was looked at: where the next page begins. */
+  last: string | undefined;
+  /** There may be more. */
+  isFull: boolean;
+}
+
+/** Messages of a session before a place. */
+export interface ForgetQuery {
+  sessionId: string;
+  userId: string;
+  keepFrom: number;
+}
+
 export interface ErasedRows {
   sessions: number;
   messages: number;
@@ -166,6 +205,11 @@ export interface HistoryStore {
   eraseSession(sessionId: string, userId: string): Promise<Result<ErasedRows>>;
   /** Of all users. */
   idleSessions(query: IdleQuery): Promise<Result<{ id: string; userId: string }[]>>;
+  usedSessions(query: UsedQuery): Promise<Result<UsedSession[]>>;
+  /** Of all users: `after` is a message's id, and `limit` counts messages. */
+  agedMessages(query: IdleQuery): Promise<Result<AgedPage>>;
+  /** Says how many there were. What is attached to no other message goes too. */
+  forgetMessages(query: ForgetQuery): Promise<Result<number>>;
   /** What is left of a session there; `messages`: how many from place `from` on. */
   inspectSession(query: { sessionId: string; userId: string; from: number }): Promise<Result<SessionRemains>>;
   /** The last applied migration; 0 before the first. */

@@ -3,6 +3,7 @@
  * Never in a line: a prompt, an answer, a token, a key, SQL or a vendor's text, nor a model's name that a client made up. Users stand in it as hashes.
  */
 import * as z from "zod";
+import { traceIdOf } from "./trace.ts";
 
 const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 export const LogLevel = z.enum(LOG_LEVELS);
@@ -28,6 +29,14 @@ export interface LogLine {
 }
 export type Log = (line: LogLine) => void;
 
+/** The request that is worked for, with its trace. */
+export interface Served {
+  requestId: string;
+  traceparent?: string | undefined;
+}
+/** Does work for a request: lines that are written meanwhile, and that name no request, name this one. */
+export type OnBehalfOf = <T>(served: Served, work: () => T) => T;
+
 export interface LogOptions {
   /** Lines below it are left out. */
   level: LogLevel;
@@ -35,14 +44,17 @@ export interface LogOptions {
   sample: number;
   /** Models that the settings name: another one, which is a client's words, is `other`. Left out: all are written. */
   models?: ReadonlySet<string> | undefined;
+  /** The request that is worked for, of a line that names none. */
+  served?: (() => Served | undefined) | undefined;
   write(text: string): void;
   /** In hexadecimal. */
   sha256(text: string): string;
 }
 
-export function createLog({ level: least, sample, models, write, sha256 }: LogOptions): Log {
+export function createLog({ level: least, sample, models, served, write, sha256 }: LogOptions): Log {
   const hashUser = (id: string): string => hashOf(id, sha256);
-  return (line) => {
+  return (given) => {
+    const line = addRequest(given, served?.());
     const level = line.level ?? (isFailure(line) ? "error" : "info");
     const isRoutine = level === "debug" || level === "info";
     if (LOG_LEVELS.indexOf(level) < LOG_LEVELS.indexOf(least)) return;
@@ -50,6 +62,12 @@ export function createLog({ level: least, sample, models, write, sha256 }: LogOp
     const isStrange = models !== undefined && typeof line["model"] === "string" && !models.has(line["model"]);
     write(JSON.stringify({ level, ...hideUsers(line, hashUser), ...(isStrange && { model: "other" }) }));
   };
+}
+
+function addRequest(line: LogLine, served: Served | undefined): LogLine {
+  const { request_id = served?.requestId, trace_id } = line;
+  if (served === undefined || request_id !== served.requestId) return line;
+  return { ...line, request_id, trace_id: trace_id ?? traceIdOf(served.traceparent) };
 }
 
 /** What was done in whose name. */

@@ -188,6 +188,33 @@ export interface EraseSession extends Asker {
   unusedSinceMs?: number;
 }
 
+/** Deletes what is older than it is kept of a session's messages, here and in Postgres: at most those before a place. A conflict while it is in use. */
+export interface ForgetMessages extends Asker {
+  kind: "forget";
+  sessionId: string;
+  /** In milliseconds since 1970. */
+  beforeMs: number;
+  /** In Postgres every message before this place is that old. */
+  keepFrom: number;
+}
+
+export interface ForgottenMessages {
+  messages: number;
+}
+
+/** Counts what the object holds of turns that ended before a time and need not be kept; deletes nothing. */
+export interface CountExpired extends Asker {
+  kind: "expired";
+  sessionId: string;
+  beforeMs: number;
+}
+
+/** In turns: with a log, and with checkpoints. */
+export interface ExpiredCounts {
+  turnLogs: number;
+  checkpoints: number;
+}
+
 /**
  * The events of a turn from the first on, for a turn of another session that asks the same: refused unless it makes an answer for all
  * under this cache key, since this count of purges. Comes from a session's object, never from a route.
@@ -230,6 +257,8 @@ export type SessionCommand =
   | ChangeSession
   | AppendMessage
   | EraseSession
+  | ForgetMessages
+  | CountExpired
   | DiscardSession;
 
 /** What was deleted of an object, in rows. */

@@ -13,7 +13,7 @@ export const MessageView = z
     id: z.uuidv7(),
     /** Its place in the session. */
     seq: z.int().min(1),
-    /** The message it answers or follows; two messages of one parent are branches. */
+    /** The message it answers or follows; two messages of one parent are branches. null: it is a first one, or that one was too old to be kept. */
     parent_id: z.uuidv7().nullable(),
     /** On the branch that the next turn goes on from. */
     active: z.boolean(),

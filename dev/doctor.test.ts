@@ -2,7 +2,7 @@
  * The doctor on folders that hold one misconfiguration each, with the stand-ins as services. State: temporary folders, the stand-ins.
  * Every finding is held against the values that it must not tell.
  */
-import { execFileSync } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import { chmod, cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -201,6 +201,20 @@ const WRONG: [
     async () => [await makeFolder({ UPSTASH_REDIS_REST_URL: undefined }), { file: ".dev.vars" }],
   ],
   [
+    "a secret that mcp is left without in a deployment",
+    "mcp",
+    "fail",
+    /set DATABASE_URL/,
+    async () => [await makeFolder({ DATABASE_URL: undefined }), { file: ".dev.vars" }],
+  ],
+  [
+    "a deployment without a model",
+    "model",
+    "fail",
+    /set OPENAI_API_KEY/,
+    async () => [await makeFolder({ OPENAI_API_KEY: undefined }), { file: ".dev.vars" }],
+  ],
+  [
     "the stand-ins' key in a deployment",
     "secrets",
     "fail",
@@ -326,6 +340,27 @@ const LOOSE: [name: string, file: string, from: string | RegExp, to: string, det
     /SECRET_KEY is missing in secrets.required/,
   ],
   [
+    "a needed secret of mcp that is not required",
+    "wrangler.mcp.toml",
+    'required = ["DATABASE_URL", ',
+    "required = [",
+    /wrangler.mcp.toml, \[env.staging\]: DATABASE_URL is missing in secrets.required/,
+  ],
+  [
+    "an environment that says nothing of its secrets",
+    "wrangler.llm-agent.toml",
+    /\[env.production.secrets\]\nrequired = \[\]/,
+    "",
+    /\[env.production\]: secrets.required is missing/,
+  ],
+  [
+    "a required secret that nobody reads",
+    "wrangler.llm-agent.toml",
+    "required = []",
+    'required = ["OPENAI_KEY"]',
+    /OPENAI_KEY in secrets.required is no secret that llm-agent reads/,
+  ],
+  [
     "a malformed setting in a file",
     "wrangler.toml",
     "[env.staging.vars]",
@@ -388,6 +423,32 @@ test("[DOCTOR-1] a deployment's settings stand in its file, wherever that is, an
   const found = await examine({ root: folder, nodeVersion: "24.1.0", port: 0, file, isOffline: true });
   expect(found.filter(({ check }) => check === "main")).toMatchObject([{ state: "ok" }]);
 });
+
+test("[DOCTOR-3] the command tells each check and its fix as text or JSON, and by its exit code whether one failed", async () => {
+  const folder = await makeFolder({ CACHE_LLM_TTL: "an hour", CACHE_ENABELD: "true" });
+  const file = join(folder, ".dev.vars");
+  const run = (...args: string[]) =>
+    new Promise<{ code: number; stdout: string }>((resolve) => {
+      const command = [join(import.meta.dirname, "doctor.ts"), "--offline", "--file", file, ...args];
+      const child = execFile(process.execPath, command, { cwd: ROOT }, (_error, stdout) =>
+        resolve({ code: child.exitCode ?? -1, stdout }),
+      );
+    });
+  const [json, text] = await Promise.all([run("--json"), run()]);
+  const findings = JSON.parse(json.stdout) as Finding[]; // as it is asked to write
+  expect([json.code, text.code]).toEqual([1, 1]);
+  expect(new Set(findings.map(({ state }) => state))).toEqual(new Set(["ok", "warn", "fail"]));
+  for (const { state, fix } of findings) expect(fix !== undefined).toBe(state !== "ok");
+  expect(findings).toContainEqual(expect.objectContaining({ check: "main", state: "fail" }));
+  expect(stripVTControlCharacters(text.stdout)).toMatch(
+    /✗ main +CACHE_LLM_TTL is malformed\n +fix: mend CACHE_LLM_TTL/,
+  );
+  await writeFile(file, (await readFile(file, "utf8")).replace("an hour", "3600").replace(LOCAL_LLM_KEY, "sk-another"));
+  const mended = await run("--json");
+  const left = JSON.parse(mended.stdout) as Finding[]; // as above
+  expect(mended.code).toBe(left.some(({ state }) => state === "fail") ? 1 : 0);
+  expect(bad(left).filter(({ check }) => check === "main")).toEqual([]);
+}, 120_000);
 
 test("[DOCTOR-1] a finding is shown with its sign and its fix", () => {
   const shown = show({ check: "redis", state: "fail", detail: "away", fix: "start it" });

@@ -46,7 +46,11 @@ export async function examine({ root, file, nodeVersion, port, isOffline }: Subj
     ...(isDeployment ? checkAddresses(values) : []),
   ];
   if (isOffline) return found;
-  const services = await Promise.all([checkPostgres(values, isDeployment), checkRedis(values), checkProviders(values)]);
+  const services = await Promise.all([
+    checkPostgres(values, isDeployment),
+    checkRedis(values),
+    checkProviders(values, isDeployment),
+  ]);
   return [...found, ...services.flat()];
 }
 

@@ -3,7 +3,9 @@ import { join } from "node:path";
 import { unstable_readConfig } from "wrangler";
 import { expect, test } from "vitest";
 import { checkWranglerFiles } from "../dev/doctor/wrangler-files.ts";
+import { WORKERS } from "../dev/deployment.ts";
 import { listSettings } from "../dev/settings-table.ts";
+import { findProblems } from "../workers/mcp/env.ts";
 import { openHouse } from "./house.ts";
 
 const ROOT = join(import.meta.dirname, "..");
@@ -12,14 +14,20 @@ test("[CONF-3] the environments of the three wrangler files are whole and bound 
   expect(checkWranglerFiles(ROOT)).toEqual([expect.objectContaining({ state: "ok" })]);
 });
 
-test("[CONF-3] an environment requires the secrets that main cannot do without", () => {
-  const required = listSettings("main").flatMap(({ name, isRequired, isSecret }) =>
-    isRequired && isSecret ? [name] : [],
-  );
+test.each(WORKERS)("[CONF-3] an environment requires the secrets that $name cannot do without", ({ name, config }) => {
+  const required = listSettings(name).filter(({ isRequired, isSecret }) => isRequired && isSecret);
   for (const env of ["staging", "production"]) {
-    const config = unstable_readConfig({ config: join(ROOT, "wrangler.toml"), env }, { hideWarnings: true });
-    expect(config.secrets?.required, env).toEqual(required);
+    const { secrets } = unstable_readConfig({ config: join(ROOT, config), env }, { hideWarnings: true });
+    expect(secrets?.required, env).toEqual(required.map((secret) => secret.name));
   }
+});
+
+test("[CONF-4] mcp names the secrets that it is left without", () => {
+  expect(findProblems({ SECRET_KEY: "", MCP_SESSION_SECONDS: "never" })).toEqual([
+    "MCP_SESSION_SECONDS is malformed",
+    "DATABASE_URL is missing",
+    "SECRET_KEY is missing",
+  ]);
 });
 
 test("[CONF-4] each Worker names its malformed settings once it starts, and no value", async () => {

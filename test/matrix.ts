@@ -154,6 +154,7 @@ export const MATRIX: Readonly<Record<string, Row>> = {
   "GET /v1/models/{model}": { gets: everyone(), path: () => "/v1/models/demo" },
 
   "GET /history/health": { gets: everyone() },
+  "GET /history/retention": { gets: adminsAlone() },
   "GET /history/users/{user_id}/sessions": { gets: ownerAlone() },
   "GET /history/users/{user_id}/stats": { gets: ownerAlone() },
   "GET /history/search": {

@@ -1,7 +1,7 @@
 /** What a request tells of itself: its log lines in all Workers, its trace, and where its time went. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readServerTiming } from "../contracts/timing.ts";
-import { hashedUser, type House, linesOf, openHouse, readEvents, type Tenant } from "./house.ts";
+import { hashedUser, type House, linesOf, openHouse, readEvents, type Tenant, untilRows } from "./house.ts";
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 
@@ -59,6 +59,84 @@ test("[LOG-6] a drain of the outbox leaves a line, a warning when Postgres did n
   await expect.poll(() => outcomes(id)).toContainEqual(["warn", "waiting"]);
   house.neon.control({ mode: "up" });
   await expect.poll(() => outcomes(id)).toContainEqual(["info", "drained"]);
+});
+
+/** The fields of those lines of a request that are of this route. */
+const fieldsOf = (id: string | null, route: string, ...fields: string[]) =>
+  linesOf(house, id)
+    .filter((line) => line["route"] === route)
+    .map((line) => fields.map((field) => line[field]));
+
+test("[LOG-8] a drain carries the ids of the requests whose messages it brings, and so does what Postgres says to it", async () => {
+  house.neon.control({ mode: "down" });
+  const first = await house.call("/chat", { as, body: { prompt: "The first debt" } });
+  const session_id = first.headers.get("x-session-id") ?? "";
+  const second = await house.call("/chat", { as, body: { prompt: "The second debt", session_id } });
+  const [one, two] = [first, second].map(({ headers }) => headers.get("x-request-id"));
+  await expect
+    .poll(() => fieldsOf(two ?? null, "outbox", "outcome", "request_ids"))
+    .toContainEqual(["waiting", [one, two]]);
+  expect(fieldsOf(one ?? null, "outbox", "outcome", "request_ids")).toContainEqual(["waiting", undefined]);
+  for (const id of [one, two]) {
+    expect(fieldsOf(id ?? null, "postgres", "error", "service")).toContainEqual(["unavailable", "main"]);
+  }
+  house.neon.control({ mode: "up" });
+  await untilRows(house, 4, "select 1 from messages where session_id = $1", session_id);
+  await expect.poll(() => fieldsOf(two ?? null, "outbox", "outcome")).toContainEqual(["drained"]);
+});
+
+test("[LOG-8] what Postgres says has the id of the request that asked it: of main, of an account, of a tool", async () => {
+  const unknown = await house.newTenant();
+  house.neon.control({ mode: "down" });
+  const body = { tool_name: "search_history", input_data: { query: "debts" } };
+  const asked = [
+    await house.call("/history/search?q=debts", { as }),
+    await house.call("/auth/me", { as: unknown }),
+    await house.call("/mcp/tools/call", { as, body }),
+  ];
+  house.neon.control({ mode: "up" });
+  const told = () => asked.map(({ headers }) => fieldsOf(headers.get("x-request-id"), "postgres", "service"));
+  await expect.poll(told).toEqual([[["main"]], [["main"]], [["mcp"]]]);
+});
+
+test("[LOG-9] a purge tells how long it took; whatever is written belongs to a request, or to one run of what goes on by itself", async () => {
+  const { headers } = await house.call(`/cache/invalidate?user=${as.id}`, { as, method: "DELETE" });
+  const told = () => fieldsOf(headers.get("x-request-id"), "cache.purge", "deleted", "ms");
+  await expect.poll(told).toEqual([[expect.any(Number), expect.any(Number)]]);
+  expect(house.lines.filter((one) => one["request_id"] === undefined && one["route"] !== "start")).toEqual([]);
+});
+
+test("[LOG-10] a request and its turn tell what they cost, and a failure its code", async () => {
+  const price = { input: 100, output: 200 };
+  const models = { models: { demo: { price }, "demo:status.500": { price } } };
+  const priced = await openHouse({ settings: { MODELS: JSON.stringify(models) } });
+  try {
+    const tenant = await priced.newTenant();
+    const ask = async (model: string) => {
+      const response = await priced.call("/chat", { as: tenant, body: { prompt: "What does it cost?", model } });
+      await response.text();
+      const about = (part: string) => () =>
+        linesOf(priced, response.headers.get("x-request-id")).filter((line) => line[part] !== undefined);
+      return {
+        turn: about("finish_reason"),
+        failed: about("error"),
+        request: () => about("status")().filter(({ service }) => service === "main"),
+      };
+    };
+    const user_id = hashedUser(tenant);
+    const [ms, amount] = [expect.any(Number), expect.any(Number)] as unknown[];
+    const good = await ask("demo");
+    const turn = { route: "turn", user_id, ms, cache: "miss", model: "demo", provider: "openai", tokens: amount };
+    await expect.poll(good.turn).toMatchObject([{ ...turn, cost_usd: amount, stages: { cache: ms, model: ms } }]);
+    const request = { route: "/chat", method: "POST", user_id, ms };
+    const stages = { auth: ms, input: ms, handler: ms, start: ms, cache: ms, model: ms };
+    await expect.poll(good.request).toMatchObject([{ ...request, status: 200, cache: "miss", stages }]);
+    const bad = await ask("demo:status.500");
+    await expect.poll(bad.request).toMatchObject([{ ...request, level: "error", status: 502, code: "upstream_error" }]);
+    await expect.poll(bad.failed).toContainEqual(expect.objectContaining({ route: "turn", error: "upstream_error" }));
+  } finally {
+    await priced.close();
+  }
 });
 
 test("[LOG-2] [LOG-3] settings of the log hold in all Workers; a malformed one is named", async () => {

@@ -1195,6 +1195,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "npm run doctor",
     text: "Each misconfiguration of machine, settings and services is found with what to do; no value is told, no model paid.",
   },
+  "DOCTOR-3": {
+    source: "npm run doctor",
+    text: "Every check is ok, warn or fail with its fix, as JSON too; the exit code is 1 if one failed.",
+  },
   "DOCTOR-2": {
     source: "npm run doctor",
     text: "Wrangler files that do not fit together are found, in each environment.",
@@ -1467,6 +1471,18 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "contracts/trace.ts",
     text: "A caller's W3C trace is taken over or one is begun; it crosses all Workers, comes back, and stands in the lines.",
   },
+  "LOG-8": {
+    source: "docs/operations.md",
+    text: "A drain and what Postgres says carry the id of the request they are for: of several, the newest, and a list.",
+  },
+  "LOG-9": {
+    source: "docs/operations.md",
+    text: "A purge tells its time. Every line but a start's has a request's id; what an object does by itself has one of its own.",
+  },
+  "LOG-10": {
+    source: "README.md, Log",
+    text: "Lines of a request and its turn tell route, status, error code, time a stage, cache, model, tokens and cost, and whose they are as a hash.",
+  },
   "LOG-7": {
     source: "contracts/log.ts",
     text: "A model that no setting names is `other` in a log line, as in a label.",
@@ -1482,6 +1498,34 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   "RETAIN-2": {
     source: "docs/storage.md",
     text: "Its object decides: what was used since stays. A store that is away only delays the deletion.",
+  },
+  "RETAIN-3": {
+    source: "docs/storage.md",
+    text: "A message older than the deployment keeps them is deleted everywhere, as many as a dry run counts; its session goes on.",
+  },
+  "RETAIN-4": {
+    source: "docs/storage.md",
+    text: "A message whose parent has gone is a first message: branches, pages and new turns stay right.",
+  },
+  "RETAIN-5": {
+    source: "docs/storage.md",
+    text: "A session without a message left stays for its own time, and no place is given twice while its object holds it.",
+  },
+  "RETAIN-6": {
+    source: "docs/storage.md",
+    text: "What has not reached Postgres, and what is younger, is never removed with the old.",
+  },
+  "RETAIN-7": {
+    source: "docs/storage.md",
+    text: "An attached file goes with the last message that refers to it, and not before.",
+  },
+  "RETAIN-8": {
+    source: "docs/storage.md",
+    text: "Turn logs, and checkpoints that outlived their turn, are deleted when their time is over, as many as a dry run counts.",
+  },
+  "RETAIN-9": {
+    source: "API: GET /history/retention",
+    text: "An admin alone is told what is kept for how long.",
   },
   "MCP-21": {
     source: "API: /mcp/servers",

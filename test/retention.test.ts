@@ -1,6 +1,6 @@
 /** Sessions whose time is over, by the platform's own schedule. State: a house that keeps sessions for 30 days. */
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { countIdle } from "../dev/retention.ts";
+import { countStored } from "../dev/retention.ts";
 import { newId } from "../contracts/ids.ts";
 import { type House, openHouse, type Tenant, untilRows } from "./house.ts";
 
@@ -53,7 +53,10 @@ const statusOf = async (id: string) => (await house.call(`/history/sessions/${id
 
 test("[RETAIN-1] a session that nobody has used for so long is deleted, in Postgres too; a younger one stays", async () => {
   const [old, young] = [await importOld(31), await importOld(29)];
-  expect(await countIdle(house.sql, 30)).toEqual({ sessions: 1, of: 2, messages: 1 });
+  expect(await countStored(house.sql, { sessionDays: 30, messageDays: undefined })).toEqual({
+    sessions: { expired: 1, of: 2, messages: 1 },
+    messages: { expired: 0, of: 2 },
+  });
   expect(await run()).toMatchObject({ deleted: 1, kept: 0, failed: 0 });
   expect([await statusOf(old), await statusOf(young)]).toEqual([404, 200]);
   expect(await house.sql`select session_id from messages where user_id = ${as.id}`).toEqual([{ session_id: young }]);

@@ -77,7 +77,7 @@ export async function checkRedis(values: Values): Promise<Finding> {
   }
 }
 
-export async function checkProviders(values: Values): Promise<Finding[]> {
+export async function checkProviders(values: Values, isDeployment: boolean): Promise<Finding[]> {
   const config = readAgentConfig({ ...values });
   const deps = {
     ...{ config, fleet: new Fleet(), trace: [], attempts: [], random: Math.random, now: Date.now },
@@ -86,18 +86,13 @@ export async function checkProviders(values: Values): Promise<Finding[]> {
   };
   const { providers } = await checkHealth(deps);
   return providers.flatMap(({ provider, nodes }) =>
-    nodes.length === 0 ? [judgeMissing(provider, values)] : nodes.map((node) => judge(node, provider)),
+    nodes.length === 0 ? [judgeMissing(provider, values, isDeployment)] : nodes.map((node) => judge(node, provider)),
   );
 }
 
-function judgeMissing(provider: string, values: Values): Finding {
-  if (
-    values["OPENAI_API_KEY"] === undefined &&
-    values["VLLM_BASE_URL"] === undefined &&
-    values["MODELS"] === undefined
-  ) {
-    return good("model", STAND_IN);
-  }
+function judgeMissing(provider: string, values: Values, isDeployment: boolean): Finding {
+  const isSet = ["OPENAI_API_KEY", "VLLM_BASE_URL", "MODELS"].some((name) => values[name] !== undefined);
+  if (!isSet && !isDeployment) return good("model", STAND_IN);
   const fix =
     provider === "openai"
       ? "set OPENAI_API_KEY, or LLM_TYPE=vllm"

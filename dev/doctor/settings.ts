@@ -5,7 +5,7 @@
 import { findModel } from "../../contracts/models.ts";
 import { readConfig as readAgentConfig } from "../../workers/llm-agent/env.ts";
 import { readConfig as readMainConfig } from "../../workers/main/env.ts";
-import { readConfig as readMcpConfig } from "../../workers/mcp/env.ts";
+import { findProblems as findMcpProblems } from "../../workers/mcp/env.ts";
 import { LOCAL_LLM_KEY, LOCAL_REDIS_TOKEN } from "../local.ts";
 import { listSettings, readersOf, WORKER_NAMES, type WorkerName } from "../settings-table.ts";
 import { failure, type Finding, good, warning } from "./finding.ts";
@@ -20,7 +20,7 @@ export function checkSettings(values: Values, isDeployment: boolean): Finding[] 
   const problems: Record<WorkerName, string[]> = {
     main: readMainConfig(values).problems.filter((problem) => isDeployment || !problem.endsWith(" is missing")),
     "llm-agent": readAgentConfig(values).malformed.map((name) => `${name} is malformed`),
-    mcp: malformedInMcp(values),
+    mcp: findMcpProblems(values).filter((problem) => isDeployment || !problem.endsWith(" is missing")),
   };
   const found = WORKER_NAMES.flatMap((worker) => problems[worker].map((problem) => explain(worker, problem)));
   const clean = WORKER_NAMES.filter((worker) => problems[worker].length === 0);
@@ -29,11 +29,6 @@ export function checkSettings(values: Values, isDeployment: boolean): Finding[] 
     ...found,
     ...checkNames(values),
   ];
-}
-
-function malformedInMcp(values: Values): string[] {
-  const config = readMcpConfig(values);
-  return config.ok ? [] : config.badKeys.map((name) => `${name} is malformed`);
 }
 
 function countOf(values: Values, worker: WorkerName): number {

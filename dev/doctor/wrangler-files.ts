@@ -95,7 +95,7 @@ function findGaps(file: WorkerFile, top: WorkerFile, environment: string): strin
   if (environment !== "" && file.name === top.name) gaps.push("has the top level's name and would replace it");
   if (environment === "" && file.secrets !== undefined)
     gaps.push("`secrets` at the top level keeps other settings of .dev.vars from a local run");
-  if (environment !== "" && file.file === "wrangler.toml") gaps.push(...findUnrequired(file));
+  if (environment !== "") gaps.push(...findBadSecrets(file));
   return gaps;
 }
 
@@ -112,12 +112,20 @@ function partsOf(of: WorkerFile): Map<string, string> {
   ]);
 }
 
-/** Wrangler refuses to deploy without a secret that is named as required. */
-function findUnrequired({ secrets, vars }: WorkerFile): string[] {
-  return listSettings("main")
-    .filter(({ name, isSecret, isRequired }) => isSecret && isRequired && !(name in vars))
-    .filter(({ name }) => !secrets?.required?.includes(name))
-    .map(({ name }) => `${name} is missing in secrets.required`);
+/** Wrangler refuses to deploy without a secret that is named as required, whether anybody reads it or not. */
+function findBadSecrets({ file, secrets, vars }: WorkerFile): string[] {
+  const worker = WORKERS.find(({ config }) => config === file)?.name ?? "main";
+  const own = listSettings(worker).filter(({ isSecret }) => isSecret);
+  const required = secrets?.required;
+  if (required === undefined) return ["secrets.required is missing"];
+  return [
+    ...own
+      .filter(({ name, isRequired }) => isRequired && !(name in vars) && !required.includes(name))
+      .map(({ name }) => `${name} is missing in secrets.required`),
+    ...required
+      .filter((name) => own.every((secret) => secret.name !== name))
+      .map((name) => `${name} in secrets.required is no secret that ${worker} reads`),
+  ];
 }
 
 /** Malformed vars, and names that nobody reads. */

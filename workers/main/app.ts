@@ -5,7 +5,7 @@
 import { Hono, type MiddlewareHandler } from "hono";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { secureHeaders } from "hono/secure-headers";
-import type { Log } from "../../contracts/log.ts";
+import type { Log, OnBehalfOf } from "../../contracts/log.ts";
 import type { InSpan } from "../../contracts/spans.ts";
 import type { Meter } from "../../contracts/metrics.ts";
 import type { Authenticate } from "./http/auth.ts";
@@ -31,6 +31,7 @@ import { openAiRoutes, type OpenAiRoutesDeps } from "./routes/openai.ts";
 import { mcpRoutes, type McpRoutesDeps } from "./routes/mcp.ts";
 import { responsesRoutes, type ResponsesRoutesDeps } from "./routes/responses.ts";
 import { sessionRoutes } from "./routes/sessions.ts";
+import { retentionRoutes, type RetentionRoutesDeps } from "./routes/retention.ts";
 import { resourceMetadataRoutes } from "./routes/resource-metadata.ts";
 import { serversRoutes, type ServersRoutesDeps } from "./routes/servers.ts";
 import { toolsRoutes, type ToolsRoutesDeps } from "./routes/tools.ts";
@@ -48,6 +49,7 @@ export interface RoutesDeps
     TransferRoutesDeps,
     HealthRoutesDeps,
     HistoryRoutesDeps,
+    RetentionRoutesDeps,
     LlmRoutesDeps,
     OpenAiRoutesDeps,
     ResponsesRoutesDeps,
@@ -62,6 +64,7 @@ export interface AppDeps extends RoutesDeps {
   /** Pages of these may call from a browser. */
   corsOrigins: readonly string[];
   log: Log;
+  onBehalfOf: OnBehalfOf;
   meter: Meter;
   randomBytes: (length: number) => Uint8Array;
   inSpan: InSpan;
@@ -78,6 +81,7 @@ export function allRoutes(deps: RoutesDeps): Route[] {
     chatUiRoutes,
     sessionRoutes,
     historyRoutes,
+    retentionRoutes,
     archiveRoutes,
     transferRoutes,
     cacheRoutes,

@@ -18,7 +18,8 @@ import { modelLine } from "./chat/model-line.ts";
 import { createSlots, createTurnRunner } from "./chat/turn.ts";
 import { type Config, readConfig } from "./env.ts";
 import { readHistoryHealth } from "./history/health.ts";
-import { expireIdle } from "./history/retention.ts";
+import { type KeptDays, retain } from "./history/retention.ts";
+import type { Stores } from "./history/open.ts";
 import { createAuthenticator, createKeepers } from "./http/auth.ts";
 import { createCursors } from "./http/cursor.ts";
 import { REFRESH_SECONDS } from "./http/credentials.ts";
@@ -26,7 +27,7 @@ import { createRequestLimit } from "./http/limits.ts";
 import { createWhileStanding } from "./http/standing-signal.ts";
 import { measureCall, measureDirect, measureReplies, measureTools, measureTurn } from "./metrics/measure.ts";
 import { readFigures, readOutbox } from "./metrics/figures.ts";
-import { makeLog, makeProbes, shardOf } from "./observing.ts";
+import { makeLog, makeProbes, onBehalfOf, shardOf } from "./observing.ts";
 import { createLookAhead } from "./session/ahead.ts";
 import { createAttachments } from "./session/attachments.ts";
 import { createSessionClient } from "./session/client.ts";
@@ -57,6 +58,8 @@ import {
   writeLine,
 } from "./outside.ts";
 
+const DAY_MS = 86_400_000;
+
 /** What the public routes need. */
 export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): AppDeps {
   const config = readConfig(env);
@@ -77,7 +80,8 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): App
   const sharesAnswers = config.CACHE_SCOPE === "shared";
   const policy = config.TOOL_POLICY ?? [];
   return {
-    ...{ now, log, newId: makeId, accounts, findLimiter, waitUntil, meter, readMetrics, randomBytes, inSpan },
+    ...{ now, log, onBehalfOf, newId: makeId, randomBytes, inSpan, waitUntil },
+    ...{ accounts, findLimiter, meter, readMetrics },
     metricsToken: config.METRICS_TOKEN,
     authenticate,
     secretKey: config.SECRET_KEY,
@@ -99,6 +103,7 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): App
     forward: async (request) => ownHeaders(await env.MCP.fetch(request)),
     readAsset: (path) => env.ASSETS.fetch(new URL(path, "https://assets.internal")),
     historyHealth: () => readHistoryHealth(stores.history(), SCHEMA_VERSION, () => readOutbox(readMetrics, now)),
+    ...retentionOf(config, stores),
     archive: stores.archive(),
     importer: stores.importer(),
     cursors: createCursors(config.SECRET_KEY),
@@ -151,7 +156,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InS
     showAttachments: (messages, turn) => attachments.fill(messages, turn, lackedBy(config.MODELS, turn.model)),
   });
   return {
-    ...{ turns, cache, tools, now, log, meter, prices },
+    ...{ turns, cache, tools, now, log, onBehalfOf, meter, prices },
     onTurnEnd: (turn) => measureTurn(meter, prices, turn),
     accounts: makeAccounts(env, config),
     resolve: (request, preferences, said) => orThrow(resolveChat(request, preferences, defaultsOf(config), said)),
@@ -169,7 +174,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InS
       config.TITLE_MODEL === undefined
         ? undefined
         : { llm: measureReplies(models.llm, meter, now), model: config.TITLE_MODEL },
-    restMs: config.SESSION_REST_DAYS * 86_400_000,
+    restMs: config.SESSION_REST_DAYS * DAY_MS,
   };
 }
 
@@ -181,7 +186,15 @@ export function makeAccountDeps(env: Env, state: DurableObjectState): AccountDep
   const send = createSessionClient(env.SESSIONS);
   const stores = makeStores(config);
   return {
-    ...{ now, log, newId: makeId, users: stores.users(), ledger: stores.ledger(), loginMs: REFRESH_SECONDS * 1_000 },
+    ...{
+      now,
+      log,
+      onBehalfOf,
+      newId: makeId,
+      users: stores.users(),
+      ledger: stores.ledger(),
+      loginMs: REFRESH_SECONDS * 1_000,
+    },
     limits: limitsOf(config),
     prices: pricesOf(config.MODELS),
     async discardSession(sessionId, userId) {
@@ -196,15 +209,32 @@ export function makeAccountDeps(env: Env, state: DurableObjectState): AccountDep
   };
 }
 
-/** Deletes the sessions whose time is over; undefined: they are kept. */
+/** Deletes what is kept no longer; undefined: everything is kept. */
 export function makeRetention(env: Env): (() => Promise<void>) | undefined {
   const config = readConfig(env);
-  const { RETENTION_DAYS: days } = config;
-  if (days === undefined) return undefined;
+  const days = keptDays(config);
+  if (days.sessions === undefined && days.messages === undefined) return undefined;
   const history = lazily(() => makeStores(config).history());
   const log = makeLog(config, writeLine);
   const send = createSessionClient(env.SESSIONS);
-  return () => expireIdle({ days, history, send, requestId: makeId(), random: Math.random, now, log });
+  const requestId = makeId();
+  return () =>
+    onBehalfOf({ requestId }, () => retain(days, { history, send, requestId, random: Math.random, now, log }));
+}
+
+/** What the dry run of the retention needs. */
+function retentionOf(config: Config, stores: Stores) {
+  const { sessions, messages } = keptDays(config);
+  const keeps = {
+    session_days: sessions ?? null,
+    message_days: messages ?? null,
+    turn_log_seconds: config.TURN_LOG_SECONDS,
+  };
+  return { history: stores.history(), keeps, restMs: config.SESSION_REST_DAYS * DAY_MS };
+}
+
+function keptDays({ RETENTION_DAYS: sessions, MESSAGE_RETENTION_DAYS: messages }: Config): KeptDays {
+  return { sessions, messages };
 }
 
 function limitsOf(config: Config): LimitSettings {

@@ -131,8 +131,16 @@ export const Settings = z.object({
   RETENTION_DAYS: optional(z.coerce.number().positive().max(36_500)).meta({
     default: "none: they are kept",
     description:
-      "days after its last use until a session is deleted everywhere, with its messages; looked after once an hour; `npm run retention` says what would go",
+      "days after its last use until a session is deleted everywhere, with its messages; looked after once an hour; `npm run retention` counts what would go",
   }),
+  MESSAGE_RETENTION_DAYS: optional(z.coerce.number().min(0).max(36_500))
+    .refine((days) => days === undefined || days === 0 || days >= 1, "0, or a day or more")
+    .transform((days) => days || undefined)
+    .meta({
+      default: "none: they are kept",
+      description:
+        "days after which a message is deleted everywhere, though its session is in use; 1 or more, 0 for none; looked after as `RETENTION_DAYS`",
+    }),
   LIMIT_REQUESTS_PER_MINUTE: positiveInt(120).meta({
     description: "turns and direct calls of one user in any minute",
   }),

@@ -2,13 +2,20 @@
  * What the parts of main tell of themselves, put together: the log, the figures, and the looks at what chat goes on without. Used by deps.ts
  * alone, which knows the settings. State: as their rooms say.
  */
+import { AsyncLocalStorage } from "node:async_hooks";
 import { createHash } from "node:crypto";
-import { createLog, type Log, type LogLevel } from "../../contracts/log.ts";
+import { createLog, type Log, type LogLevel, type OnBehalfOf, type Served } from "../../contracts/log.ts";
 import type { MetricsShard } from "../../contracts/metrics.ts";
 import type { RedisStore } from "./cache/redis.ts";
 import { createReporter, pause, type Reporter, type ReporterOptions } from "./metrics/reporter.ts";
 import type { HealthRoutesDeps } from "./routes/health.ts";
 import { createMcpToolServer } from "./tools/mcp.ts";
+
+/** Holds nothing itself: a request's id goes with its own calls, however many run at once. */
+const asking = new AsyncLocalStorage<Served>();
+export const onBehalfOf: OnBehalfOf = ({ requestId, traceparent }, work) =>
+  asking.run({ requestId, traceparent }, work);
+export const servedRequest = (): Served | undefined => asking.getStore();
 
 interface LogSettings {
   LOG_LEVEL: LogLevel;
@@ -21,7 +28,7 @@ export function makeLog(
   write: (text: string) => void,
 ): Log {
   const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
-  return createLog({ level, sample, models, sha256, write });
+  return createLog({ level, sample, models, served: servedRequest, sha256, write });
 }
 
 interface Figures {

@@ -3,7 +3,6 @@
  * needed; lives as long as what it is made for. Pure wiring; deps.ts puts the parts together.
  */
 import { createHmac } from "node:crypto";
-import type { Account } from "../../contracts/accounts.ts";
 import type { Toolbox } from "../../contracts/toolbox.ts";
 import { newId } from "../../contracts/ids.ts";
 import type { LlmAgent } from "../../contracts/llm.ts";
@@ -11,7 +10,7 @@ import type { Limiter } from "../../contracts/limits.ts";
 import type { Meter } from "../../contracts/metrics.ts";
 import { pricesOf } from "../../contracts/models.ts";
 import type { QuestionIndex } from "../../contracts/vectors.ts";
-import { type Accounts, createAccounts } from "./accounts/client.ts";
+import { type AccountStub, type Accounts, accountAt, createAccounts } from "./accounts/client.ts";
 import { type CacheAdmin, createCacheAdmin } from "./cache/admin.ts";
 import { withBreaker } from "./cache/breaker.ts";
 import { type Cache, createCache } from "./cache/cache.ts";
@@ -23,7 +22,7 @@ import { openStores, type Stores } from "./history/open.ts";
 import { createFlights, type FlightStub, type Flights } from "./flights/client.ts";
 import { measureCache, measureModels, measurePurges } from "./metrics/measure.ts";
 import type { Reporter } from "./metrics/reporter.ts";
-import { makeLog, makeReporter } from "./observing.ts";
+import { makeLog, makeReporter, servedRequest } from "./observing.ts";
 import { createSessionClient, inEurope } from "./session/client.ts";
 
 export interface Env {
@@ -53,7 +52,7 @@ export function makeAccounts(env: Env, config: Config): Accounts {
   const objects = () => placed(env.ACCOUNTS, config);
   const find = {
     idFromName: (name: string) => objects().idFromName(name),
-    get: (id: DurableObjectId) => objects().get(id) as unknown as Account,
+    get: (id: DurableObjectId) => accountAt(objects().get(id) as unknown as AccountStub, servedRequest),
   };
   return createAccounts(find, { now, holdsMs: config.ACCOUNT_RECHECK_MS });
 }

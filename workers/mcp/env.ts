@@ -47,6 +47,7 @@ export const Settings = z.object({
     .regex(/^postgres(ql)?:\/\//)
     .optional()
     .meta({
+      required: true,
       secret: true,
       description:
         "where messages and documents are; without it there is neither a knowledge base nor a history to search",
@@ -61,8 +62,10 @@ export const Settings = z.object({
     description: "cosine similarity, 0 to 1, from which on a piece of a document is found by its meaning",
   }),
   SECRET_KEY: z.string().min(32).optional().meta({
+    required: true,
     secret: true,
-    description: "encrypts the credentials of remote MCP servers; it may be main's or another one",
+    description:
+      "encrypts the credentials of remote MCP servers; it may be main's or another one; without it no server with a credential can join",
   }),
   SEARXNG_URL: z
     .url({ protocol: /^https?$/ })
@@ -90,6 +93,20 @@ export interface Config {
 }
 
 export type ConfigResult = { ok: true; config: Config } | { ok: false; badKeys: string[] };
+
+/** Keys without which a feature stays closed. */
+const NEEDED = Object.entries(Settings.shape).flatMap(([key, schema]) => (schema.meta()?.["required"] ? [key] : []));
+
+/** What is malformed or missing, for the log and the doctor. */
+export function findProblems(env: object): string[] {
+  const given = new Map(Object.entries(env));
+  const read = readConfig(env);
+  const malformed = read.ok ? [] : read.badKeys;
+  return [
+    ...malformed.map((key) => `${key} is malformed`),
+    ...NEEDED.filter((key) => !given.get(key)).map((key) => `${key} is missing`),
+  ];
+}
 
 export function readConfig(env: object): ConfigResult {
   // An empty line of .dev.vars counts as missing.

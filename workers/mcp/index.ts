@@ -2,14 +2,15 @@
  * The Worker of the tools, reached by main's service bindings only. State: the settings and what is made from them, and what was last known
  * of the toolbox, once per isolate; the rest is in its objects. Refuses nothing itself: handler.ts and toolbox/answers.ts do.
  */
+import { AsyncLocalStorage } from "node:async_hooks";
 import { createHash } from "node:crypto";
 import { WorkerEntrypoint, waitUntil } from "cloudflare:workers";
-import { createLog } from "../../contracts/log.ts";
+import { createLog, type Served } from "../../contracts/log.ts";
 import type { CallContext } from "../../contracts/tools.ts";
 import type { NewServer, Toolbox, ToolCaller, ToolRecord } from "../../contracts/toolbox.ts";
 import { newId } from "../../contracts/ids.ts";
 import type { LlmAgent } from "../../contracts/llm.ts";
-import { type Config, readConfig } from "./env.ts";
+import { type Config, findProblems, readConfig } from "./env.ts";
 import { handleRequest, readAsker, type Setup } from "./handler.ts";
 import { createBreaker } from "./gateway/breaker.ts";
 import { createGateway } from "./gateway/gateway.ts";
@@ -48,17 +49,14 @@ let whole: Whole | undefined;
 function read(env: Env): Whole {
   if (whole === undefined) {
     const config = readConfig(env);
-    if (!config.ok) tellMalformed(config.badKeys);
+    const problems = findProblems(env);
+    if (problems.length > 0)
+      console.log(JSON.stringify({ service: "mcp", route: "start", error: "settings", problems }));
     const outside = makeOutside(env, config.ok ? config.config : undefined);
     const setup = config.ok ? { ...config, parts: makeParts(config.config, outside) } : config;
     whole = { setup, outside };
   }
   return whole;
-}
-
-function tellMalformed(keys: string[]): void {
-  const problems = keys.map((key) => `${key} is malformed`);
-  console.log(JSON.stringify({ service: "mcp", route: "start", error: "settings", problems }));
 }
 
 function makeOutside(env: Env, config: Config | undefined): Whole["outside"] {
@@ -90,9 +88,18 @@ function makeOutside(env: Env, config: Config | undefined): Whole["outside"] {
   return { snapshots, vault, gateway, log, record, fetch: reach, store, embedder, newId: makeId };
 }
 
+/** Holds nothing itself: a request's id goes with its own calls. */
+const asking = new AsyncLocalStorage<Served>();
+
 function makeLog({ logLevel: level = "info", logSample: sample = 1 }: Partial<Config> = {}) {
   const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
-  const log = createLog({ level, sample, sha256, write: (text) => console.log(text) });
+  const log = createLog({
+    level,
+    sample,
+    served: () => asking.getStore(),
+    sha256,
+    write: (text) => console.log(text),
+  });
   return (line: LogLine): void => log({ service: "mcp", ...line });
 }
 
@@ -112,21 +119,26 @@ const llmOf = ({ LLM_AGENT: llm }: Env) => llm as unknown as Pick<LlmAgent, "emb
 export default class McpWorker extends WorkerEntrypoint<Env> {
   override fetch(request: Request): Promise<Response> {
     const { MCP_SESSIONS: sessions } = this.env;
-    return handleRequest(request, {
-      ...{ setup: read(this.env).setup, now, log: read(this.env).outside.log, newId: newRequestId, randomBytes },
-      session: (userId, handle) => sessions.get(sessions.idFromName(objectNameOf(userId, handle))),
-    });
+    const { setup, outside } = read(this.env);
+    const asker = readAsker(request.headers, newRequestId);
+    const deps = { setup, now, log: outside.log, newId: () => asker.requestId, randomBytes };
+    return asking.run(asker, () =>
+      handleRequest(request, {
+        ...deps,
+        session: (userId, handle) => sessions.get(sessions.idFromName(objectNameOf(userId, handle))),
+      }),
+    );
   }
 }
 
 /** What main asks beside the protocol. */
 export class ToolboxEntrypoint extends WorkerEntrypoint<Env> implements Toolbox {
   list(caller: ToolCaller) {
-    return this.#answers().list(caller);
+    return asking.run(caller, () => this.#answers().list(caller));
   }
 
   call(call: Parameters<Toolbox["call"]>[0], caller: ToolCaller) {
-    return this.#answers().call(call, caller);
+    return asking.run(caller, () => this.#answers().call(call, caller));
   }
 
   setEnabled(name: string, enabled: boolean, by: CallContext) {
@@ -172,6 +184,10 @@ export class ToolboxEntrypoint extends WorkerEntrypoint<Env> implements Toolbox 
 export class McpSessionObject extends SessionHost<Env> {
   constructor(state: DurableObjectState, env: Env) {
     super(state, env, makeSessionDeps(env));
+  }
+
+  override fetch(request: Request): Promise<Response> {
+    return asking.run(readAsker(request.headers, newRequestId), () => super.fetch(request));
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import type { Account, Admitted, Credential, Entry, Standing } from "../../../contracts/accounts.ts";
 import { fail, type Result } from "../../../contracts/errors.ts";
+import type { Served } from "../../../contracts/log.ts";
 import type { Settlement } from "../../../contracts/ledger.ts";
 import { NO_PREFERENCES, type Preferences } from "../../../contracts/users.ts";
 
@@ -14,6 +15,20 @@ const RETRY_AFTER_SECONDS = 2;
 export interface AccountObjects<Id> {
   idFromName(name: string): Id;
   get(id: Id): Account;
+}
+
+/** What an account's object answers by RPC; the request that is served goes with each question. */
+export interface AccountStub {
+  answer(served: Served | undefined, name: keyof Account, asked: unknown[]): Promise<unknown>;
+}
+
+/** The account behind a stub. */
+export function accountAt(stub: AccountStub, servedRequest: () => Served | undefined): Account {
+  const get =
+    (_target: object, name: string) =>
+    (...asked: unknown[]) =>
+      stub.answer(servedRequest(), name as keyof Account, asked);
+  return new Proxy({}, { get }) as Account; // all of whose members are methods
 }
 
 export interface CheckOptions {

@@ -21,7 +21,7 @@ import type {
 } from "../../../contracts/accounts.ts";
 import { fail, ok, type Result } from "../../../contracts/errors.ts";
 import type { Settlement } from "../../../contracts/ledger.ts";
-import type { Log } from "../../../contracts/log.ts";
+import type { Log, OnBehalfOf, Served } from "../../../contracts/log.ts";
 import { type Preferences, SCOPES } from "../../../contracts/users.ts";
 import { continueErasure, type ErasureDeps, isErasing, NOTHING_REMOVED, readReport } from "./erasure.ts";
 import { isSameHash } from "./same-hash.ts";
@@ -46,6 +46,7 @@ export interface AccountDeps extends ErasureDeps, SpendingDeps {
   users: UserStore;
   newId: () => string;
   log: Log;
+  onBehalfOf: OnBehalfOf;
   /** How long a login lives without a refresh. */
   loginMs: number;
 }
@@ -79,6 +80,12 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
     this.#sql = state.storage.sql;
     this.#spending = new Spending(state.storage, deps);
     this.#waitUntil = (work) => state.waitUntil(work);
+  }
+
+  /** Any of the account's methods, on behalf of a request. */
+  answer(served: Served | undefined, name: keyof Account, asked: unknown[]): Promise<unknown> {
+    const answer = this[name] as (...asked: unknown[]) => Promise<unknown>; // as accounts/client.ts asks for it
+    return this.#deps.onBehalfOf(served ?? { requestId: this.#deps.newId() }, () => answer.apply(this, asked));
   }
 
   async check(credential: Credential): Promise<Result<Standing>> {
@@ -204,7 +211,11 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
   }
 
   /** Goes on with what is owed: an erasure, keys that Postgres is to forget, records of the ledger. Never throws. */
-  override async alarm(): Promise<void> {
+  override alarm(): Promise<void> {
+    return this.#deps.onBehalfOf({ requestId: this.#deps.newId() }, () => this.#goOn());
+  }
+
+  async #goOn(): Promise<void> {
     if (!hasTables(this.#sql)) return;
     const userId = String(this.#sql.exec("SELECT user_id FROM account").toArray()[0]?.["user_id"] ?? "");
     if (isErasing(this.#sql)) {

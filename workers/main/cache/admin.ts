@@ -77,17 +77,18 @@ export function createCacheAdmin(options: CacheAdminOptions): CacheAdmin {
 }
 
 async function purge(
-  { redis, log }: CacheAdminOptions,
+  { redis, log, now }: CacheAdminOptions,
   filter: CacheFilter,
   { requestId, userId, dryRun = false }: PurgeOptions,
 ): Promise<Result<Purged>> {
   if (redis === undefined) return ok({ deletedCount: 0 });
   const args = [JSON.stringify(tagsOfFilter(filter)), dryRun ? "1" : "0"];
+  const startedAtMs = now();
   const found = await askRedis(redis, { script: PURGE, args, reply: z.int() });
   if (!dryRun) {
     const line = { service: "main", route: "cache.purge", ...(requestId && { request_id: requestId }) };
     const outcome = found.ok ? { deleted: found.value } : { error: found.error.code };
-    log({ ...line, user_id: userId, filter, ...outcome });
+    log({ ...line, user_id: userId, filter, ...outcome, ms: now() - startedAtMs });
   }
   return found.ok
     ? ok({ deletedCount: found.value })

@@ -1,7 +1,7 @@
 /** Which sessions a run of the retention asks, against a list of ids. */
 import { expect, test } from "vitest";
 import { newId } from "../../../contracts/ids.ts";
-import { expireIdle } from "./retention.ts";
+import { retain } from "./retention.ts";
 
 const DAY_MS = 24 * 3_600_000;
 const DAYS = 30;
@@ -16,9 +16,11 @@ test("[RETAIN-2] old sessions that stay do not hold up those behind them for eve
   const left = new Set(ids);
   const run = async (share: number) => {
     let asked = 0;
-    await expireIdle({
-      ...{ days: DAYS, requestId: "r", now: () => NOW_MS, log: () => undefined, random: () => share },
+    const days = { sessions: DAYS, messages: undefined };
+    await retain(days, {
+      ...{ requestId: "r", now: () => NOW_MS, log: () => undefined, random: () => share },
       history: {
+        agedMessages: () => Promise.reject(new Error("not asked for")),
         idleSessions: ({ after = "", limit }) => {
           const value = [...left].filter((id) => id > after).slice(0, limit);
           return Promise.resolve({ ok: true, value: value.map((id) => ({ id, userId: "u" })) });

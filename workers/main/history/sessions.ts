@@ -1,5 +1,5 @@
 /** A user's sessions in Postgres, newest first. No state. */
-import { and, eq, max, sql } from "drizzle-orm";
+import { and, eq, max, min, sql } from "drizzle-orm";
 import type { Page, SessionsPage } from "../../../contracts/archive.ts";
 import type { SessionSummary } from "../../../contracts/lists.ts";
 import type { Db } from "../../../db/open.ts";
@@ -8,12 +8,13 @@ import { newestFirst, ownBelow, toPage } from "./keyset.ts";
 
 export async function listSessions(db: Db, page: SessionsPage): Promise<Page<SessionSummary>> {
   const { archived, limit } = page;
-  const newestMessage = db
-    .select({ seq: max(messages.seq) })
-    .from(messages)
-    .where(eq(messages.sessionId, chatSessions.id));
+  const end = (of: typeof max | typeof min) =>
+    db
+      .select({ seq: of(messages.seq) })
+      .from(messages)
+      .where(eq(messages.sessionId, chatSessions.id));
   const rows = await db
-    .select({ session: chatSessions, lastSeq: sql<number | null>`(${newestMessage})` })
+    .select({ session: chatSessions, places: sql<number | null>`(${end(max)}) - (${end(min)}) + 1` })
     .from(chatSessions)
     .where(
       and(
@@ -24,14 +25,14 @@ export async function listSessions(db: Db, page: SessionsPage): Promise<Page<Ses
     .orderBy(...newestFirst(chatSessions))
     .limit(limit + 1);
   return toPage(
-    rows.map(({ session, lastSeq }) => ({
+    rows.map(({ session, places }) => ({
       id: session.id,
       title: session.title,
       model_type: session.modelType,
       model_name: session.modelName,
       is_active: session.isActive,
-      // Places rise by one from 1, so the last one is the count, and an index gives it in one step.
-      message_count: lastSeq ?? 0,
+      // Places rise by one, so the first and the last one give the count, and an index gives each in one step.
+      message_count: places ?? 0,
       created_at: session.createdAt.toISOString(),
       updated_at: session.updatedAt.toISOString(),
     })),

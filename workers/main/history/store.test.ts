@@ -247,7 +247,7 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
         expect(await read({ sessionId: empty })).toEqual({ messages: [], starts: [], newestSeq: 0 });
         expect(await store.readSession(empty, ANN)).toEqual({
           ok: true,
-          value: { ...batchOf([]).session, id: empty, newestSeq: 0 },
+          value: { ...batchOf([]).session, id: empty, newestSeq: 0, forgottenSeq: 0 },
         });
       });
 

@@ -17,17 +17,16 @@ import {
   lt,
   lte,
   max,
+  min,
   sql,
 } from "drizzle-orm";
 import { alias } from "drizzle-orm/pg-core";
 import { ok } from "../../../contracts/errors.ts";
-import { newId } from "../../../contracts/ids.ts";
 import type {
   AttachmentRow,
   ErasedRows,
   HistoryBatch,
   HistoryStore,
-  IdleQuery,
   MessageQuery,
   MessageRow,
   SaveReport,
@@ -39,6 +38,7 @@ import type {
   WindowQuery,
 } from "../../../contracts/history.ts";
 import { readDbFault, type Db } from "../../../db/open.ts";
+import { agedMessages, forgetMessages, idleSessions, usedSessions } from "./aged.ts";
 import { insertUsage } from "./ledger.ts";
 import { attachments, chatSessions, deadLetters, messages, users } from "../../../db/schema.ts";
 import { createAttempt, type OnFault, toFailure } from "./faults.ts";
@@ -72,6 +72,9 @@ export function createHistoryStore(
     readWindow: (query) => attempt(() => readWindow(db, query)),
     eraseSession: (sessionId, userId) => attempt(() => eraseSession(db, sessionId, userId)),
     idleSessions: (query) => attempt(() => idleSessions(db, query)),
+    usedSessions: (query) => attempt(() => usedSessions(db, query)),
+    agedMessages: (query) => attempt(() => agedMessages(db, query)),
+    forgetMessages: (query) => attempt(() => forgetMessages(db, query)),
     inspectSession: (query) => attempt(() => inspectSession(db, query)),
     saveAttachment: (row) =>
       attempt(async () => {
@@ -142,19 +145,6 @@ async function eraseSession(db: Db, sessionId: string, userId: string): Promise<
     db.delete(chatSessions).where(inArray(chatSessions.id, own)),
   ]);
   return { sessions: sessions.rowCount, messages: said.rowCount, deadLetters: letters.rowCount };
-}
-
-const LEAST_ID = "00000000-0000-0000-0000-000000000000";
-
-/** An id begins with the time of its making, and nothing is changed before it is made: the ids bound what is read. */
-function idleSessions(db: Db, { beforeMs, after = LEAST_ID, limit }: IdleQuery) {
-  const bound = newId(beforeMs, (length) => new Uint8Array(length));
-  return db
-    .select({ id: chatSessions.id, userId: chatSessions.userId })
-    .from(chatSessions)
-    .where(and(gt(chatSessions.id, after), lt(chatSessions.id, bound), lt(chatSessions.updatedAt, new Date(beforeMs))))
-    .orderBy(chatSessions.id)
-    .limit(limit);
 }
 
 /** Bytes cross as base64: a third more than they are, where Postgres' own notation would double them. */
@@ -231,13 +221,15 @@ async function inspectSession(
 const SHOWN: MessageRow["role"][] = ["user", "assistant"];
 
 function selectSession(db: Db, sessionId: string, userId: string) {
-  // As a query of its own it reads one entry of the index.
-  const newest = db
-    .select({ seq: max(messages.seq) })
-    .from(messages)
-    .where(eq(messages.sessionId, sessionId));
+  // As queries of their own they read one entry of the index each.
+  const end = (of: typeof max | typeof min) =>
+    db
+      .select({ seq: of(messages.seq) })
+      .from(messages)
+      .where(eq(messages.sessionId, sessionId));
+  const newestSeq = sql<number>`coalesce((${end(max)}), 0)`;
   return db
-    .select({ ...getTableColumns(chatSessions), newestSeq: sql<number>`coalesce((${newest}), 0)` })
+    .select({ ...getTableColumns(chatSessions), newestSeq, forgottenSeq: sql<number>`coalesce((${end(min)}) - 1, 0)` })
     .from(chatSessions)
     .where(and(eq(chatSessions.id, sessionId), eq(chatSessions.userId, userId)));
 }
@@ -302,7 +294,7 @@ async function readWindow(db: Db, query: WindowQuery): Promise<SessionWindow | u
 }
 
 function toSession(
-  row: (typeof chatSessions.$inferSelect & { newestSeq: number }) | undefined,
+  row: (typeof chatSessions.$inferSelect & Pick<StoredSession, "newestSeq" | "forgottenSeq">) | undefined,
 ): StoredSession | undefined {
   if (row === undefined) return undefined;
   const { createdAt, updatedAt, ...session } = row;

@@ -7,7 +7,7 @@ import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import { routePath } from "hono/route";
 import { CODE_HEADER } from "../../../contracts/errors.ts";
-import type { Log } from "../../../contracts/log.ts";
+import type { Log, OnBehalfOf } from "../../../contracts/log.ts";
 import type { InSpan } from "../../../contracts/spans.ts";
 import type { Meter } from "../../../contracts/metrics.ts";
 import { readServerTiming, StageClock, type Stages, toServerTiming } from "../../../contracts/timing.ts";
@@ -19,6 +19,7 @@ export interface RequestLogOptions {
   randomBytes: (length: number) => Uint8Array;
   now: () => number;
   log: Log;
+  onBehalfOf: OnBehalfOf;
   meter: Meter;
   inSpan: InSpan;
 }
@@ -27,12 +28,12 @@ const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 export function logRequests(options: RequestLogOptions) {
   return createMiddleware<AppContext>(async function logRequest(context, next) {
-    const { newId, randomBytes, now, log, meter, inSpan } = options;
+    const { newId, randomBytes, now, log, onBehalfOf, meter, inSpan } = options;
     const stages = new StageClock(now, "other", inSpan);
     context.set("stages", stages);
     context.set("requestId", newId());
     context.set("traceparent", continueTrace(context.req.header("traceparent"), randomBytes));
-    await next();
+    await onBehalfOf(context.var, next);
     const ms = now() - stages.startedAtMs;
     const timed = tellStages(context, stages.read(), ms);
     context.header("x-request-id", context.var.requestId);

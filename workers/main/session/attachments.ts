@@ -67,6 +67,14 @@ export function markSent(sql: SqlStorage, sha256: string): void {
   sql.exec("UPDATE attachments SET sent = 1 WHERE sha256 = ? AND piece = 0", sha256);
 }
 
+/** Deletes what no message here refers to any more. */
+export function dropUnused(sql: SqlStorage): void {
+  if (!hasTable(sql)) return;
+  sql.exec(`DELETE FROM attachments WHERE sha256 NOT IN (
+    SELECT attached.value ->> '$.sha256' FROM messages, json_each(messages.details, '$.attachments') AS attached
+    WHERE attached.value ->> '$.sha256' IS NOT NULL)`);
+}
+
 interface Owner {
   sessionId: string;
   userId: string;

@@ -54,7 +54,8 @@ function afterTurn(sql: SqlStorage, { turnId, outputs }: Branch & { kind: "after
   if (turn === undefined) throw new AppError("not_found", "there is no such response");
   const answer = findMessage(sql, turn.plan.messageId);
   const open = answer?.details.rounds?.find((round) => !isSettled(round));
-  const leafSeq = answer?.seq ?? turn.plan.parentSeq;
+  // What it answered may have been too old to be kept.
+  const leafSeq = answer?.seq ?? readMessage(sql, turn.plan.parentSeq)?.seq ?? null;
   if (open === undefined && outputs.length === 0) return { leafSeq, said };
   return { leafSeq, said: [], given: settle(open, outputs) };
 }

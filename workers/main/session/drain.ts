@@ -3,9 +3,10 @@
  * Erasing goes the same way: marked first, so that no restart and no late drain can bring anything back.
  */
 import type { ErasedRows } from "../../../contracts/history.ts";
+import type { OnBehalfOf, Served } from "../../../contracts/log.ts";
 import type { Meter } from "../../../contracts/metrics.ts";
 import type { CacheAdmin } from "../cache/admin.ts";
-import { drainOutbox, type DrainOutcome, type OutboxDeps, owedBy } from "./outbox.ts";
+import { drainOutbox, type DrainOutcome, type OutboxDeps, owedBy, owedRequests } from "./outbox.ts";
 import { isOwed, markErased, readSession, type Session } from "./session.ts";
 
 const FIRST_RETRY_MS = 500;
@@ -30,6 +31,7 @@ export interface Drain {
 export interface DrainDeps extends Omit<OutboxDeps, "sql"> {
   now: () => number;
   random: () => number;
+  onBehalfOf: OnBehalfOf;
   purge: CacheAdmin["purge"];
   meter: Meter;
   /** The session's user is gone from Postgres, and so is to go the session. */
@@ -54,14 +56,21 @@ export function createDrain(storage: DurableObjectStorage, deps: DrainDeps): Dra
     return session === undefined || !isOwed(storage.sql, session);
   }
 
-  async function drainAll(): Promise<void> {
+  /** On behalf of the newest turn whose messages it brings; of none, of whoever began it. */
+  function bring(): Promise<void> {
+    const requests = owedRequests(storage.sql);
+    const newest = requests.at(-1);
+    return newest === undefined ? drainAll([]) : deps.onBehalfOf(newest, () => drainAll(requests));
+  }
+
+  async function drainAll(requests: Served[]): Promise<void> {
     const startedAtMs = now();
     let outcome: DrainOutcome;
     do outcome = await drainOutbox({ ...deps, sql: storage.sql }).catch(() => "waiting" as const);
     while (outcome === "drained" && !isPaid());
     // In the same breath as the look at what is owed: whoever comes later starts another drain.
     draining = undefined;
-    tell(storage.sql, deps, outcome, now() - startedAtMs);
+    tell(storage.sql, deps, { outcome, requests, ms: now() - startedAtMs });
     if (outcome === "waiting") return retryLater();
     failures = 0;
     if (outcome === "orphaned") await deps.onOrphaned();
@@ -69,7 +78,7 @@ export function createDrain(storage: DurableObjectStorage, deps: DrainDeps): Dra
 
   return {
     run() {
-      draining ??= drainAll();
+      draining ??= bring();
       return draining;
     },
     idle: async () => draining,
@@ -99,15 +108,33 @@ export function createDrain(storage: DurableObjectStorage, deps: DrainDeps): Dra
   };
 }
 
+interface Drained {
+  outcome: DrainOutcome;
+  /** Whose messages it was to bring. */
+  requests: Served[];
+  ms: number;
+}
+
 /** What is still owed counts among what all sessions owe. */
-function tell(sql: SqlStorage, { meter, log, now }: DrainDeps, outcome: DrainOutcome, ms: number): void {
+function tell(sql: SqlStorage, { meter, log, now }: DrainDeps, { outcome, requests, ms }: Drained): void {
   const session = readSession(sql);
   meter.count("basechat_outbox_drains_total", { outcome });
   if (session === undefined) return;
   const owed = outcome === "waiting" ? owedBy(sql, session) : undefined;
   const level = outcome === "waiting" ? "warn" : "info";
   const { id, userId: user_id } = session;
-  log({ service: "session", level, route: "outbox", session_id: id, user_id, outcome, owed: owed?.messages, ms });
+  const others = requests.length > 1 ? { request_ids: requests.map(({ requestId }) => requestId) } : {};
+  log({
+    service: "session",
+    level,
+    route: "outbox",
+    session_id: id,
+    user_id,
+    outcome,
+    owed: owed?.messages,
+    ms,
+    ...others,
+  });
   meter.owes(id, owed && { ...owed, oldestMs: owed.oldestMs ?? now() });
   meter.flushSoon();
 }

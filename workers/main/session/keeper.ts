@@ -6,7 +6,7 @@ import type { ChatRequest } from "../../../contracts/chat.ts";
 import type { HistoryStore } from "../../../contracts/history.ts";
 import type { SaidMessage } from "../../../contracts/parts.ts";
 import { costUsd, type ModelPrices } from "../../../contracts/prices.ts";
-import type { Log } from "../../../contracts/log.ts";
+import type { Log, OnBehalfOf } from "../../../contracts/log.ts";
 import type { Meter } from "../../../contracts/metrics.ts";
 import type { AnswerOptions, ResolvedChat } from "../../../contracts/session.ts";
 import { NO_USAGE } from "../../../contracts/rounds.ts";
@@ -56,6 +56,7 @@ export interface SessionDeps {
   attachments: Attachments;
   prices: ModelPrices;
   log: Log;
+  onBehalfOf: OnBehalfOf;
   meter: Meter;
   /** Told of each turn when it has ended. */
   onTurnEnd(turn: SeenTurn): void;

@@ -1,6 +1,6 @@
 /**
  * The messages of a session in its object's SQLite.
- * `seq` rises by one from 1 and orders a session for good. A row is never changed once it is written.
+ * `seq` rises by one from 1 and orders a session for good. A row is never changed once it is written, but for its parent that is forgotten.
  */
 import type { BranchStart } from "../../../contracts/branches.ts";
 import type { MessageStatus } from "../../../contracts/history.ts";
@@ -56,12 +56,12 @@ export function appendMessage(sql: SqlStorage, message: Omit<Message, "seq">): n
   return insertMessage(sql, { ...message, seq: null });
 }
 
-/** Writes a message at its place; null: the next one. */
+/** Writes a message at its place; null: the next one, also behind messages of which none is left. */
 export function insertMessage(sql: SqlStorage, message: Omit<Message, "seq"> & { seq: number | null }): number {
   const { seq } = sql
     .exec<{ seq: number }>(
       `INSERT INTO messages (seq, id, parent_seq, turn_id, role, content, status, tokens, details, created_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq`,
+       VALUES (ifnull(?, (SELECT 1 + max(ifnull((SELECT max(seq) FROM messages), 0), ifnull((SELECT forgotten_seq FROM session), 0)))), ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq`,
       message.seq,
       message.id,
       message.parentSeq,
@@ -88,6 +88,17 @@ export function messagesAfter(sql: SqlStorage, seq: number, limit: number): Mess
 /** The place of the oldest message that is here; null before the first. */
 export function oldestSeq(sql: SqlStorage): number | null {
   return sql.exec<{ seq: number | null }>("SELECT min(seq) AS seq FROM messages").one().seq;
+}
+
+/** The place of the oldest message that was said at this time or later. */
+export function firstSince(sql: SqlStorage, ms: number): number | null {
+  return sql.exec<{ seq: number | null }>("SELECT min(seq) AS seq FROM messages WHERE created_at >= ?", ms).one().seq;
+}
+
+/** Forgets the messages before a place; one that followed one of them is a first one. */
+export function deleteBefore(sql: SqlStorage, seq: number): void {
+  sql.exec("DELETE FROM messages WHERE seq < ?", seq);
+  sql.exec("UPDATE messages SET parent_seq = NULL WHERE parent_seq < ?", seq);
 }
 
 export function countMessages(sql: SqlStorage): number {

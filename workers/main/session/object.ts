@@ -23,6 +23,8 @@ import { type Ahead, readCommand } from "./ahead.ts";
 import { createDrain, type Drain } from "./drain.ts";
 import { createEraser, type Eraser } from "./erase.ts";
 import { createHold, type Hold, type KeepingCommand } from "./hold.ts";
+import { countExpired, expire, NOTHING_EXPIRED } from "./expiry.ts";
+import { createForget, type Forget } from "./forget.ts";
 import { claim, findClaim } from "./idempotency.ts";
 import { type SessionDeps, TurnKeeper } from "./keeper.ts";
 import { openSavedLog, readFrames, type Viewable } from "./log.ts";
@@ -61,6 +63,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
   readonly #hold: Hold;
   readonly #records: SessionRecords;
   readonly #eraser: Eraser;
+  readonly #forget: Forget;
   /** Commands that are being answered. */
   #answering = 0;
   #isOpen = false;
@@ -81,11 +84,16 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     this.#records = new SessionRecords({ ...parts, rest: this.#rest });
     this.#eraser = createEraser(parts);
     this.#starter = new TurnStarter(state.storage.sql, this.#keeper, deps);
+    this.#forget = createForget({ ...parts, starter: this.#starter, rest: this.#rest });
     this.#viewers = new Viewers(deps);
   }
 
   override async fetch(request: Request): Promise<Response> {
     const [command, ahead] = await readCommand(request);
+    return this.#deps.onBehalfOf(command, () => this.#serve(command, ahead));
+  }
+
+  async #serve(command: SessionCommand, ahead: Promise<Ahead> | undefined): Promise<Response> {
     this.#answering += 1;
     try {
       this.#open();
@@ -102,7 +110,11 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
   }
 
   /** Looks after a live turn, drains what is owed, ends what was not to be kept, rests what is not used. Never throws. */
-  override async alarm(): Promise<void> {
+  override alarm(): Promise<void> {
+    return this.#deps.onBehalfOf({ requestId: this.#deps.newId() }, () => this.#lookAfter());
+  }
+
+  async #lookAfter(): Promise<void> {
     this.#open();
     await this.#keeper.wake();
     const session = readSession(this.#sql);
@@ -112,6 +124,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
       await this.#drain.erase(session);
     } else if (session?.stored) {
       await this.#drain.run();
+      expire(this.#sql, session, this.#deps);
       await this.#rest.try();
     } else {
       await this.#expire();
@@ -151,6 +164,10 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
         return this.#records.change(command, await this.#held(command));
       case "append":
         return this.#append(command);
+      case "forget":
+        return this.#hold.alone(async () => Response.json({ messages: await this.#forget(command) }));
+      case "expired":
+        return Response.json(this.#ownedIfHeld(command) ? countExpired(this.#sql, command.beforeMs) : NOTHING_EXPIRED);
       case "erase":
         return this.#hold.alone(() => this.#erase(command));
       case "discard":

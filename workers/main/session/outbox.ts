@@ -8,7 +8,7 @@ import type { HistoryStore, MessageRow, SessionRow } from "../../../contracts/hi
 import type { UsageRecord } from "../../../contracts/ledger.ts";
 import { costUsd, type ModelPrices } from "../../../contracts/prices.ts";
 import { toolsOf } from "../../../contracts/rounds.ts";
-import type { Log } from "../../../contracts/log.ts";
+import type { Log, Served } from "../../../contracts/log.ts";
 import { storable } from "../../../contracts/text.ts";
 import { branchFrom } from "../../../contracts/branches.ts";
 import { markSent, owedFile } from "./attachments.ts";
@@ -61,6 +61,24 @@ export function owedBy(sql: SqlStorage, { drainedSeq, changedAtMs }: Session) {
     )
     .one();
   return { messages, oldestMs: oldest ?? (changedAtMs || undefined) };
+}
+
+/** Of a line that is to be read. */
+const MAX_REQUESTS = 20;
+
+/** The requests of the newest turns that have messages which are owed, oldest first. */
+export function owedRequests(sql: SqlStorage): Served[] {
+  const session = readSession(sql);
+  if (session === undefined) return [];
+  const turns = sql.exec<{ requestId: string; traceparent: string | null }>(
+    `SELECT command ->> '$.requestId' AS requestId, command ->> '$.traceparent' AS traceparent FROM turns
+     WHERE id IN (SELECT turn_id FROM messages WHERE seq > ?) ORDER BY id DESC LIMIT ?`,
+    ...[session.drainedSeq, MAX_REQUESTS],
+  );
+  return turns
+    .toArray()
+    .map(({ requestId, traceparent }) => ({ requestId, traceparent: traceparent ?? undefined }))
+    .toReversed();
 }
 
 /** Saves the session and messages in one round trip; one by one when a row among them can never be saved. */

@@ -9,6 +9,7 @@ import type { HistoryStore, MessageRow } from "../../../contracts/history.ts";
 import type { MessagePage, MessageView } from "../../../contracts/sessions.ts";
 import type { ListMessages } from "../../../contracts/session.ts";
 import { toDetails, unreadable } from "./hold.ts";
+import { readSession } from "./session.ts";
 import {
   branchStarts,
   type Message,
@@ -43,7 +44,7 @@ export function createPages(sql: SqlStorage, history: HistoryStore): Pages {
     return page;
   }
 
-  function fromObject(query: ListMessages, floor: number): MessagePage {
+  function fromObject(query: ListMessages, floor: number, first: number): MessagePage {
     const { before, after, limit } = query;
     const rows = after === undefined ? messagesBefore(sql, before, limit + 1) : messagesAfter(sql, after, limit + 1);
     const shown = rows.slice(0, limit);
@@ -52,16 +53,18 @@ export function createPages(sql: SqlStorage, history: HistoryStore): Pages {
     const views = shown.map((message) => viewMessage(sql, message, branch.holds(message.seq)));
     const page = pageOf(query, views, rows.length > limit);
     // Older ones are in Postgres.
-    if (after === undefined && floor > 1) page.next_before ??= floor;
+    if (after === undefined && floor > first) page.next_before ??= floor;
     return page;
   }
 
   return {
     async list(query, held) {
       if (!held) return fromPostgres(query, undefined);
-      const floor = oldestSeq(sql) ?? 1;
+      // Nothing is before it, here or there.
+      const first = (readSession(sql)?.forgottenSeq ?? 0) + 1;
+      const floor = oldestSeq(sql) ?? first;
       const isOlder = query.after === undefined ? (query.before ?? Infinity) <= floor : query.after < floor - 1;
-      return isOlder && floor > 1 ? fromPostgres(query, floor) : fromObject(query, floor);
+      return isOlder && floor > first ? fromPostgres(query, floor) : fromObject(query, floor, first);
     },
   };
 }

@@ -128,7 +128,7 @@ export class SessionRecords {
       ...{ id, title, model_type: modelType, model_name: modelName, is_active: isActive },
       created_at: new Date(createdAtMs).toISOString(),
       updated_at: new Date(updatedAtMs(this.#sql, session)).toISOString(),
-      message_count: newestSeq(this.#sql) ?? 0,
+      message_count: Math.max(0, (newestSeq(this.#sql) ?? 0) - session.forgottenSeq),
       turn: turn ? { turn_id: turn.id, state } : null,
     };
   }
@@ -139,8 +139,8 @@ function viewStored({ id, title, modelType, modelName, isActive, ...session }: S
     ...{ id, title, model_type: modelType, model_name: modelName, is_active: isActive },
     created_at: new Date(session.createdAtMs).toISOString(),
     updated_at: new Date(session.updatedAtMs).toISOString(),
-    // Places rise by one from 1.
-    message_count: session.newestSeq,
+    // Places rise by one.
+    message_count: session.newestSeq - session.forgottenSeq,
     turn: null,
   };
 }

@@ -3,6 +3,7 @@
  * State: the object's alarm. It never rests a session that owes anything, of which Postgres lacks a message, or that is being used.
  */
 import type { HistoryStore } from "../../../contracts/history.ts";
+import { oldestEndMs } from "./expiry.ts";
 import { claimsEndMs, forgetClaims } from "./idempotency.ts";
 import { countMessages, oldestSeq } from "./messages.ts";
 import { isOwed, readSession, type Session, updatedAtMs } from "./session.ts";
@@ -14,7 +15,7 @@ const RETRY_MS = 24 * 3_600_000;
 export interface Rest {
   /** When somebody last had it do something, in milliseconds since 1970. */
   lastUsedMs(session: Session): number;
-  /** Sees to it that the alarm comes when the session may rest, unless it comes earlier anyway. */
+  /** Sees to it that the alarm comes when the session may rest or a turn's log has had its time, unless it comes earlier anyway. */
   plan(): Promise<void>;
   /** Of the alarm: rests the session if it is time. */
   try(): Promise<void>;
@@ -25,12 +26,13 @@ export interface RestDeps {
   history: HistoryStore;
   now: () => number;
   restMs: number;
+  turnLogMs: number;
   isBusy(): boolean;
   /** The session's user is gone from Postgres, and so is to go the session. */
   onOrphaned(): Promise<void>;
 }
 
-export function createRest({ storage, history, now, restMs, isBusy, onOrphaned }: RestDeps): Rest {
+export function createRest({ storage, history, now, restMs, turnLogMs, isBusy, onOrphaned }: RestDeps): Rest {
   const { sql } = storage;
 
   function lastUsedMs(session: Session): number {
@@ -52,8 +54,12 @@ export function createRest({ storage, history, now, restMs, isBusy, onOrphaned }
    * A message that Postgres could not take is in the object alone: such a session never rests. One whose user is gone from there was
    * left over by an erasure.
    */
-  async function inspect({ id: sessionId, userId }: Session): Promise<"complete" | "orphaned" | "unsafe"> {
-    const from = oldestSeq(sql) ?? 1;
+  async function inspect({
+    id: sessionId,
+    userId,
+    forgottenSeq,
+  }: Session): Promise<"complete" | "orphaned" | "unsafe"> {
+    const from = oldestSeq(sql) ?? forgottenSeq + 1;
     const found = await history.inspectSession({ sessionId, userId, from });
     if (!found.ok) return "unsafe";
     if (!found.value.user) return "orphaned";
@@ -64,7 +70,9 @@ export function createRest({ storage, history, now, restMs, isBusy, onOrphaned }
     const session = readSession(sql);
     if (session === undefined || !session.stored) return;
     const dueMs = restsAtMs(session);
-    const atMs = dueMs > now() ? dueMs : now() + Math.min(restMs, RETRY_MS);
+    const restAtMs = dueMs > now() ? dueMs : now() + Math.min(restMs, RETRY_MS);
+    const endedAtMs = oldestEndMs(sql);
+    const atMs = endedAtMs === undefined ? restAtMs : Math.min(restAtMs, endedAtMs + turnLogMs + 1);
     const setMs = await storage.getAlarm();
     if (setMs === null || setMs > atMs) await storage.setAlarm(atMs);
   }

@@ -35,6 +35,8 @@ export interface Session {
   drainedSeq: number;
   /** When it was fetched from Postgres; 0: it was made here. */
   heldAtMs: number;
+  /** Messages up to this `seq` were too old to be kept, here and in Postgres. */
+  forgottenSeq: number;
   /** Deleted by its owner, and not yet in Postgres. */
   erased: boolean;
 }
@@ -57,6 +59,7 @@ export function readSession(sql: SqlStorage): Session | undefined {
       drainedChangeMs: Number(row["drained_change"]),
       drainedSeq: Number(row["drained_seq"]),
       heldAtMs: Number(row["held_at"]),
+      forgottenSeq: Number(row["forgotten_seq"]),
       erased: row["erased"] === 1,
     }
   );
@@ -66,10 +69,10 @@ export function insertSession(sql: SqlStorage, session: Session): void {
   const { id, userId, title, titleBy, modelType, modelName, stored, isActive, createdAtMs } = session;
   sql.exec(
     `INSERT INTO session (id, user_id, title, title_by, model_type, model_name, stored, is_active, created_at,
-       changed_at, drained_change, drained_seq, held_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       changed_at, drained_change, drained_seq, held_at, forgotten_seq)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ...[id, userId, title, titleBy, modelType ?? "", modelName ?? "", stored ? 1 : 0, isActive ? 1 : 0, createdAtMs],
-    ...[session.changedAtMs, session.drainedChangeMs, session.drainedSeq, session.heldAtMs],
+    ...[session.changedAtMs, session.drainedChangeMs, session.drainedSeq, session.heldAtMs, session.forgottenSeq],
   );
 }
 
@@ -83,7 +86,7 @@ export interface NewSession {
 
 const BLANK: Omit<Session, "id" | "userId" | "title" | "modelType" | "modelName" | "stored" | "createdAtMs"> = {
   ...{ titleBy: "words", isActive: true, changedAtMs: 0, drainedChangeMs: 0 },
-  ...{ drainedSeq: 0, heldAtMs: 0, erased: false },
+  ...{ drainedSeq: 0, heldAtMs: 0, forgottenSeq: 0, erased: false },
 };
 
 /** A session that begins with a turn, before it is written. */
@@ -152,6 +155,14 @@ export function isOwed(sql: SqlStorage, session: Session): boolean {
 /** The same of its own row and its messages. */
 export function isRowOwed(sql: SqlStorage, session: Session): boolean {
   return session.changedAtMs > session.drainedChangeMs || (newestSeq(sql) ?? 0) > session.drainedSeq;
+}
+
+/** Messages up to a place are gone; of a session that owes nothing. When it was last used is told by its row from then on. */
+export function markForgotten(sql: SqlStorage, { upTo, lastUsedMs }: { upTo: number; lastUsedMs: number }): void {
+  sql.exec(
+    "UPDATE session SET forgotten_seq = max(forgotten_seq, ?), changed_at = ?, drained_change = ?",
+    ...[upTo, lastUsedMs, lastUsedMs],
+  );
 }
 
 /** From here on nothing of the session is drained or shown. */

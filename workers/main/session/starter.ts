@@ -50,6 +50,11 @@ export class TurnStarter {
     this.#deps = deps;
   }
 
+  /** A turn is about to be written. */
+  get isStarting(): boolean {
+    return this.#starting !== undefined;
+  }
+
   /** Settles when no turn is about to be written. */
   async settled(): Promise<void> {
     while (this.#starting !== undefined) await this.#starting;

@@ -11,6 +11,7 @@ const LATER_COLUMNS: Record<string, string> = {
   changed_at: "INTEGER NOT NULL DEFAULT 0",
   drained_change: "INTEGER NOT NULL DEFAULT 0",
   held_at: "INTEGER NOT NULL DEFAULT 0",
+  forgotten_seq: "INTEGER NOT NULL DEFAULT 0",
 };
 const BRANCHES = `CREATE INDEX IF NOT EXISTS branch_starts ON messages (seq, parent_seq)
   WHERE seq > 1 AND parent_seq IS NOT seq - 1`;

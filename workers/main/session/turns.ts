@@ -171,6 +171,12 @@ export function forgetLogs(sql: SqlStorage, beforeMs: number): void {
   );
 }
 
+/** Forgets turns that ended before `beforeMs` and of which no message is left, with their logs and their answers' text. */
+export function forgetTurns(sql: SqlStorage, beforeMs: number): void {
+  sql.exec("DELETE FROM turns WHERE ended_at < ? AND id NOT IN (SELECT turn_id FROM messages)", beforeMs);
+  sql.exec("DELETE FROM events WHERE turn_id NOT IN (SELECT id FROM turns)");
+}
+
 function selectTurns(sql: SqlStorage, where: string, ...bindings: string[]): TurnRow[] {
   return sql
     .exec(`SELECT * FROM turns ${where}`, ...bindings)
