@@ -103,15 +103,16 @@ const ResponseFormat = z.discriminatedUnion("type", [
   }),
 ]);
 
+export const Metadata = z
+  .record(z.string().max(64), z.string().max(512))
+  .refine((labels) => Object.keys(labels).length <= MAX_LABELS, `must be ${MAX_LABELS} at most`);
+
 /** Of no matter for an answer from here, in the values that say so. */
 export const passedOver = {
   user: Label,
   safety_identifier: Label,
   prompt_cache_key: Label,
-  metadata: z
-    .record(z.string().max(64), z.string().max(512))
-    .refine((labels) => Object.keys(labels).length <= MAX_LABELS, `must be ${MAX_LABELS} at most`)
-    .nullish(),
+  metadata: Metadata.nullish(),
   service_tier: z.enum(["auto", "default"]).nullish(),
 };
 

@@ -6,7 +6,7 @@ import * as z from "zod";
 import { AnswerSchema, ModelName } from "./chat.ts";
 import { ERROR_STATUS, type ErrorCode } from "./errors.ts";
 import { Detail, FileName, type InputPart, Source, VisibleText } from "./parts.ts";
-import { CallId, FunctionName, FunctionTool, passedOver } from "./openai-chat.ts";
+import { CallId, FunctionName, FunctionTool, Metadata, passedOver } from "./openai-chat.ts";
 
 const MAX_OUTPUT_CHARS = 256 * 1024;
 
@@ -87,6 +87,8 @@ const Format = z.discriminatedUnion("type", [
   }),
 ]);
 
+const Truncation = z.enum(["auto", "disabled"]);
+
 export const ResponsesRequest = z
   .strictObject({
     model: ModelName.optional(),
@@ -104,7 +106,7 @@ export const ResponsesRequest = z
     tool_choice: ToolChoice.nullish(),
     parallel_tool_calls: z.boolean().nullish(),
     text: z.strictObject({ format: Format.optional() }).nullish(),
-    truncation: z.enum(["auto", "disabled"]).nullish(),
+    truncation: Truncation.nullish(),
     include: z.array(z.string().max(64)).max(0, "is not supported").nullish(),
     ...passedOver,
   })
@@ -122,6 +124,20 @@ export const ResponsesRequest = z
   })
   .meta({ id: "ResponsesRequest" });
 export type ResponsesRequest = z.infer<typeof ResponsesRequest>;
+
+/** What is kept of a request with its answer, to be told again wherever that is read. */
+export const AskedResponse = z
+  .object({
+    metadata: Metadata,
+    temperature: z.number(),
+    max_output_tokens: z.int(),
+    previous_response_id: z.string(),
+    background: z.boolean(),
+    store: z.boolean(),
+    truncation: Truncation,
+  })
+  .partial();
+export type AskedResponse = z.infer<typeof AskedResponse>;
 
 const Status = z.enum(["queued", "in_progress", "completed", "failed", "incomplete", "cancelled"]);
 
@@ -141,6 +157,28 @@ const Output = z.discriminatedUnion("type", [OutputMessage, FunctionCall]);
 export type ResponseOutput = z.infer<typeof Output>;
 
 const Tokens = z.int().min(0);
+const ToldTool = z.strictObject({
+  ...{ type: z.literal("function"), name: FunctionName, description: z.string().nullable() },
+  ...{ parameters: z.record(z.string(), z.unknown()), strict: z.boolean().nullable() },
+});
+/** Of the request. */
+const ToldRequest = z.strictObject({
+  instructions: z.string().nullable(),
+  metadata: Metadata,
+  temperature: z.number().nullable(),
+  top_p: z.null(),
+  max_output_tokens: z.int().nullable(),
+  previous_response_id: z.string().nullable(),
+  tools: z.array(ToldTool),
+  tool_choice: ToolChoice,
+  parallel_tool_calls: z.boolean(),
+  text: z.strictObject({ format: Format }),
+  background: z.boolean(),
+  store: z.boolean(),
+  truncation: Truncation,
+});
+export type ToldRequest = z.infer<typeof ToldRequest>;
+
 export const ResponseObject = z
   .strictObject({
     id: z.string(),
@@ -160,9 +198,7 @@ export const ResponseObject = z
         output_tokens_details: z.strictObject({ reasoning_tokens: Tokens }),
       })
       .nullable(),
-    // Of the request, which is not told again.
-    ...{ instructions: z.null(), metadata: z.strictObject({}), temperature: z.null(), top_p: z.null() },
-    ...{ tools: z.array(z.unknown()).max(0), tool_choice: z.literal("auto"), parallel_tool_calls: z.boolean() },
+    ...ToldRequest.shape,
   })
   .meta({ id: "Response" });
 export type ResponseObject = z.infer<typeof ResponseObject>;

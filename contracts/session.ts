@@ -5,8 +5,9 @@
 import type { Credential } from "./accounts.ts";
 import type { Decision } from "./approvals.ts";
 import type { CachedRoute } from "./cache.ts";
-import type { ChatRequest, ModelType } from "./chat.ts";
+import type { ChatRequest, ModelType, ResponseFormat } from "./chat.ts";
 import type { ModelRequest } from "./llm.ts";
+import type { AskedResponse } from "./openai-responses.ts";
 import type { AttachedFile, SaidMessage } from "./parts.ts";
 import type { Preferences, Scope } from "./users.ts";
 
@@ -88,6 +89,8 @@ export interface StartTurn extends Keeping {
   branch: Branch;
   request: ChatRequest;
   client?: ClientOptions;
+  /** Of a response. */
+  asked?: AskedResponse;
   /** In place of the request's own messages, where something is attached to them. */
   said?: SaidMessage[];
   /** The bytes of what is attached, each once. */
@@ -110,10 +113,33 @@ export interface WatchTurn extends Asker {
   kind: "watch";
   turnId: string;
   after: number;
-  /** What there is now, from the first event on, also of a turn whose events are gone: what its answer tells of them. */
-  atOnce?: boolean;
   /** Asked about again while it watches. */
   credential: Credential;
+}
+
+/**
+ * What there is of a turn now, also of one whose events are gone, and of one whose session rests: what its answer tells of them. With `cancel`
+ * it is stopped first.
+ */
+export interface RecallTurn extends Asker {
+  kind: "recall";
+  turnId: string;
+  cancel: boolean;
+}
+
+/** What a response tells again of, as its turn holds it. */
+export interface RequestOfResponse {
+  asked?: AskedResponse;
+  client?: ClientOptions;
+  format?: ResponseFormat | undefined;
+}
+
+export interface RecalledTurn extends RequestOfResponse {
+  sessionId: string;
+  /** Frames of its events. */
+  events: string;
+  /** false: they are fewer than there were. */
+  areWhole: boolean;
 }
 
 /** A turn's state; with `cancel` it is stopped first. */
@@ -221,6 +247,7 @@ export type SessionCommand =
   | ExplainTurn
   | ClaimKey
   | WatchTurn
+  | RecallTurn
   | InspectTurn
   | AnswerApproval
   | ListMessages

@@ -1291,9 +1291,21 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "API: POST /v1/chat/completions",
     text: "Images and files in messages are checked, passed on and part of the cache's key.",
   },
+  "V1-11": {
+    source: "API: /v1",
+    text: "Listed pages may call from a browser with OpenAI's own client: a preflight allows each header that it sends.",
+  },
   "RESP-9": {
     source: "API: POST /v1/responses",
     text: "A response is shown images and files, keeps them in its session, and answers in the form that is asked for.",
+  },
+  "RESP-10": {
+    source: "docs/decisions/0046",
+    text: "A response whose session rests is told again, without waking it, and is gone on from like any other.",
+  },
+  "RESP-11": {
+    source: "docs/decisions/0046",
+    text: "A response tells its request again, wherever it is read, as long as its turn is kept; its metadata for good.",
   },
   "RESP-1": {
     source: "API: POST /v1/responses",

@@ -8,7 +8,7 @@ import { OpenAiErrorBody } from "../contracts/openai-errors.ts";
 import { serveLlm } from "../dev/stand-ins/llm.ts";
 import type { StandIn } from "../dev/stand-ins/serve.ts";
 import { type House, openHouse, type Tenant } from "./house.ts";
-import { openAiOf, RED_PIXEL } from "./stock-clients.ts";
+import { openAiOf, RED_PIXEL, turnOf } from "./stock-clients.ts";
 
 let house: House;
 let second: StandIn;
@@ -60,8 +60,7 @@ async function eventsOf(stream: AsyncIterable<ResponseStreamEvent>, until?: (eve
 }
 
 const sessionOf = async (responseId: string): Promise<string> => {
-  const turnId = responseId.slice(5).replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
-  const state = await house.call(`/chat/turns/${turnId}`, { as });
+  const state = await house.call(`/chat/turns/${turnOf(responseId)}`, { as });
   return (await state.json<{ session_id: string }>()).session_id;
 };
 
@@ -153,6 +152,45 @@ describe("a response", () => {
     expect(cancelled).toMatchObject({ id: started.id, status: "cancelled", error: { code: "cancelled" } });
     expect(cancelled.output_text).not.toBe("");
     expect(await client.responses.retrieve(started.id)).toMatchObject({ status: "cancelled" });
+  });
+
+  test("[RESP-11] tells its request again: when it is made, in its events, and whenever it is read", async () => {
+    const told = {
+      ...{ instructions: "Be brief.", temperature: 0.5, max_output_tokens: 900, truncation: "auto" as const },
+      ...{ metadata: { ticket: "7", ["k".repeat(64)]: "v".repeat(512) }, parallel_tool_calls: false },
+      ...{ tools: [CALCULATOR], tool_choice: "none" as const, background: false, store: true },
+      text: { format: { type: "json_schema" as const, name: "a", schema: { type: "object" }, strict: true } },
+    };
+    const input = fresh("Tell it again");
+    const made = await client.responses.create({ model: "demo", input, ...told });
+    expect(made).toMatchObject({ ...told, previous_response_id: null, top_p: null });
+    expect(await client.responses.retrieve(made.id)).toEqual(made);
+    const events = await eventsOf(await client.responses.retrieve(made.id, { stream: true }));
+    expect(events[0]).toMatchObject({ type: "response.created", response: told });
+    expect(events.at(-1)).toMatchObject({ type: "response.completed", response: told });
+
+    const next = { model: "demo", input: fresh("On"), previous_response_id: made.id };
+    const stream = client.responses.stream(next);
+    const final = await stream.finalResponse();
+    expect(final).toMatchObject({ previous_response_id: made.id, instructions: null, metadata: {}, tools: [] });
+    const plain = { tool_choice: "auto", text: { format: { type: "text" } }, temperature: null };
+    expect(final).toMatchObject(plain);
+    expect(await client.responses.retrieve(final.id)).toMatchObject({ previous_response_id: made.id, ...plain });
+  });
+
+  test("[RESP-11] takes metadata within OpenAI's bounds, and it is no matter for the cache", async () => {
+    const labels = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, at) => [`k${at}`, "v"]));
+    for (const metadata of [labels(17), { ["k".repeat(65)]: "v" }, { k: "v".repeat(513) }]) {
+      await expect(client.responses.create({ input: "Hi", metadata })).rejects.toMatchObject({ status: 400 });
+    }
+    const input = fresh("Cached whatever it is called");
+    const { calls } = house.redis.stats();
+    await client.responses.create({ model: "demo", input, metadata: labels(16) });
+    await house.redis.until((stats) => stats.calls >= calls + 2 && stats.in_flight === 0);
+    const body = { model: "demo", input, metadata: { other: "label" } };
+    const again = await house.call(PATH, { as, body });
+    expect(again.headers.get("x-cache")).toBe("HIT");
+    expect(await again.json()).toMatchObject({ metadata: { other: "label" } });
   });
 
   test("[RESP-9] is shown images, keeps them in its session, and answers in a form that is asked for", async () => {

@@ -4,13 +4,14 @@
  */
 import type { ChatRequest } from "../../../contracts/chat.ts";
 import type { OfferedTool } from "../../../contracts/llm.ts";
-import type { ResponsesRequest } from "../../../contracts/openai-responses.ts";
+import { type AskedResponse, type ResponsesRequest, toResponseId } from "../../../contracts/openai-responses.ts";
 import type { Branch, CallOutput, ClientOptions } from "../../../contracts/session.ts";
 
 export interface ResponseTurn {
   request: ChatRequest;
   branch: Branch;
   client: ClientOptions;
+  asked: AskedResponse;
 }
 
 export function toResponseTurn(asked: ResponsesRequest): ResponseTurn {
@@ -25,6 +26,20 @@ export function toResponseTurn(asked: ResponsesRequest): ResponseTurn {
     },
     branch: turnId ? { kind: "after", turnId, outputs } : { kind: "end" },
     client: clientOf(asked),
+    asked: keptOf(asked),
+  };
+}
+
+function keptOf({ temperature, max_output_tokens: maxTokens, ...asked }: ResponsesRequest): AskedResponse {
+  const { metadata, previous_response_id: previous, background, store, truncation } = asked;
+  return {
+    ...(metadata && { metadata }),
+    ...(typeof temperature === "number" && { temperature }),
+    ...(typeof maxTokens === "number" && { max_output_tokens: maxTokens }),
+    ...(previous && { previous_response_id: toResponseId(previous) }),
+    ...(background && { background }),
+    ...(store === false && { store }),
+    ...(truncation && { truncation }),
   };
 }
 

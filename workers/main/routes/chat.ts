@@ -7,6 +7,7 @@ import { ApprovalsRequest } from "../../../contracts/approvals.ts";
 import { ChatReply, ChatRequest, EditRequest, RegenerateRequest, TurnView } from "../../../contracts/chat.ts";
 import { AppError, type ErrorCode, orThrow } from "../../../contracts/errors.ts";
 import { newId, type Residency, withResidency } from "../../../contracts/ids.ts";
+import type { AskedResponse } from "../../../contracts/openai-responses.ts";
 import { SessionPath, TurnPath } from "../../../contracts/params.ts";
 import type { SaidMessage } from "../../../contracts/parts.ts";
 import type { Branch, ClientOptions, Idempotency, SessionCommand, StartTurn } from "../../../contracts/session.ts";
@@ -202,6 +203,7 @@ export function asker({ user, requestId, traceparent }: Call) {
 export interface Start {
   request: ChatRequest;
   client?: ClientOptions;
+  asked?: AskedResponse;
   view: StartTurn["view"];
   route: StartTurn["route"];
   branch: Branch;

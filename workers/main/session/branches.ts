@@ -7,7 +7,7 @@ import type { SaidMessage } from "../../../contracts/parts.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
 import type { Branch, CallOutput } from "../../../contracts/session.ts";
 import { readTurn } from "./turns.ts";
-import { findMessage, isSettled, type Message, newestSeq, readMessage } from "./messages.ts";
+import { findMessage, isSettled, type Message, newestOfTurn, newestSeq, readMessage } from "./messages.ts";
 
 export interface BranchPoint {
   /** The message after which the branch goes on; null at the start. */
@@ -51,10 +51,11 @@ export function branchOf(sql: SqlStorage, branch: Branch, said: BranchPoint["sai
 /** A turn that ended without an answer is gone on from where it began. */
 function afterTurn(sql: SqlStorage, { turnId, outputs }: Branch & { kind: "after" }, said: BranchPoint["said"]) {
   const turn = readTurn(sql, turnId);
-  if (turn === undefined) throw new AppError("not_found", "there is no such response");
-  const answer = findMessage(sql, turn.plan.messageId);
-  const open = answer?.details.rounds?.find((round) => !isSettled(round));
-  const leafSeq = answer?.seq ?? turn.plan.parentSeq;
+  // Of a session that has rested there are messages alone.
+  const end = turn === undefined ? newestOfTurn(sql, turnId) : findMessage(sql, turn.plan.messageId);
+  const leafSeq = end?.seq ?? turn?.plan.parentSeq;
+  if (leafSeq === undefined) throw new AppError("not_found", "there is no such response");
+  const open = end?.details.rounds?.find((round) => !isSettled(round));
   if (open === undefined && outputs.length === 0) return { leafSeq, said };
   return { leafSeq, said: [], given: settle(open, outputs) };
 }

@@ -272,6 +272,7 @@ function toAnswer(
     details: {
       ...{ model, provider, usage, cache },
       ...(outcome.ok && { finish_reason: outcome.finishReason }),
+      ...(plan.asked && { asked: plan.asked }),
       ...(rounds.length > 0 && { rounds }),
     },
   };

@@ -15,6 +15,8 @@ import type {
   ExplainTurn,
   InspectTurn,
   ReadAttachment,
+  RecalledTurn,
+  RecallTurn,
   SessionCommand,
   StartTurn,
   WatchTurn,
@@ -24,8 +26,9 @@ import { createEraser, type Eraser } from "./erase.ts";
 import { createHold, type Hold, type KeepingCommand } from "./hold.ts";
 import { claim, findClaim } from "./idempotency.ts";
 import { type SessionDeps, TurnKeeper } from "./keeper.ts";
+import type { LiveTurn } from "./live-turn.ts";
 import { openSavedLog, readFrames, type Viewable } from "./log.ts";
-import { recallLog } from "./recall.ts";
+import { hasLog, recallEnded, requestOf } from "./recall.ts";
 import { createPages, type Pages } from "./pages.ts";
 import { SessionRecords } from "./records.ts";
 import {
@@ -134,6 +137,8 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
         return this.#claim(command);
       case "watch":
         return this.#watch(command);
+      case "recall":
+        return Response.json(await this.#recall(command));
       case "inspect":
         return this.#inspect(command);
       case "approve":
@@ -177,6 +182,14 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     return this.#owned(command);
   }
 
+  /** The session of a turn that goes on; one that goes on after another turn names that one alone. */
+  async #hereFor(command: StartTurn): Promise<void> {
+    const { branch } = command;
+    if (branch.kind !== "after") return void (await this.#held(command));
+    if (readSession(this.#sql) === undefined) await this.#hold.fetchByTurn(command, branch.turnId);
+    requireSession(this.#sql, command);
+  }
+
   #turn(turnId: string): TurnRow {
     const turn = readTurn(this.#sql, turnId);
     if (turn === undefined) throw new AppError("not_found", "there is no such turn");
@@ -186,8 +199,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
   async #start(asked: StartTurn, admitted: Promise<Admitted>): Promise<Response> {
     const receivedAtMs = this.#deps.now();
     const command = asked.makeIfMissing && !(await this.#hold.find(asked)) ? { ...asked, create: true } : asked;
-    if (command.branch.kind === "after") requireSession(this.#sql, command);
-    else if (!command.create) await this.#held(command);
+    if (!command.create) await this.#hereFor(command);
     return this.#respond(await this.#starter.start(command, admitted), command, receivedAtMs);
   }
 
@@ -232,12 +244,11 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     return new Response(null, { status: 204 });
   }
 
-  #watch({ turnId, after, userId, credential, atOnce }: WatchTurn): Response {
+  #watch({ turnId, after, userId, credential }: WatchTurn): Response {
     const session = this.#owned({ userId });
     const turn = this.#turn(turnId);
     const live = this.#keeper.find(turnId);
-    const log = live?.log ?? this.#openEnded(turn, atOnce ? session.id : undefined);
-    if (atOnce) return eventStream(log.after(0), turnHeaders(turnId, session.id));
+    const log = live?.log ?? this.#openEnded(turn);
     // Of a turn that was cut for good, events that were shown and not saved have no place in the log any more.
     const from = Math.min(after, turn.cutAfter ?? Number.POSITIVE_INFINITY);
     // Event 1 of a live turn always comes; of one that was taken up again, later ones may have been shown and not saved.
@@ -248,14 +259,25 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     return eventStream(this.#viewers.watch(log, from, credential), turnHeaders(turnId, session.id));
   }
 
+  async #recall(command: RecallTurn): Promise<RecalledTurn> {
+    const { turnId, userId, cancel } = command;
+    const live = this.#keeper.find(turnId);
+    if (live === undefined) return recallEnded(command, { ...this.#deps, sql: this.#sql });
+    const { id: sessionId } = this.#owned({ userId });
+    if (cancel) await this.#stop(live);
+    return { sessionId, ...requestOf(this.#turn(turnId)), areWhole: true, events: live.log.after(0) };
+  }
+
+  async #stop(live: LiveTurn): Promise<void> {
+    this.#keeper.stop(live, "cancelled");
+    await live.ended;
+  }
+
   async #inspect({ turnId, userId, cancel }: InspectTurn): Promise<Response> {
     const session = this.#owned({ userId });
     this.#turn(turnId);
     const live = this.#keeper.find(turnId);
-    if (cancel && live !== undefined) {
-      this.#keeper.stop(live, "cancelled");
-      await live.ended;
-    }
+    if (cancel && live !== undefined) await this.#stop(live);
     const last = this.#keeper.find(turnId)?.log.last ?? readFrames(this.#sql, turnId).length;
     return Response.json(turnState(this.#turn(turnId), session.id, last));
   }
@@ -301,15 +323,10 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     return Response.json(await this.#eraser.discard());
   }
 
-  /** With `recalledFor`, a session's id, also one whose events are gone. */
-  #openEnded(turn: TurnRow, recalledFor?: string): Viewable {
-    const { id, endedAtMs, plan } = turn;
-    if (endedAtMs === undefined || endedAtMs < this.#deps.now() - this.#deps.turnLogMs) {
-      if (recalledFor !== undefined) return recallLog(this.#sql, turn, recalledFor);
-      const details = { message_id: plan.messageId };
-      throw new AppError("turn_expired", "the turn's events are gone; its message is in the history", { details });
-    }
-    return openSavedLog(this.#sql, id);
+  #openEnded(turn: TurnRow): Viewable {
+    if (hasLog(turn, this.#deps)) return openSavedLog(this.#sql, turn.id);
+    const details = { message_id: turn.plan.messageId };
+    throw new AppError("turn_expired", "the turn's events are gone; its message is in the history", { details });
   }
 
   /** A session outside the history ends an hour after its last turn; an object of claims alone, with them. */

@@ -148,7 +148,7 @@ export class TurnStarter {
   }
 
   #plan(command: PlannedTurn, preferences: Preferences): { session: Session; turn: NewTurn } {
-    const { create, idempotency, requestId, traceparent, route, userId, files = [], client } = command;
+    const { create, idempotency, requestId, traceparent, route, userId, files = [], client, asked } = command;
     const nowMs = this.#deps.now();
     const said = command.said ?? requestMessages(command.request);
     const chat = { ...this.#deps.resolve(command.request, preferences, said), ...(client && { client }) };
@@ -161,7 +161,7 @@ export class TurnStarter {
     const id = create ? newTurnId(nowMs, session.id) : nextTurnId(this.#sql, session.id, nowMs);
     const turn: NewTurn = {
       id,
-      plan: toPlan({ chat, branch, messageId: this.#deps.newId(), requestId, traceparent, route }),
+      plan: toPlan({ chat, branch, messageId: this.#deps.newId(), requestId, traceparent, route, asked }),
       ...branch,
       files,
       alsoWrite: () => {
@@ -260,7 +260,7 @@ function brought({ client, branch, request }: Pick<StartTurn, "client" | "branch
 
 /** What it takes to plan a turn. */
 type PlannedTurn = Pick<StartTurn, "create" | "requestId" | "route" | "userId" | "sessionId" | "request" | "branch"> &
-  Pick<StartTurn, "idempotency" | "traceparent" | "client" | "said" | "files">;
+  Pick<StartTurn, "idempotency" | "traceparent" | "client" | "asked" | "said" | "files">;
 
 /** The one that is named; whoever goes on after a turn of it need not know its name. */
 export function requireSession(sql: SqlStorage, { userId, sessionId, branch }: Addressed): Session {
