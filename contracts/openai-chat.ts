@@ -27,7 +27,8 @@ const Content = z.union([Text, TextParts], { error: "must be text, or parts of t
 export const FunctionName = z.string().regex(/^[\w.-]{1,64}$/);
 export const CallId = z.string().min(1).max(256);
 
-const Arguments = z
+/** JSON of an object, read. */
+export const Arguments = z
   .string()
   .max(256 * 1024)
   .transform((text, issues) => {

@@ -9,6 +9,7 @@ import type { ChatRequest, ModelType, ResponseFormat } from "./chat.ts";
 import type { ModelRequest } from "./llm.ts";
 import type { AskedResponse } from "./openai-responses.ts";
 import type { AttachedFile, SaidMessage } from "./parts.ts";
+import type { ToolRound } from "./rounds.ts";
 import type { Preferences, Scope } from "./users.ts";
 
 /** A chat request with everything decided: preferences and defaults are filled in. */
@@ -60,10 +61,11 @@ export interface CallOutput {
 
 /**
  * Where a turn goes on: at the end of the session, from an answer to be made again, from a question to be put anew, behind a
- * message (null: at the start), or after an earlier turn, which stands for its session too; with the results of the calls that it ended with, in place of a message.
+ * message (null: at the start), or after an earlier turn, which stands for its session too; with the results of the calls that it ended with.
+ * `given`: calls and results that come behind what is said.
  */
 export type Branch =
-  | { kind: "end" }
+  | { kind: "end"; given?: ToolRound[] }
   | { kind: "regenerate"; messageId: string | undefined }
   | { kind: "edit"; messageId: string }
   | { kind: "follow"; messageId: string | null }
@@ -91,7 +93,7 @@ export interface StartTurn extends Keeping {
   client?: ClientOptions;
   /** Of a response. */
   asked?: AskedResponse;
-  /** In place of the request's own messages, where something is attached to them. */
+  /** In place of the request's own messages, where something is attached to them or stands before them. */
   said?: SaidMessage[];
   /** The bytes of what is attached, each once. */
   files?: AttachedFile[];

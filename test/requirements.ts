@@ -1307,6 +1307,14 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/decisions/0046",
     text: "A response tells its request again, wherever it is read, as long as its turn is kept; its metadata for good.",
   },
+  "RESP-12": {
+    source: "docs/decisions/0046",
+    text: "System and developer messages of a response's input reach the model at their place, and stay in the conversation.",
+  },
+  "RESP-13": {
+    source: "docs/decisions/0046",
+    text: "A response's input may be a conversation, with its calls and their outputs; what does not fit is refused.",
+  },
   "RESP-1": {
     source: "API: POST /v1/responses",
     text: "A response is a turn of a session: told whole, as a stream, and again when it is asked for.",

@@ -124,7 +124,10 @@ describe("a response whose session rests", () => {
     const client = openAiOf(house, as);
     const ask = (input: string, previous?: string) =>
       client.responses.create({ model: "demo", input, previous_response_id: previous ?? null });
-    const first = await ask("My name is Ada");
+    const words = { role: "developer" as const, content: "Be kind." };
+    const first = await client.responses.create({
+      ...{ model: "demo", input: [words, { role: "user", content: "My name is Ada" }] },
+    });
     const second = await ask("My name is Bob", first.id);
     const sessionId = await sessionOf(first.id);
     await untilRows(house, 4, "select 1 from messages where session_id = $1", sessionId);
@@ -132,6 +135,8 @@ describe("a response whose session rests", () => {
     const next = await ask("What is my name?", first.id);
     expect(next.output_text).toContain("Ada");
     expect(next.output_text).not.toContain("Bob");
+    const shown = [{ role: "system" }, { role: "system", content: "Be kind." }, { role: "user" }, {}, { role: "user" }];
+    expect(house.llm.stats().last_request).toMatchObject({ messages: shown });
     expect(await sessionOf(next.id)).toBe(sessionId);
     expect((await client.responses.retrieve(second.id)).output_text).toBe(second.output_text);
     await expect(client.responses.delete(second.id)).rejects.toMatchObject({ status: 409 });

@@ -14,14 +14,19 @@ export interface BranchPoint {
   leafSeq: number | null;
   /** What is said there; nothing when an answer is made again. */
   said: SaidMessage[];
-  /** Calls of the turn before, with the results that are given in place of a message. */
-  given?: ToolRound;
+  /** Calls of a client's tools, with their results, that come behind all that is said. */
+  given?: ToolRound[];
+}
+
+/** Where a session begins. */
+export function beginning(branch: Branch, said: BranchPoint["said"]): BranchPoint {
+  return { leafSeq: null, said, ...(branch.kind === "end" && branch.given && { given: branch.given }) };
 }
 
 export function branchOf(sql: SqlStorage, branch: Branch, said: BranchPoint["said"]): BranchPoint {
   switch (branch.kind) {
     case "end":
-      return { leafSeq: newestSeq(sql), said };
+      return { ...beginning(branch, said), leafSeq: newestSeq(sql) };
     case "edit": {
       const question = requireMessage(findMessage(sql, branch.messageId), "user");
       return { leafSeq: question.parentSeq, said };
@@ -57,7 +62,10 @@ function afterTurn(sql: SqlStorage, { turnId, outputs }: Branch & { kind: "after
   if (leafSeq === undefined) throw new AppError("not_found", "there is no such response");
   const open = end?.details.rounds?.find((round) => !isSettled(round));
   if (open === undefined && outputs.length === 0) return { leafSeq, said };
-  return { leafSeq, said: [], given: settle(open, outputs) };
+  const round = settle(open, outputs);
+  const [first, ...others] = said;
+  if (first === undefined) return { leafSeq, said, given: [round] };
+  return { leafSeq, said: [{ ...first, before: [{ round }, ...(first.before ?? [])] }, ...others] };
 }
 
 function settle(open: ToolRound | undefined, outputs: CallOutput[]): ToolRound {

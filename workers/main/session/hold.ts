@@ -128,6 +128,7 @@ const Meta = z.object({
   usage: Usage.optional(),
   cache: CacheVerdict.optional(),
   finish_reason: z.string().optional(),
+  before: z.array(z.union([z.object({ round: Round }), z.object({ system: z.string() })])).optional(),
   asked: AskedResponse.optional(),
   rounds: z.array(Round).optional(),
   attachments: z.array(Attachment).min(1).optional(),

@@ -18,7 +18,7 @@ import { ApprovalGate } from "./approvals.ts";
 import { keepFiles } from "./attachments.ts";
 import { TurnLog } from "./log.ts";
 import { appendMessage } from "./messages.ts";
-import { contextWindow } from "./window.ts";
+import { contextWindow, saidMessages } from "./window.ts";
 import type { Session } from "./session.ts";
 import { endTurn, insertTurn, type StoredOutcome, type TurnEnd, type TurnPlan, type TurnRow } from "./turns.ts";
 
@@ -107,7 +107,7 @@ export function startTurn(host: LiveTurnHost, { turn, begun }: PreparedTurn): Li
 export function resumeTurn(host: LiveTurnHost, turn: TurnRow, log: TurnLog, resumed: ResumedTurn): LiveTurn {
   const { messages } = contextOf(host, turn.plan, turn.plan.parentSeq, []);
   const request = toTurnRequest(host, turn.id, turn.plan, messages);
-  const rounds = [...(turn.plan.given ? [turn.plan.given] : []), ...resumed.rounds];
+  const rounds = [turn.plan.given ?? [], resumed.rounds].flat();
   const begun = host.turns.begin({ ...request, resumed: { ...resumed, rounds } });
   return run(host, { ...turn, asked: resumed.approval }, log, begun);
 }
@@ -147,10 +147,10 @@ function contextOf(
   { storage, contextTokens }: LiveTurnHost,
   { chat }: Pick<TurnPlan, "chat">,
   leafSeq: number | null,
-  said: ModelMessage[],
+  said: SaidMessage[],
 ) {
   const tokenBudget = chat.contextTokens ?? contextTokens;
-  return contextWindow({ sql: storage.sql, leafSeq, upcoming: said, tokenBudget });
+  return contextWindow({ sql: storage.sql, leafSeq, upcoming: saidMessages(said), tokenBudget });
 }
 
 function toTurnRequest(
@@ -177,7 +177,7 @@ function toTurnRequest(
     },
     ...(onlyType && { onlyType }),
     ...(client && { client }),
-    ...(given && { resumed: { verdict: undefined, content: "", words: "", rounds: [given], open: undefined } }),
+    ...(given && { resumed: { verdict: undefined, content: "", words: "", rounds: [given].flat(), open: undefined } }),
     sessionId: session.id,
     userId: session.userId,
     responseFormat: request.response_format,
@@ -207,9 +207,9 @@ function offeredTools(
 function writeSaid({ storage, now, newId }: LiveTurnHost, { id: turnId, leafSeq, said, files }: NewTurn): number {
   let parentSeq = leafSeq;
   if (files.length > 0) keepFiles(storage.sql, files);
-  for (const { role, content, attachments } of said) {
+  for (const { role, content, attachments, before } of said) {
     const message = { id: newId(), parentSeq, turnId, role, content, createdAtMs: now() };
-    const details = attachments ? { attachments } : {};
+    const details = { ...(attachments && { attachments }), ...(before && { before }) };
     parentSeq = appendMessage(storage.sql, { ...message, status: "complete", tokens: 0, details });
   }
   if (parentSeq === null) throw new Error("a turn answers a message");

@@ -5,7 +5,7 @@
 import type { BranchStart } from "../../../contracts/branches.ts";
 import type { MessageStatus } from "../../../contracts/history.ts";
 import type { AskedResponse } from "../../../contracts/openai-responses.ts";
-import type { Attachment } from "../../../contracts/parts.ts";
+import type { Attachment, Prelude } from "../../../contracts/parts.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
 import type { CacheVerdict, Usage } from "../../../contracts/chat.ts";
 
@@ -19,6 +19,8 @@ export interface MessageDetails {
   parent_id?: string;
   /** What is attached to a user's message; the bytes are in attachments.ts. */
   attachments?: Attachment[];
+  /** What its client has put before it. */
+  before?: Prelude[];
   /** Of a response's answer. */
   asked?: AskedResponse;
   /** What the model did with tools before the answer in `content`. */

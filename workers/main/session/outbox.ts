@@ -115,7 +115,7 @@ function toSessionRow(session: Session, messages: Message[]): SessionRow {
 
 function toRow({ sql, prices }: OutboxDeps, message: Message): MessageRow {
   const { id, seq, role, content, status, tokens, turnId, createdAtMs, details } = message;
-  const { model, provider, usage, cache, finish_reason, attachments, asked, rounds = [] } = details;
+  const { model, provider, usage, cache, finish_reason, attachments, before, asked, rounds = [] } = details;
   return {
     ...{
       id,
@@ -136,7 +136,15 @@ function toRow({ sql, prices }: OutboxDeps, message: Message): MessageRow {
     modelUsed: model ?? null,
     provider: provider ?? null,
     mcpToolsUsed: toolsOf(rounds),
-    metaInfo: storableJson({ usage, cache, finish_reason, attachments, asked, ...(rounds.length > 0 && { rounds }) }),
+    metaInfo: storableJson({
+      usage,
+      cache,
+      finish_reason,
+      attachments,
+      before,
+      asked,
+      ...(rounds.length > 0 && { rounds }),
+    }),
   };
 }
 

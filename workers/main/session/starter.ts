@@ -12,7 +12,7 @@ import type { ExplainTurn, ResolvedChat, StartTurn } from "../../../contracts/se
 import type { ToolList } from "../../../contracts/tools.ts";
 import type { Preferences } from "../../../contracts/users.ts";
 import type { TurnSlots } from "../chat/reuse.ts";
-import { branchOf } from "./branches.ts";
+import { beginning, branchOf } from "./branches.ts";
 import { claim, findClaim } from "./idempotency.ts";
 import type { SessionDeps, TurnKeeper } from "./keeper.ts";
 import type { LiveTurn, NewTurn } from "./live-turn.ts";
@@ -156,7 +156,7 @@ export class TurnStarter {
     const session = create
       ? newSession({ id: command.sessionId, userId, chat, createdAtMs: nowMs })
       : requireSession(this.#sql, command);
-    const branch = create ? { leafSeq: null, said } : branchOf(this.#sql, command.branch, said);
+    const branch = create ? beginning(command.branch, said) : branchOf(this.#sql, command.branch, said);
     if (branch.said.length === 0) this.#requireShowable(command.request, preferences, branch.leafSeq);
     const id = create ? newTurnId(nowMs, session.id) : nextTurnId(this.#sql, session.id, nowMs);
     const turn: NewTurn = {
@@ -252,8 +252,9 @@ export class TurnStarter {
 
 /** Tokens of what a request brings to its prompt besides what is said. */
 function brought({ client, branch, request }: Pick<StartTurn, "client" | "branch" | "request">): number {
-  const outputs = branch.kind === "after" ? branch.outputs : [];
-  const texts = [client?.instructions ?? "", ...outputs.map(({ content }) => content)];
+  const outputs = branch.kind === "after" ? branch.outputs.map(({ content }) => content) : [];
+  const given = branch.kind === "end" && branch.given ? [JSON.stringify(branch.given)] : [];
+  const texts = [client?.instructions ?? "", ...outputs, ...given];
   const tools = client?.tools ? estimateTokens(JSON.stringify(client.tools)) : 0;
   return texts.reduce((sum, text) => sum + estimateTokens(text), tools + estimateSchema(request.response_format));
 }

@@ -26,8 +26,8 @@ export interface TurnPlan {
   asked?: AskedResponse;
   /** The message that is answered. */
   parentSeq: number;
-  /** Calls of the turn before, with the results that this one begins with. */
-  given?: ToolRound;
+  /** Calls of a client's tools, with the results that this turn begins with. One alone: by an earlier version of this code. */
+  given?: ToolRound[] | ToolRound;
   /** Nothing of an earlier turn is in the context. */
   firstTurn: boolean;
   /** What the model is shown of the session begins here. Left out by an earlier version of this code. */
@@ -83,8 +83,10 @@ export function toPlan({ chat, branch, asked, ...ids }: NewPlan): Omit<TurnPlan,
     ...(response_format !== undefined && { response_format }),
     ...(cache !== undefined && { cache }),
   };
-  const firstTurn = branch.leafSeq === null && branch.said.length === 1;
-  const { given } = branch;
+  const { given, said, leafSeq } = branch;
+  // What a tool has told its client is as private as an answer.
+  const hasRounds = given !== undefined || said.some(({ before = [] }) => before.some((one) => "round" in one));
+  const firstTurn = leafSeq === null && said.length === 1 && !hasRounds;
   return { ...ids, chat: { ...chat, request }, firstTurn, ...(given && { given }), ...(asked && { asked }) };
 }
 
