@@ -1415,6 +1415,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/decisions/0045",
     text: "An answer in JSON is what was asked for, after one repair at most, or the turn fails by that name.",
   },
+  "FORMAT-3": {
+    source: "docs/decisions/0046",
+    text: "A completion in one piece is held to its form as any answer is; a stream's is its client's to judge, and kept if it fits.",
+  },
   "FORMAT-2": {
     source: "docs/decisions/0045",
     text: "Schemas are bounded in size, depth and reach; a model without the ability is not called.",
