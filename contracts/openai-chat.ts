@@ -114,14 +114,17 @@ export const passedOver = {
   safety_identifier: Label,
   prompt_cache_key: Label,
   metadata: Metadata.nullish(),
-  service_tier: z.enum(["auto", "default"]).nullish(),
+  service_tier: z.enum(["auto", "default", "flex", "scale", "priority"]).nullish(),
+  prompt_cache_retention: z.enum(["in_memory", "in-memory", "24h"]).nullish(),
 };
 
 const Nothing = z
   .record(z.string(), z.unknown())
   .refine((value) => Object.keys(value).length === 0, "is not supported")
   .nullish();
-const Penalty = z.literal(0, "is not supported").nullish();
+const Penalty = z.number().min(-2).max(2).nullish();
+/** A field of which its client says that it is not used. */
+export const Unused = z.null("is not supported").optional();
 const MaxTokens = z.int().min(1).max(128_000).nullish();
 
 export const ChatCompletionRequest = z
@@ -147,7 +150,7 @@ export const ChatCompletionRequest = z
     logprobs: z.literal(false, "is not supported").nullish(),
     top_logprobs: z.literal(0, "is not supported").nullish(),
     logit_bias: Nothing,
-    reasoning_effort: z.null("is not supported").optional(),
+    ...{ reasoning_effort: Unused, verbosity: Unused, prediction: Unused, audio: Unused, web_search_options: Unused },
     modalities: z.tuple([z.literal("text")], { error: "must be text alone" }).nullish(),
     presence_penalty: Penalty,
     frequency_penalty: Penalty,

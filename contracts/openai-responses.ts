@@ -6,7 +6,7 @@ import * as z from "zod";
 import { AnswerSchema, ModelName } from "./chat.ts";
 import { ERROR_STATUS, type ErrorCode } from "./errors.ts";
 import { Detail, FileName, type InputPart, Source, textOfParts, VisibleText } from "./parts.ts";
-import { Arguments, CallId, FunctionName, FunctionTool, Metadata, passedOver } from "./openai-chat.ts";
+import { Arguments, CallId, FunctionName, FunctionTool, Metadata, passedOver, Unused } from "./openai-chat.ts";
 
 const MAX_OUTPUT_CHARS = 256 * 1024;
 
@@ -99,6 +99,15 @@ const Format = z.discriminatedUnion("type", [
   }),
 ]);
 
+/** More of what no response of here has. */
+const Include = z.enum(
+  [
+    ...(["reasoning.encrypted_content", "message.input_image.image_url", "file_search_call.results"] as const),
+    ...(["web_search_call.results", "web_search_call.action.sources"] as const),
+    ...(["code_interpreter_call.outputs", "computer_call_output.output.image_url"] as const),
+  ],
+  "is not supported",
+);
 const Truncation = z.enum(["auto", "disabled"]);
 
 export const ResponsesRequest = z
@@ -112,14 +121,15 @@ export const ResponsesRequest = z
     stream: z.boolean().nullish(),
     stream_options: z.strictObject({ include_obfuscation: z.boolean().optional() }).nullish(),
     temperature: z.number().min(0).max(2).nullish(),
-    top_p: z.literal(1, "is not supported").nullish(),
+    top_p: z.number().min(0).max(1).nullish(),
     max_output_tokens: z.int().min(1).max(128_000).nullish(),
     tools: z.array(Tool).max(128).nullish(),
     tool_choice: ToolChoice.nullish(),
     parallel_tool_calls: z.boolean().nullish(),
     text: z.strictObject({ format: Format.optional() }).nullish(),
     truncation: Truncation.nullish(),
-    include: z.array(z.string().max(64)).max(0, "is not supported").nullish(),
+    include: z.array(Include).max(16).nullish(),
+    ...{ reasoning: Unused, conversation: Unused, prompt: Unused, max_tool_calls: Unused },
     ...passedOver,
   })
   .superRefine(({ input, previous_response_id: previous, store, tools, tool_choice: choice }, issues) => {
@@ -200,7 +210,7 @@ const ToldRequest = z.strictObject({
   instructions: z.string().nullable(),
   metadata: Metadata,
   temperature: z.number().nullable(),
-  top_p: z.null(),
+  top_p: z.number().nullable(),
   max_output_tokens: z.int().nullable(),
   previous_response_id: z.string().nullable(),
   tools: z.array(ToldTool),

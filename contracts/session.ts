@@ -29,7 +29,7 @@ export interface ResolvedChat {
 }
 
 /** What a client of OpenAI's API brings to a turn, and to this turn alone. */
-export interface ClientOptions extends Pick<ModelRequest, "toolChoice" | "parallelToolCalls"> {
+export interface ClientOptions extends Pick<ModelRequest, "toolChoice" | "parallelToolCalls" | "topP"> {
   instructions?: string;
   /** Its own tools: calls of them end the turn, and the client goes on with their results. */
   tools?: NonNullable<ModelRequest["tools"]>;

@@ -1163,6 +1163,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "API: GET /health/ready",
     text: "Every look is bounded in time.",
   },
+  "HEALTH-7": {
+    source: "API: GET /llm/health, /history/health, /cache/health",
+    text: "Every user is told states, times and counts of parts: no address, host, port or version.",
+  },
   "HEALTH-6": {
     source: "API: GET /health/ready",
     text: "Open breakers and what is owed to Postgres are told.",
@@ -1294,6 +1298,14 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   "V1-11": {
     source: "API: /v1",
     text: "Listed pages may call from a browser with OpenAI's own client: a preflight allows each header that it sends.",
+  },
+  "V1-12": {
+    source: "docs/decisions/0046",
+    text: "OpenAI's client tries again what may go well, after the time that it is told, and nothing that would fail again.",
+  },
+  "V1-13": {
+    source: "API: /v1",
+    text: "OpenAI's client as its guides use it: helpers, tools in a loop, background, embeddings, images, structured answers, leaving.",
   },
   "RESP-9": {
     source: "API: POST /v1/responses",

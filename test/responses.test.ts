@@ -156,14 +156,21 @@ describe("a response", () => {
 
   test("[RESP-11] tells its request again: when it is made, in its events, and whenever it is read", async () => {
     const told = {
+      top_p: 0.5,
       ...{ instructions: "Be brief.", temperature: 0.5, max_output_tokens: 900, truncation: "auto" as const },
       ...{ metadata: { ticket: "7", ["k".repeat(64)]: "v".repeat(512) }, parallel_tool_calls: false },
       ...{ tools: [CALCULATOR], tool_choice: "none" as const, background: false, store: true },
       text: { format: { type: "json_schema" as const, name: "a", schema: { type: "object" }, strict: true } },
     };
     const input = fresh("Tell it again");
-    const made = await client.responses.create({ model: "demo", input, ...told });
-    expect(made).toMatchObject({ ...told, previous_response_id: null, top_p: null });
+    const passedOver = {
+      include: ["reasoning.encrypted_content" as const],
+      reasoning: null,
+      service_tier: "flex" as const,
+    };
+    const made = await client.responses.create({ model: "demo", input, ...told, ...passedOver });
+    expect(made).toMatchObject({ ...told, previous_response_id: null });
+    expect(house.llm.stats().last_request).toMatchObject({ top_p: 0.5 });
     expect(await client.responses.retrieve(made.id)).toEqual(made);
     const events = await eventsOf(await client.responses.retrieve(made.id, { stream: true }));
     expect(events[0]).toMatchObject({ type: "response.created", response: told });
@@ -434,7 +441,9 @@ describe("who may", () => {
   test("[RESP-8] what would change a response unseen is refused by its name", async () => {
     for (const [more, param] of [
       [{ conversation: "conv_1" }, "conversation"],
-      [{ top_p: 0.5 }, "top_p"],
+      [{ top_p: 1.5 }, "top_p"],
+      [{ reasoning: { effort: "low" } }, "reasoning"],
+      [{ include: ["message.output_text.logprobs"] }, "include.0"],
       [{ prompt: { id: "p" } }, "prompt"],
       [{ base_url: "http://127.0.0.1" }, "base_url"],
       [{ tool_choice: "required" }, "tool_choice"],

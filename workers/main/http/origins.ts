@@ -11,7 +11,7 @@ import type { Route } from "./route.ts";
 
 const EXPOSED = [
   ...["X-Request-Id", "X-Turn-Id", "X-Session-Id", "X-Cache", "Idempotent-Replayed", "Server-Timing", "Traceparent"],
-  ...["Age", "Retry-After", "RateLimit", "RateLimit-Policy", "Mcp-Session-Id", "WWW-Authenticate"],
+  ...["Age", "Retry-After", "X-Should-Retry", "RateLimit", "RateLimit-Policy", "Mcp-Session-Id", "WWW-Authenticate"],
   ...["limit", "remaining", "reset"].flatMap((what) => [`X-RateLimit-${what}-Requests`, `X-RateLimit-${what}-Tokens`]),
 ];
 const PREFLIGHT_SECONDS = 3_600;

@@ -74,6 +74,7 @@ function clientOf(asked: ResponsesRequest, more: string[]): ClientOptions {
   });
   return {
     ...(instructions !== "" && { instructions }),
+    ...(typeof asked.top_p === "number" && { topP: asked.top_p }),
     ...(offered.length > 0 && {
       tools: offered,
       ...(choice && { toolChoice: typeof choice === "object" ? { name: choice.name } : choice }),

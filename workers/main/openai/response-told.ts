@@ -7,9 +7,9 @@ import type { RequestOfResponse } from "../../../contracts/session.ts";
 export function toldRequest({ asked = {}, client = {}, format }: RequestOfResponse): ToldRequest {
   const { metadata = {}, temperature = null, max_output_tokens = null, previous_response_id = null } = asked;
   const { background = false, store = true, truncation = "disabled" } = asked;
-  const { instructions = null, tools = [], toolChoice, parallelToolCalls = true } = client;
+  const { instructions = null, tools = [], toolChoice, parallelToolCalls = true, topP: top_p = null } = client;
   return {
-    ...{ instructions, metadata, temperature, top_p: null, max_output_tokens, previous_response_id },
+    ...{ instructions, metadata, temperature, top_p, max_output_tokens, previous_response_id },
     ...{ tools: tools.map(toTool), tool_choice: toChoice(toolChoice), parallel_tool_calls: parallelToolCalls },
     ...{ text: { format: toFormat(format) }, background, store, truncation },
   };

@@ -12,7 +12,7 @@ import {
   ResponsesRequest,
   toResponseId,
 } from "../../../contracts/openai-responses.ts";
-import { toOpenAiError } from "../../../contracts/openai-errors.ts";
+import { retryHeaders, toOpenAiError } from "../../../contracts/openai-errors.ts";
 import { type LimitState, readLimits } from "../../../contracts/limits.ts";
 import { count } from "../../../contracts/params.ts";
 import type { RecalledTurn, SessionCommand } from "../../../contracts/session.ts";
@@ -197,7 +197,8 @@ async function refusal(response: Response): Promise<Response> {
   const { request_id: requestId, details, ...failure } = ErrorBody.parse(await response.json()).error;
   const { status } = response;
   const error = toOpenAiError({ ...failure, ...(details && { details }) }, requestId);
-  return Response.json(error, { status, headers: headersOf(response) });
+  const headers = { ...headersOf(response), ...retryHeaders(failure.code) };
+  return Response.json(error, { status, headers });
 }
 
 function headersOf({ headers }: Response): Record<string, string> {
