@@ -78,7 +78,7 @@ export function createHold({ storage, history, accounts, now, onHeld }: HoldDeps
     const { userId } = command;
     const found = await history.findTurn({ turnId, userId });
     if (!found.ok) throw unreadable(found.error);
-    if (found.value === undefined) throw new AppError("not_found", "there is no such turn");
+    if (found.value === undefined) throw new AppError("not_found", "there is no such session");
     const { sessionId } = found.value;
     await alone(() => fetchNow({ ...command, sessionId }));
   }

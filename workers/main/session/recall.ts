@@ -109,5 +109,5 @@ function toEvents({ turnId: turn_id, sessionId: session_id, requestId, outcome, 
 }
 
 function missing(): AppError {
-  return new AppError("not_found", "there is no such response");
+  return new AppError("not_found", "there is no such session");
 }
