@@ -109,6 +109,12 @@ export interface SessionWindow {
   messages: (MessageRow & { parentSeq: number | null })[];
 }
 
+/** What a turn has left: its newest message, in its session. */
+export interface FoundTurn {
+  sessionId: string;
+  message: MessageRow;
+}
+
 export interface SessionRemains {
   /** Its user is there. */
   user: boolean;
@@ -191,6 +197,8 @@ export interface HistoryStore {
   readSession(sessionId: string, userId: string): Promise<Result<StoredSession | undefined>>;
   readMessages(query: MessageQuery): Promise<Result<StoredPage | undefined>>;
   readWindow(query: WindowQuery): Promise<Result<SessionWindow | undefined>>;
+  /** undefined: the user has no message of such a turn. */
+  findTurn(query: { turnId: string; userId: string }): Promise<Result<FoundTurn | undefined>>;
   /** Once a session; twice is once. Nothing is kept for a session that the user does not have. */
   saveAttachment(row: AttachmentRow): Promise<Result<void>>;
   /** undefined: the user has no such session, or it no such attachment. */

@@ -29,6 +29,11 @@ export function newTurnId(nowMs: number, sessionId: string): string {
   return format(nowMs, sessionId.slice(14, 18), sessionId.slice(19, 23), sessionId.slice(24));
 }
 
+/** When it was made, in milliseconds since 1970. */
+export function madeAtMs(id: string): number {
+  return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
+}
+
 /** The name of the object that holds a session and its turns: the random bits that their ids share. */
 export function objectName(sessionOrTurnId: string): string {
   return sessionOrTurnId.slice(15);

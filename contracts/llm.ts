@@ -39,6 +39,8 @@ export interface ModelRequest {
   parallelToolCalls?: boolean;
   temperature?: number;
   topP?: number;
+  presencePenalty?: number;
+  frequencyPenalty?: number;
   maxTokens?: number;
   /** Texts before which the answer ends. */
   stop?: string[];

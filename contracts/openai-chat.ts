@@ -27,7 +27,8 @@ const Content = z.union([Text, TextParts], { error: "must be text, or parts of t
 export const FunctionName = z.string().regex(/^[\w.-]{1,64}$/);
 export const CallId = z.string().min(1).max(256);
 
-const Arguments = z
+/** JSON of an object, read. */
+export const Arguments = z
   .string()
   .max(256 * 1024)
   .transform((text, issues) => {
@@ -103,23 +104,27 @@ const ResponseFormat = z.discriminatedUnion("type", [
   }),
 ]);
 
+export const Metadata = z
+  .record(z.string().max(64), z.string().max(512))
+  .refine((labels) => Object.keys(labels).length <= MAX_LABELS, `must be ${MAX_LABELS} at most`);
+
 /** Of no matter for an answer from here, in the values that say so. */
 export const passedOver = {
   user: Label,
   safety_identifier: Label,
   prompt_cache_key: Label,
-  metadata: z
-    .record(z.string().max(64), z.string().max(512))
-    .refine((labels) => Object.keys(labels).length <= MAX_LABELS, `must be ${MAX_LABELS} at most`)
-    .nullish(),
-  service_tier: z.enum(["auto", "default"]).nullish(),
+  metadata: Metadata.nullish(),
+  service_tier: z.enum(["auto", "default", "flex", "scale", "priority"]).nullish(),
+  prompt_cache_retention: z.enum(["in_memory", "in-memory", "24h"]).nullish(),
 };
 
 const Nothing = z
   .record(z.string(), z.unknown())
   .refine((value) => Object.keys(value).length === 0, "is not supported")
   .nullish();
-const Penalty = z.literal(0, "is not supported").nullish();
+const Penalty = z.number().min(-2).max(2).nullish();
+/** A field of which its client says that it is not used. */
+export const Unused = z.null("is not supported").optional();
 const MaxTokens = z.int().min(1).max(128_000).nullish();
 
 export const ChatCompletionRequest = z
@@ -145,7 +150,7 @@ export const ChatCompletionRequest = z
     logprobs: z.literal(false, "is not supported").nullish(),
     top_logprobs: z.literal(0, "is not supported").nullish(),
     logit_bias: Nothing,
-    reasoning_effort: z.null("is not supported").optional(),
+    ...{ reasoning_effort: Unused, verbosity: Unused, prediction: Unused, audio: Unused, web_search_options: Unused },
     modalities: z.tuple([z.literal("text")], { error: "must be text alone" }).nullish(),
     presence_penalty: Penalty,
     frequency_penalty: Penalty,

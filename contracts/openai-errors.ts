@@ -43,6 +43,17 @@ export function toOpenAiError({ code, message, details }: Failure, requestId: st
   };
 }
 
+/** Of the statuses that OpenAI's client tries again by itself, those that would be the same again, or cost another answer. */
+const NOT_AGAIN: ErrorCode[] = [
+  ...(["conflict", "budget_exceeded", "not_configured", "cache_miss"] as const),
+  ...(["upstream_auth", "tool_loop_limit", "invalid_model_output"] as const),
+];
+
+/** What that client is told of it; it obeys. */
+export function retryHeaders(code: ErrorCode): Record<string, string> {
+  return NOT_AGAIN.includes(code) ? { "x-should-retry": "false" } : {};
+}
+
 /** Whether a path is answered in this form, in its errors too. */
 export function isOpenAiPath(path: string): boolean {
   return path === "/v1" || path.startsWith("/v1/");

@@ -5,8 +5,8 @@
 import * as z from "zod";
 import { AnswerSchema, ModelName } from "./chat.ts";
 import { ERROR_STATUS, type ErrorCode } from "./errors.ts";
-import { Detail, FileName, type InputPart, Source, VisibleText } from "./parts.ts";
-import { CallId, FunctionName, FunctionTool, passedOver } from "./openai-chat.ts";
+import { Detail, FileName, type InputPart, Source, textOfParts, VisibleText } from "./parts.ts";
+import { Arguments, CallId, FunctionName, FunctionTool, Metadata, passedOver, Unused } from "./openai-chat.ts";
 
 const MAX_OUTPUT_CHARS = 256 * 1024;
 
@@ -30,6 +30,7 @@ const TextPart = z
     // As they come back in what a client has got from here.
     annotations: z.array(z.unknown()).max(0).optional(),
     logprobs: z.array(z.unknown()).max(0).optional(),
+    parsed: z.unknown().optional(),
   })
   .transform(({ text }): InputPart => ({ type: "text", text }));
 const ImagePart = z
@@ -52,24 +53,35 @@ const Content = z.union(
   { error: "must be text, or parts of the types input_text, output_text, input_image and input_file" },
 );
 
-const MessageItem = z.strictObject({
-  type: z.literal("message").optional(),
-  role: z.enum(["user", "assistant"], {
-    error: "must be user or assistant: what a system says belongs into instructions",
-  }),
-  content: Content,
-  id: z.string().max(256).optional(),
-  status: z.enum(["in_progress", "completed", "incomplete"]).optional(),
+const ItemStatus = z.enum(["in_progress", "completed", "incomplete"]).nullish();
+const ItemId = z.string().max(256).nullish();
+
+const MessageItem = z
+  .strictObject({
+    type: z.literal("message").optional(),
+    role: z.enum(["user", "assistant", "system", "developer"]),
+    content: Content,
+    ...{ id: ItemId, status: ItemStatus },
+  })
+  .refine(({ role, content }) => role === "user" || isText(content), "only a user's message may have attachments");
+/** As it comes back in what a client has got from here, and what OpenAI's own client has read into it. */
+const CallItem = z.strictObject({
+  ...{ type: z.literal("function_call"), call_id: CallId, name: FunctionName, arguments: Arguments },
+  ...{ id: ItemId, status: ItemStatus, parsed_arguments: z.unknown().optional() },
 });
 const OutputItem = z.strictObject({
   type: z.literal("function_call_output"),
   call_id: CallId,
-  output: z.string().max(MAX_OUTPUT_CHARS),
-  id: z.string().max(256).nullish(),
-  status: z.enum(["in_progress", "completed", "incomplete"]).nullish(),
+  output: z.union([z.string().max(MAX_OUTPUT_CHARS), z.array(TextPart).min(1).max(100).transform(textOfParts)], {
+    error: "must be text, or parts of the type input_text",
+  }),
+  ...{ id: ItemId, status: ItemStatus },
 });
-const Item = z.union([OutputItem, MessageItem], { error: "must be a message or a function_call_output" });
+const Item = z.union([OutputItem, CallItem, MessageItem], {
+  error: "must be a message, a function_call or a function_call_output",
+});
 const Items = z.array(Item).min(1).max(1_000);
+export type ResponseItem = z.infer<typeof Item>;
 
 const Tool = FunctionTool.extend({ type: z.literal("function", "must be function: no others are run here") });
 const ToolChoice = z.union([
@@ -87,6 +99,17 @@ const Format = z.discriminatedUnion("type", [
   }),
 ]);
 
+/** More of what no response of here has. */
+const Include = z.enum(
+  [
+    ...(["reasoning.encrypted_content", "message.input_image.image_url", "file_search_call.results"] as const),
+    ...(["web_search_call.results", "web_search_call.action.sources"] as const),
+    ...(["code_interpreter_call.outputs", "computer_call_output.output.image_url"] as const),
+  ],
+  "is not supported",
+);
+const Truncation = z.enum(["auto", "disabled"]);
+
 export const ResponsesRequest = z
   .strictObject({
     model: ModelName.optional(),
@@ -98,30 +121,67 @@ export const ResponsesRequest = z
     stream: z.boolean().nullish(),
     stream_options: z.strictObject({ include_obfuscation: z.boolean().optional() }).nullish(),
     temperature: z.number().min(0).max(2).nullish(),
-    top_p: z.literal(1, "is not supported").nullish(),
+    top_p: z.number().min(0).max(1).nullish(),
     max_output_tokens: z.int().min(1).max(128_000).nullish(),
     tools: z.array(Tool).max(128).nullish(),
     tool_choice: ToolChoice.nullish(),
     parallel_tool_calls: z.boolean().nullish(),
     text: z.strictObject({ format: Format.optional() }).nullish(),
-    truncation: z.enum(["auto", "disabled"]).nullish(),
-    include: z.array(z.string().max(64)).max(0, "is not supported").nullish(),
+    truncation: Truncation.nullish(),
+    include: z.array(Include).max(16).nullish(),
+    ...{ reasoning: Unused, conversation: Unused, prompt: Unused, max_tool_calls: Unused },
     ...passedOver,
   })
   .superRefine(({ input, previous_response_id: previous, store, tools, tool_choice: choice }, issues) => {
     const refuse = (path: string, message: string) => issues.addIssue({ code: "custom", path: [path], message });
-    const items = typeof input === "string" ? [] : input;
-    const outputs = items.filter((item) => item.type === "function_call_output").length;
-    if (outputs > 0 && !previous)
-      refuse("input", "outputs of calls need the previous_response_id of the response that made them");
-    if (outputs > 0 && outputs < items.length) refuse("input", "outputs of calls come without messages beside them");
-    if (previous && outputs === 0 && items.length > 1)
-      refuse("input", "the response before has its messages: send one");
+    const problem = findInputProblem(input, previous ?? undefined);
+    if (problem !== undefined) refuse("input", problem);
     if (previous && store === false) refuse("store", "is decided by the first response");
     if (choice && choice !== "auto" && choice !== "none" && !tools?.length) refuse("tool_choice", "needs tools");
   })
   .meta({ id: "ResponsesRequest" });
 export type ResponsesRequest = z.infer<typeof ResponsesRequest>;
+
+/** What is kept of a request with its answer, to be told again wherever that is read. */
+export const AskedResponse = z
+  .object({
+    metadata: Metadata,
+    temperature: z.number(),
+    max_output_tokens: z.int(),
+    previous_response_id: z.string(),
+    background: z.boolean(),
+    store: z.boolean(),
+    truncation: Truncation,
+  })
+  .partial();
+export type AskedResponse = z.infer<typeof AskedResponse>;
+
+/** Each call has its output before the next message; outputs of the response before come first. Undefined: it can be read. */
+function findInputProblem(input: string | ResponseItem[], previous: string | undefined): string | undefined {
+  if (typeof input === "string") return undefined;
+  const isFirst = (at: number): boolean => input.slice(0, at).every(({ type }) => type === "function_call_output");
+  const open = new Set<string>();
+  for (const [at, item] of input.entries()) {
+    if (item.type === "function_call") {
+      if (previous !== undefined) return "the response before has its calls: send their outputs alone";
+      if (open.has(item.call_id)) return "a call has an id of its own";
+      open.add(item.call_id);
+    } else if (item.type === "function_call_output") {
+      const isOfResponse = previous !== undefined && isFirst(at);
+      if (!isOfResponse && !open.delete(item.call_id))
+        return "an output needs its call before it, or the previous_response_id of the response that made it";
+    } else if (open.size > 0) return "each call needs its output before the next message";
+  }
+  if (open.size > 0) return "each call needs its output";
+  const isSaid = input.some((item) => "role" in item && (item.role === "user" || item.role === "assistant"));
+  return isSaid || (previous !== undefined && input[0]?.type === "function_call_output")
+    ? undefined
+    : "needs a message";
+}
+
+function isText(content: string | InputPart[]): boolean {
+  return typeof content === "string" || content.every(({ type }) => type === "text");
+}
 
 const Status = z.enum(["queued", "in_progress", "completed", "failed", "incomplete", "cancelled"]);
 
@@ -141,6 +201,28 @@ const Output = z.discriminatedUnion("type", [OutputMessage, FunctionCall]);
 export type ResponseOutput = z.infer<typeof Output>;
 
 const Tokens = z.int().min(0);
+const ToldTool = z.strictObject({
+  ...{ type: z.literal("function"), name: FunctionName, description: z.string().nullable() },
+  ...{ parameters: z.record(z.string(), z.unknown()), strict: z.boolean().nullable() },
+});
+/** Of the request. */
+const ToldRequest = z.strictObject({
+  instructions: z.string().nullable(),
+  metadata: Metadata,
+  temperature: z.number().nullable(),
+  top_p: z.number().nullable(),
+  max_output_tokens: z.int().nullable(),
+  previous_response_id: z.string().nullable(),
+  tools: z.array(ToldTool),
+  tool_choice: ToolChoice,
+  parallel_tool_calls: z.boolean(),
+  text: z.strictObject({ format: Format }),
+  background: z.boolean(),
+  store: z.boolean(),
+  truncation: Truncation,
+});
+export type ToldRequest = z.infer<typeof ToldRequest>;
+
 export const ResponseObject = z
   .strictObject({
     id: z.string(),
@@ -160,9 +242,7 @@ export const ResponseObject = z
         output_tokens_details: z.strictObject({ reasoning_tokens: Tokens }),
       })
       .nullable(),
-    // Of the request, which is not told again.
-    ...{ instructions: z.null(), metadata: z.strictObject({}), temperature: z.null(), top_p: z.null() },
-    ...{ tools: z.array(z.unknown()).max(0), tool_choice: z.literal("auto"), parallel_tool_calls: z.boolean() },
+    ...ToldRequest.shape,
   })
   .meta({ id: "Response" });
 export type ResponseObject = z.infer<typeof ResponseObject>;

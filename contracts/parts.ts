@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import type { Ability } from "./models.ts";
+import type { ToolRound } from "./rounds.ts";
 import { hasVisibleText } from "./text.ts";
 
 /** Longest text of one message, in UTF-16 code units. */
@@ -89,7 +90,12 @@ export interface SaidMessage {
   role: "user" | "assistant";
   content: string;
   attachments?: Attachment[];
+  /** What its client puts before it. */
+  before?: Prelude[];
 }
+
+/** What stands between messages and is nobody's own: words of a system, and what a client did with its tools. */
+export type Prelude = { system: string } | { round: ToolRound };
 
 /** The bytes of an attachment on their way to where they are kept; in base64. */
 export interface AttachedFile {

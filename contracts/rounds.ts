@@ -5,7 +5,7 @@
 import type { Usage } from "./chat.ts";
 import type { Failure } from "./errors.ts";
 import type { ModelMessage, ModelRequest } from "./llm.ts";
-import { estimateAttachmentTokens } from "./parts.ts";
+import { estimateAttachmentTokens, type Prelude } from "./parts.ts";
 import type { ToolCall } from "./tools.ts";
 
 /** One reply of the model in which it asked for tools: its words, its calls and their results. */
@@ -25,6 +25,12 @@ export function roundMessages(round: ToolRound): ModelMessage[] {
       content: round.results[at]?.content ?? "",
     })),
   ];
+}
+
+export function preludeMessages(before: Prelude[] = []): ModelMessage[] {
+  return before.flatMap((one) =>
+    "round" in one ? roundMessages(one.round) : { role: "system" as const, content: one.system },
+  );
 }
 
 /** The names of the tools that ran, each once. */

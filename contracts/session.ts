@@ -5,9 +5,11 @@
 import type { Credential } from "./accounts.ts";
 import type { Decision } from "./approvals.ts";
 import type { CachedRoute } from "./cache.ts";
-import type { ChatRequest, ModelType } from "./chat.ts";
+import type { ChatRequest, ModelType, ResponseFormat } from "./chat.ts";
 import type { ModelRequest } from "./llm.ts";
+import type { AskedResponse } from "./openai-responses.ts";
 import type { AttachedFile, SaidMessage } from "./parts.ts";
+import type { ToolRound } from "./rounds.ts";
 import type { Preferences, Scope } from "./users.ts";
 
 /** A chat request with everything decided: preferences and defaults are filled in. */
@@ -27,7 +29,7 @@ export interface ResolvedChat {
 }
 
 /** What a client of OpenAI's API brings to a turn, and to this turn alone. */
-export interface ClientOptions extends Pick<ModelRequest, "toolChoice" | "parallelToolCalls"> {
+export interface ClientOptions extends Pick<ModelRequest, "toolChoice" | "parallelToolCalls" | "topP"> {
   instructions?: string;
   /** Its own tools: calls of them end the turn, and the client goes on with their results. */
   tools?: NonNullable<ModelRequest["tools"]>;
@@ -59,10 +61,11 @@ export interface CallOutput {
 
 /**
  * Where a turn goes on: at the end of the session, from an answer to be made again, from a question to be put anew, behind a
- * message (null: at the start), or after an earlier turn, which stands for its session too; with the results of the calls that it ended with, in place of a message.
+ * message (null: at the start), or after an earlier turn, which stands for its session too; with the results of the calls that it ended with.
+ * `given`: calls and results that come behind what is said.
  */
 export type Branch =
-  | { kind: "end" }
+  | { kind: "end"; given?: ToolRound[] }
   | { kind: "regenerate"; messageId: string | undefined }
   | { kind: "edit"; messageId: string }
   | { kind: "follow"; messageId: string | null }
@@ -88,7 +91,9 @@ export interface StartTurn extends Keeping {
   branch: Branch;
   request: ChatRequest;
   client?: ClientOptions;
-  /** In place of the request's own messages, where something is attached to them. */
+  /** Of a response. */
+  asked?: AskedResponse;
+  /** In place of the request's own messages, where something is attached to them or stands before them. */
   said?: SaidMessage[];
   /** The bytes of what is attached, each once. */
   files?: AttachedFile[];
@@ -110,10 +115,33 @@ export interface WatchTurn extends Asker {
   kind: "watch";
   turnId: string;
   after: number;
-  /** What there is now, from the first event on, also of a turn whose events are gone: what its answer tells of them. */
-  atOnce?: boolean;
   /** Asked about again while it watches. */
   credential: Credential;
+}
+
+/**
+ * What there is of a turn now, also of one whose events are gone, and of one whose session rests: what its answer tells of them. With `cancel`
+ * it is stopped first.
+ */
+export interface RecallTurn extends Asker {
+  kind: "recall";
+  turnId: string;
+  cancel: boolean;
+}
+
+/** What a response tells again of, as its turn holds it. */
+export interface RequestOfResponse {
+  asked?: AskedResponse;
+  client?: ClientOptions;
+  format?: ResponseFormat | undefined;
+}
+
+export interface RecalledTurn extends RequestOfResponse {
+  sessionId: string;
+  /** Frames of its events. */
+  events: string;
+  /** false: they are fewer than there were. */
+  areWhole: boolean;
 }
 
 /** A turn's state; with `cancel` it is stopped first. */
@@ -248,6 +276,7 @@ export type SessionCommand =
   | ExplainTurn
   | ClaimKey
   | WatchTurn
+  | RecallTurn
   | InspectTurn
   | AnswerApproval
   | ListMessages

@@ -1,8 +1,11 @@
 /** Answers in JSON through the whole system: held to what was asked for, made once more when they are not, told as a failure when that is not enough. */
+import { zodResponseFormat } from "openai/helpers/zod";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import * as z from "zod";
 import { ErrorBody } from "../contracts/errors.ts";
 import type { NumberedEvent } from "../contracts/events.ts";
 import { answerOf, type House, openHouse, readEvents, type Tenant } from "./house.ts";
+import { openAiOf } from "./stock-clients.ts";
 
 const MODELS = { models: { "demo*": {}, plain: { abilities: ["chat", "tools"] } } };
 
@@ -156,4 +159,37 @@ test("[FORMAT-2] [B30] what is no schema is refused on every way to a model, Ope
     }
   }
   expect(calls()).toBe(before);
+});
+
+test("[FORMAT-3] OpenAI's client gets what it asked for in one piece; what it judges itself is not kept for others", async () => {
+  const client = openAiOf(house, as);
+  const response_format = zodResponseFormat(z.strictObject({ name: z.string(), age: z.int().min(3) }), "person");
+  const parse = (model: string, content: string) =>
+    client.chat.completions.parse({ model, messages: [{ role: "user", content }], response_format });
+  const before = calls();
+  const mended = await parse("demo:badjson.once", "Parse it");
+  expect(mended.choices[0]?.message.parsed).toMatchObject({ age: 3 });
+  expect(calls() - before).toBe(2);
+  await expect(parse("demo:badjson.always", "Parse nothing")).rejects.toMatchObject({
+    ...{ status: 502, code: "invalid_model_output" },
+  });
+  // Its finish reason tells the client that it was cut off.
+  await expect(parse("demo:length", "Parse a part")).rejects.toThrow("length limit");
+
+  const tools = [
+    { type: "function" as const, function: { name: "calculator", strict: true, parameters: { ...schema } } },
+  ];
+  const called = await client.chat.completions.create({
+    ...{ model: "demo", messages: [{ role: "user", content: "what is 17*23?" }], response_format, tools },
+  });
+  expect(called.choices[0]).toMatchObject({ finish_reason: "tool_calls", message: { tool_calls: [{}] } });
+
+  const streamed = { model: "demo:badjson.once", messages: [{ role: "user" as const, content: "Stream it" }] };
+  const stream = client.chat.completions.stream({ ...streamed, response_format });
+  await expect(stream.finalContent()).rejects.toThrow();
+  const asked = calls();
+  expect(
+    (await client.chat.completions.parse({ ...streamed, response_format })).choices[0]?.message.parsed,
+  ).not.toBeNull();
+  expect(calls() - asked).toBe(2);
 });

@@ -57,6 +57,41 @@ test("[HEALTH-2] /health/ready tells anyone whether chat can be served; details 
   expect(JSON.stringify(details)).not.toMatch(/https?:|127\.0\.0\.1|localhost|local-/);
 });
 
+test("[HEALTH-7] what every user is told of parts is their state: no address, no host, no version, up or down", async () => {
+  const as = await house.newTenant();
+  const settings = await openHouse({ settings: { METRICS_TOKEN, LLM_TYPE: "nobody" } });
+  const hosts = [house.llm, house.redis, house.neon].map(({ url }) => new URL(url));
+  const secret = [
+    ...hosts.flatMap(({ host, port }) => [host, port]),
+    "127.0.0.1",
+    "localhost",
+    "://",
+    "neon",
+    "upstash",
+  ];
+  const tellings = async (of: House, who: Tenant) => {
+    const paths = ["/llm/health", "/history/health", "/cache/health", "/mcp/health", "/chat/health"];
+    return Promise.all(paths.map(async (path) => (await of.call(path, { as: who })).text()));
+  };
+  try {
+    const told = [...(await tellings(house, as)), ...(await tellings(settings, await settings.newTenant()))];
+    for (const mode of ["down", "status.401"]) {
+      house.llm.control({ mode });
+      if (mode === "down") house.redis.control({ mode });
+      told.push(...(await tellings(house, as)));
+    }
+    house.neon.control({ mode: "down" });
+    told.push(...(await tellings(house, as)));
+    for (const text of told) {
+      expect(JSON.parse(text)).toHaveProperty("status");
+      expect(text).not.toMatch(/\d+\.\d+\.\d+/);
+      for (const word of secret) expect(text.toLowerCase()).not.toContain(word);
+    }
+  } finally {
+    await settings.close();
+  }
+});
+
 test("[HEALTH-3] whoever has no right to details cannot have the parts asked again and again", async () => {
   await examine();
   const before = calls();

@@ -1,4 +1,7 @@
 /** HTTP itself, over every route of the table: a new route is asked all of this without a word here. */
+import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
+import { generateText } from "ai";
+import { OpenAI } from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Route } from "../workers/main/http/route.ts";
 import { DOCUMENT, methodsAt, operationOf, ROUTES } from "./documented.ts";
@@ -321,6 +324,40 @@ describe("pages of other origins", () => {
       for (const name of ["authorization", "content-type", "idempotency-key", "last-event-id"])
         expect(allowed).toContain(name);
     }
+  });
+
+  test("[V1-11] a listed page may use OpenAI's own client and the AI SDK, with every header that they send", async () => {
+    const sent = new Set<string>();
+    const noting: typeof fetch = (input, init) => {
+      for (const [name] of new Request(input, init).headers) if (name !== "accept") sent.add(name);
+      return fetch(input, init);
+    };
+    const baseURL = `${house.url.origin}/v1`;
+    const { apiKey } = as;
+    const named = { organization: "org", project: "proj", defaultHeaders: { "OpenAI-Beta": "assistants=v2" } };
+    const client = new OpenAI({ ...{ apiKey, baseURL, fetch: noting, maxRetries: 0 }, ...named });
+    const messages = [{ role: "user" as const, content: "Hello" }];
+    await client.models.list();
+    await client.chat.completions.stream({ model: "demo", messages }).finalContent();
+    await client.responses.stream({ model: "demo", input: "Hello" }).finalResponse();
+    const sdk = createOpenAICompatible({ name: "basechat", apiKey, baseURL, fetch: noting });
+    await generateText({ model: sdk("demo"), messages });
+    expect([...sent]).toEqual(expect.arrayContaining(["x-stainless-helper-method", "openai-project", "user-agent"]));
+
+    const preflight = async (origin: string, names: string[]) => {
+      const wanted = { "access-control-request-method": "POST", "access-control-request-headers": names.join(",") };
+      const headers = { origin, ...wanted };
+      const reply = await send(house, "/v1/chat/completions", { method: "OPTIONS", headers });
+      const allowed = reply.headers.get("access-control-allow-headers")?.toLowerCase().split(",") ?? [];
+      return {
+        origin: reply.headers.get("access-control-allow-origin"),
+        refused: names.filter((name) => !allowed.includes(name)),
+      };
+    };
+    expect(await preflight(LISTED, [...sent].toSorted())).toEqual({ origin: LISTED, refused: [] });
+    expect((await preflight("https://evil.example", [...sent])).origin).toBeNull();
+    const strange = ["x-forwarded-for", "cookie", "x-stainless-", "x-stainless-lang;q=1"];
+    expect((await preflight(LISTED, strange)).refused).toEqual(strange);
   });
 
   test("[B55] a listed page may read replies, errors and streams, and the headers that say something", async () => {

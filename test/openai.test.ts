@@ -121,6 +121,7 @@ describe("the client of OpenAI", () => {
           ],
         },
       ],
+      ...{ presence_penalty: 0.5, frequency_penalty: -0.5, prediction: null, prompt_cache_retention: "24h" },
       ...{ temperature: 0, top_p: 0.5, max_completion_tokens: 50, stop: "END", seed: 7, n: 1, store: false },
       ...{ response_format: format, user: "somebody", metadata: { a: "b" }, service_tier: "auto", logprobs: false },
     });
@@ -131,9 +132,10 @@ describe("the client of OpenAI", () => {
         { role: "system", content: "Be kind." },
         { role: "user", content: "Name\na river" },
       ],
+      ...{ presence_penalty: 0.5, frequency_penalty: -0.5 },
       ...{ temperature: 0, top_p: 0.5, stop: ["END"], seed: 7, response_format: format },
     });
-    for (const name of ["user", "metadata", "n", "store", "service_tier", "logprobs"])
+    for (const name of ["user", "metadata", "n", "store", "service_tier", "logprobs", "prediction"])
       expect(sent).not.toHaveProperty(name);
   });
 
@@ -255,7 +257,9 @@ describe("the client of OpenAI", () => {
       [{ top_logprobs: 2 }, "top_logprobs"],
       [{ modalities: ["text", "audio"] }, "modalities"],
       [{ audio: { voice: "alloy", format: "mp3" } }, "audio"],
-      [{ presence_penalty: 1 }, "presence_penalty"],
+      [{ presence_penalty: 3 }, "presence_penalty"],
+      [{ prediction: { type: "content", content: "a" } }, "prediction"],
+      [{ verbosity: "low" }, "verbosity"],
       [{ store: true }, "store"],
       [{ base_url: "http://127.0.0.1/" }, "base_url"],
       [{ extra_headers: { a: "b" } }, "extra_headers"],
@@ -331,7 +335,15 @@ describe("the cache", () => {
     expect([verdict, text.includes("[DONE]")]).toEqual(["HIT", true]);
     expect(house.llm.stats().calls).toBe(calls);
     for (const more of [
-      ...[{ temperature: 0.1 }, { top_p: 0.1 }, { seed: 1 }, { stop: "x" }, { max_tokens: 7 }, { tools: [CALCULATOR] }],
+      ...[
+        { temperature: 0.1 },
+        { top_p: 0.1 },
+        { presence_penalty: 1 },
+        { seed: 1 },
+        { stop: "x" },
+        { max_tokens: 7 },
+        { tools: [CALCULATOR] },
+      ],
       ...[{ response_format: { type: "json_object" } }, { tools: [CALCULATOR], tool_choice: "none" }],
     ]) {
       expect([more, (await ask({ ...body, ...more })).verdict]).toEqual([more, "MISS"]);

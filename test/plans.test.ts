@@ -311,6 +311,7 @@ function callsOf({
     ["history.readMessages before", () => history.readMessages({ ...LONG, before: 500, limit: 50 })],
     ["history.readMessages after", () => history.readMessages({ ...LONG, after: 500, limit: 50 })],
     ["history.readWindow", () => history.readWindow({ ...LONG, messages: 100, bytes: 100_000 })],
+    ["history.findTurn", () => history.findTurn({ turnId: uuid("f000", 1), userId: ANN })],
     ["history.idleSessions", () => history.idleSessions({ beforeMs: year.toMs, after: undefined, limit: 50 })],
     ["history.idleSessions after", () => history.idleSessions({ beforeMs: year.toMs, after: SESSION, limit: 50 })],
     ["history.usedSessions", () => history.usedSessions({ sinceMs: year.fromMs, after: undefined, limit: 50 })],

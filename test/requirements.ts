@@ -1167,6 +1167,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "API: GET /health/ready",
     text: "Every look is bounded in time.",
   },
+  "HEALTH-7": {
+    source: "API: GET /llm/health, /history/health, /cache/health",
+    text: "Every user is told states, times and counts of parts: no address, host, port or version.",
+  },
   "HEALTH-6": {
     source: "API: GET /health/ready",
     text: "Open breakers and what is owed to Postgres are told.",
@@ -1299,9 +1303,37 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "API: POST /v1/chat/completions",
     text: "Images and files in messages are checked, passed on and part of the cache's key.",
   },
+  "V1-11": {
+    source: "API: /v1",
+    text: "Listed pages may call from a browser with OpenAI's own client: a preflight allows each header that it sends.",
+  },
+  "V1-12": {
+    source: "docs/decisions/0046",
+    text: "OpenAI's client tries again what may go well, after the time that it is told, and nothing that would fail again.",
+  },
+  "V1-13": {
+    source: "API: /v1",
+    text: "OpenAI's client as its guides use it: helpers, tools in a loop, background, embeddings, images, structured answers, leaving.",
+  },
   "RESP-9": {
     source: "API: POST /v1/responses",
     text: "A response is shown images and files, keeps them in its session, and answers in the form that is asked for.",
+  },
+  "RESP-10": {
+    source: "docs/decisions/0046",
+    text: "A response whose session rests is told again, without waking it, and is gone on from like any other.",
+  },
+  "RESP-11": {
+    source: "docs/decisions/0046",
+    text: "A response tells its request again, wherever it is read, as long as its turn is kept; its metadata for good.",
+  },
+  "RESP-12": {
+    source: "docs/decisions/0046",
+    text: "System and developer messages of a response's input reach the model at their place, and stay in the conversation.",
+  },
+  "RESP-13": {
+    source: "docs/decisions/0046",
+    text: "A response's input may be a conversation, with its calls and their outputs; what does not fit is refused.",
   },
   "RESP-1": {
     source: "API: POST /v1/responses",
@@ -1402,6 +1434,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   "FORMAT-1": {
     source: "docs/decisions/0045",
     text: "An answer in JSON is what was asked for, after one repair at most, or the turn fails by that name.",
+  },
+  "FORMAT-3": {
+    source: "docs/decisions/0046",
+    text: "A completion in one piece is held to its form as any answer is; a stream's is its client's to judge, and kept if it fits.",
   },
   "FORMAT-2": {
     source: "docs/decisions/0045",

@@ -8,7 +8,7 @@ import { OpenAiErrorBody } from "../contracts/openai-errors.ts";
 import { serveLlm } from "../dev/stand-ins/llm.ts";
 import type { StandIn } from "../dev/stand-ins/serve.ts";
 import { type House, openHouse, type Tenant } from "./house.ts";
-import { openAiOf, RED_PIXEL } from "./stock-clients.ts";
+import { openAiOf, RED_PIXEL, turnOf } from "./stock-clients.ts";
 
 let house: House;
 let second: StandIn;
@@ -60,8 +60,7 @@ async function eventsOf(stream: AsyncIterable<ResponseStreamEvent>, until?: (eve
 }
 
 const sessionOf = async (responseId: string): Promise<string> => {
-  const turnId = responseId.slice(5).replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
-  const state = await house.call(`/chat/turns/${turnId}`, { as });
+  const state = await house.call(`/chat/turns/${turnOf(responseId)}`, { as });
   return (await state.json<{ session_id: string }>()).session_id;
 };
 
@@ -155,6 +154,52 @@ describe("a response", () => {
     expect(await client.responses.retrieve(started.id)).toMatchObject({ status: "cancelled" });
   });
 
+  test("[RESP-11] tells its request again: when it is made, in its events, and whenever it is read", async () => {
+    const told = {
+      top_p: 0.5,
+      ...{ instructions: "Be brief.", temperature: 0.5, max_output_tokens: 900, truncation: "auto" as const },
+      ...{ metadata: { ticket: "7", ["k".repeat(64)]: "v".repeat(512) }, parallel_tool_calls: false },
+      ...{ tools: [CALCULATOR], tool_choice: "none" as const, background: false, store: true },
+      text: { format: { type: "json_schema" as const, name: "a", schema: { type: "object" }, strict: true } },
+    };
+    const input = fresh("Tell it again");
+    const passedOver = {
+      include: ["reasoning.encrypted_content" as const],
+      reasoning: null,
+      service_tier: "flex" as const,
+    };
+    const made = await client.responses.create({ model: "demo", input, ...told, ...passedOver });
+    expect(made).toMatchObject({ ...told, previous_response_id: null });
+    expect(house.llm.stats().last_request).toMatchObject({ top_p: 0.5 });
+    expect(await client.responses.retrieve(made.id)).toEqual(made);
+    const events = await eventsOf(await client.responses.retrieve(made.id, { stream: true }));
+    expect(events[0]).toMatchObject({ type: "response.created", response: told });
+    expect(events.at(-1)).toMatchObject({ type: "response.completed", response: told });
+
+    const next = { model: "demo", input: fresh("On"), previous_response_id: made.id };
+    const stream = client.responses.stream(next);
+    const final = await stream.finalResponse();
+    expect(final).toMatchObject({ previous_response_id: made.id, instructions: null, metadata: {}, tools: [] });
+    const plain = { tool_choice: "auto", text: { format: { type: "text" } }, temperature: null };
+    expect(final).toMatchObject(plain);
+    expect(await client.responses.retrieve(final.id)).toMatchObject({ previous_response_id: made.id, ...plain });
+  });
+
+  test("[RESP-11] takes metadata within OpenAI's bounds, and it is no matter for the cache", async () => {
+    const labels = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, at) => [`k${at}`, "v"]));
+    for (const metadata of [labels(17), { ["k".repeat(65)]: "v" }, { k: "v".repeat(513) }]) {
+      await expect(client.responses.create({ input: "Hi", metadata })).rejects.toMatchObject({ status: 400 });
+    }
+    const input = fresh("Cached whatever it is called");
+    const { calls } = house.redis.stats();
+    await client.responses.create({ model: "demo", input, metadata: labels(16) });
+    await house.redis.until((stats) => stats.calls >= calls + 2 && stats.in_flight === 0);
+    const body = { model: "demo", input, metadata: { other: "label" } };
+    const again = await house.call(PATH, { as, body });
+    expect(again.headers.get("x-cache")).toBe("HIT");
+    expect(await again.json()).toMatchObject({ metadata: { other: "label" } });
+  });
+
   test("[RESP-9] is shown images, keeps them in its session, and answers in a form that is asked for", async () => {
     const content = [
       { type: "input_text" as const, text: fresh("What is this?") },
@@ -237,6 +282,139 @@ describe("function calls", () => {
   });
 });
 
+describe("an input of several items", () => {
+  const roles = () => {
+    const { messages } = house.llm.stats().last_request as { messages: { role: string; content: string | null }[] };
+    return messages.slice(1).map(({ role, content }) => [role, content]);
+  };
+  /** Of the kinds that are told here. */
+  const again = ({ output }: Pick<OpenAiResponse, "output">) =>
+    output.flatMap((item) => (item.type === "message" || item.type === "function_call" ? [item] : []));
+  const say = (role: "user" | "assistant" | "system" | "developer", content: string) => ({ role, content });
+
+  test("[RESP-12] may say what a system says: it stands where it was said, and stays there", async () => {
+    const ask = (input: ReturnType<typeof say>[], previous?: OpenAiResponse) =>
+      client.responses.create({ model: "demo", input, previous_response_id: previous?.id ?? null });
+    const question = fresh("Who are you?");
+    const first = await ask([say("system", "You are Ada."), say("user", question)]);
+    expect(roles()).toEqual([
+      ["system", "You are Ada."],
+      ["user", question],
+    ]);
+    const text = [{ type: "input_text" as const, text: "Be kind." }];
+    const next = [{ role: "developer" as const, content: text }, say("user", "Sure?"), say("developer", "In a word.")];
+    await client.responses.create({ model: "demo", input: next, previous_response_id: first.id });
+    expect(roles()).toEqual([
+      ["system", "You are Ada."],
+      ["user", question],
+      ["assistant", first.output_text],
+      ["system", "Be kind."],
+      ["system", "In a word."],
+      ["user", "Sure?"],
+    ]);
+    const page = await house.call(`/history/sessions/${await sessionOf(first.id)}/messages`, { as });
+    expect(await page.json()).toMatchObject({
+      messages: [{ role: "assistant" }, { content: "Sure?" }, { role: "assistant" }, { content: question }],
+    });
+  });
+
+  test("[RESP-12] a system's words are part of the cache's key", async () => {
+    const question = say("user", fresh("What is cached?"));
+    const verdictOf = async (words: string) => {
+      await house.redis.until(({ in_flight }) => in_flight === 0);
+      const reply = await house.call(PATH, { as, body: { model: "demo", input: [say("system", words), question] } });
+      await reply.text();
+      return reply.headers.get("x-cache");
+    };
+    const { calls } = house.redis.stats();
+    expect(await verdictOf("One.")).toBe("MISS");
+    await house.redis.until((stats) => stats.calls >= calls + 2 && stats.in_flight === 0);
+    expect(await verdictOf("One.")).toBe("HIT");
+    expect(await verdictOf("Two.")).toBe("MISS");
+  });
+
+  test("[RESP-13] may be a whole conversation, and more than one message may follow a response", async () => {
+    const talk = [say("user", fresh("Hello")), say("assistant", "Hi."), say("user", "My name is Ada")];
+    const first = await client.responses.create({ model: "demo", input: talk });
+    expect(roles()).toEqual(talk.map(({ role, content }) => [role, content]));
+    const more = [say("user", "Listen."), say("assistant", "I do."), say("user", "What is my name?")];
+    const next = { model: "demo", input: more, previous_response_id: first.id };
+    expect((await client.responses.create(next)).output_text).toContain("Ada");
+    expect(roles()).toHaveLength(7);
+  });
+
+  test("[RESP-13] may hold calls with their outputs, as a client keeps them that sends all again", async () => {
+    const input: OpenAI.Responses.ResponseInput = [say("user", fresh("What is 21*22?"))];
+    const body = { model: "demo", tools: [CALCULATOR] };
+    const called = await client.responses.parse({ ...body, input });
+    const [call] = called.output;
+    if (call?.type !== "function_call") throw new Error("no call");
+    input.push(...again(called), { type: "function_call_output", call_id: call.call_id, output: "462" });
+    const answered = await client.responses.parse({ ...body, input });
+    expect(answered.output_text).toContain("462");
+    const calling = [
+      { role: "assistant", tool_calls: [{ id: call.call_id, function: { name: "calculator" } }] },
+      { role: "tool", tool_call_id: call.call_id, content: "462" },
+    ];
+    const { messages } = house.llm.stats().last_request as { messages: unknown[] };
+    expect(messages).toMatchObject([{ role: "system" }, { role: "user" }, ...calling]);
+    // And on: the calls stay where they were, in a stream, and for whoever goes on by id.
+    input.push(...again(answered), say("user", "Thank you"));
+    const final = await client.responses.stream({ ...body, input }).finalResponse();
+    const told = [{ role: "system" }, { role: "user" }, ...calling, { role: "assistant" }, { role: "user" }];
+    expect(house.llm.stats().last_request).toMatchObject({ messages: told });
+    const other = { ...body, previous_response_id: final.id };
+    await client.responses.create({ ...other, input: "Bye" });
+    expect(house.llm.stats().last_request).toMatchObject({
+      messages: [...told, { role: "assistant" }, { role: "user", content: "Bye" }],
+    });
+    // What tools have told is nobody's but this user's.
+    const stranger = openAiOf(house, await house.newTenant());
+    const before = house.llm.stats().calls;
+    await stranger.responses.create({ ...body, input });
+    expect(house.llm.stats().calls).toBe(before + 1);
+  });
+
+  test("[RESP-13] may have a message behind the outputs of a response's calls", async () => {
+    const tools = [CALCULATOR];
+    const called = await client.responses.create({ model: "demo", input: fresh("What is 5*11?"), tools });
+    const [call] = called.output;
+    if (call?.type !== "function_call") throw new Error("no call");
+    const output = { type: "function_call_output" as const, call_id: call.call_id, output: "55" };
+    const next = { model: "demo", tools, previous_response_id: called.id };
+    const spoken = await client.responses.create({ ...next, input: [output, say("user", "Say it slowly")] });
+    expect(spoken.status).toBe("completed");
+    const seen = [
+      { role: "user" },
+      { tool_calls: [{}] },
+      { role: "tool", content: "55" },
+      say("user", "Say it slowly"),
+    ];
+    expect(house.llm.stats().last_request).toMatchObject({ messages: [{ role: "system" }, ...seen] });
+    await client.responses.create({ ...next, input: "Once more", previous_response_id: spoken.id });
+    const later = [...seen, { role: "assistant" }, say("user", "Once more")];
+    expect(house.llm.stats().last_request).toMatchObject({ messages: [{ role: "system" }, ...later] });
+  });
+
+  test("[RESP-13] is refused where calls and outputs do not fit", async () => {
+    const user = say("user", "Hi");
+    const call = { type: "function_call", call_id: "c1", name: "calculator", arguments: "{}" };
+    const output = { type: "function_call_output", call_id: "c1", output: "1" };
+    for (const input of [
+      ...[[user, call], [user, call, user, output], [user, output], [user, call, call, output, output], [output]],
+      ...[
+        [call, output],
+        [user, { ...call, arguments: "[1" }, output],
+        [user, call, { ...output, call_id: "c2" }],
+      ],
+    ]) {
+      const reply = await house.call(PATH, { as, body: { model: "demo", input } });
+      const { error } = OpenAiErrorBody.parse(await reply.json());
+      expect([reply.status, error.param?.split(".")[0]], JSON.stringify(input)).toEqual([400, "input"]);
+    }
+  });
+});
+
 describe("who may", () => {
   test("[RESP-7] a response of somebody else is not there, for reading, cancelling, deleting and going on", async () => {
     const { id } = await client.responses.create({ input: fresh("Mine") });
@@ -263,11 +441,15 @@ describe("who may", () => {
   test("[RESP-8] what would change a response unseen is refused by its name", async () => {
     for (const [more, param] of [
       [{ conversation: "conv_1" }, "conversation"],
-      [{ top_p: 0.5 }, "top_p"],
+      [{ top_p: 1.5 }, "top_p"],
+      [{ reasoning: { effort: "low" } }, "reasoning"],
+      [{ include: ["message.output_text.logprobs"] }, "include.0"],
       [{ prompt: { id: "p" } }, "prompt"],
       [{ base_url: "http://127.0.0.1" }, "base_url"],
       [{ tool_choice: "required" }, "tool_choice"],
       [{ input: [{ role: "system", content: "Obey" }] }, "input"],
+      [{ input: [{ type: "item_reference", id: "msg_1" }] }, "input"],
+      [{ input: [{ role: "system", content: [{ type: "input_image", image_url: RED_PIXEL }] }] }, "input.0"],
       [{ text: { format: { type: "grammar" } } }, "text.format.type"],
     ] as const) {
       const response = await house.call(PATH, { as, body: { input: "Hi", ...more } });

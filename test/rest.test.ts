@@ -1,10 +1,11 @@
 /** Sessions that leave their object for Postgres and come back. They rest after some three seconds here. */
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ChatReply } from "../contracts/chat.ts";
 import { SessionView } from "../contracts/sessions.ts";
 import { type House, openHouse, tablesOf, type Tenant, untilRows } from "./house.ts";
 import { dataUrl, imagePart, png } from "../dev/house/images.ts";
 import { json, sessionCalls } from "./session-calls.ts";
+import { openAiOf, turnOf } from "./stock-clients.ts";
 
 let house: House;
 let as: Tenant;
@@ -75,6 +76,86 @@ test("[ERASE-5] what an erasure left over in an object goes when it would rest",
   expect(await messagesIn(session_id)).toHaveLength(2);
   await untilResting(session_id);
   expect(await house.sql`select 1 from messages where session_id = ${session_id}`).toEqual([]);
+});
+
+describe("a response whose session rests", () => {
+  const sessionOf = async (responseId: string): Promise<string> => {
+    const [row] = await untilRows(house, 1, "select session_id from messages where turn_id = $1", turnOf(responseId));
+    return String(row?.["session_id"]);
+  };
+
+  /** A change sets the time of rest, which a turn's own alarm would set half a minute later. */
+  const rest = async (sessionId: string): Promise<void> => {
+    await rename(sessionId, "Rests");
+    await untilResting(sessionId);
+  };
+
+  test("[RESP-10] is told again without being woken, as a stream too", async () => {
+    const client = openAiOf(house, as);
+    const made = await client.responses.create({ model: "demo", input: "Tell me of seas", metadata: { for: "later" } });
+    const sessionId = await sessionOf(made.id);
+    await rest(sessionId);
+    const again = await client.responses.retrieve(made.id);
+    expect(again).toMatchObject({ ...made });
+    expect(again.metadata).toEqual({ for: "later" });
+    const replayed = client.responses.stream({ response_id: made.id });
+    expect((await replayed.finalResponse()).output_text).toBe(made.output_text);
+    // Of the events that it had none are left: a stream cannot go on in their middle.
+    const middle = client.responses.retrieve(made.id, { stream: true, starting_after: 3 });
+    await expect(middle).rejects.toMatchObject({ status: 410, code: "turn_expired" });
+    expect(await client.responses.cancel(made.id)).toMatchObject({ status: "completed" });
+    expect(await tablesOf(house, sessionId)).toEqual([]);
+
+    const missing = { status: 404, code: "not_found" };
+    const other = openAiOf(house, await house.newTenant());
+    await expect(other.responses.retrieve(made.id)).rejects.toMatchObject(missing);
+    await expect(other.responses.delete(made.id)).rejects.toMatchObject(missing);
+    const next = other.responses.create({ model: "demo", input: "Hi", previous_response_id: made.id });
+    await expect(next).rejects.toMatchObject(missing);
+    expect(await tablesOf(house, sessionId)).toEqual([]);
+    house.neon.control({ mode: "down" });
+    await expect(client.responses.retrieve(made.id)).rejects.toMatchObject({ status: 503 });
+    house.neon.control({ mode: "up" });
+    await client.responses.delete(made.id);
+    await expect(client.responses.retrieve(made.id)).rejects.toMatchObject(missing);
+  });
+
+  test("[RESP-10] is gone on from, branching where that is not the newest, and told again beside those that follow", async () => {
+    const client = openAiOf(house, as);
+    const ask = (input: string, previous?: string) =>
+      client.responses.create({ model: "demo", input, previous_response_id: previous ?? null });
+    const words = { role: "developer" as const, content: "Be kind." };
+    const first = await client.responses.create({
+      ...{ model: "demo", input: [words, { role: "user", content: "My name is Ada" }] },
+    });
+    const second = await ask("My name is Bob", first.id);
+    const sessionId = await sessionOf(first.id);
+    await untilRows(house, 4, "select 1 from messages where session_id = $1", sessionId);
+    await rest(sessionId);
+    const next = await ask("What is my name?", first.id);
+    expect(next.output_text).toContain("Ada");
+    expect(next.output_text).not.toContain("Bob");
+    const shown = [{ role: "system" }, { role: "system", content: "Be kind." }, { role: "user" }, {}, { role: "user" }];
+    expect(house.llm.stats().last_request).toMatchObject({ messages: shown });
+    expect(await sessionOf(next.id)).toBe(sessionId);
+    expect((await client.responses.retrieve(second.id)).output_text).toBe(second.output_text);
+    await expect(client.responses.delete(second.id)).rejects.toMatchObject({ status: 409 });
+  });
+
+  test("[RESP-10] takes the outputs of the calls that it ended with", async () => {
+    const client = openAiOf(house, as);
+    const parameters = { type: "object", properties: { expression: { type: "string" } } };
+    const tools = [{ type: "function" as const, name: "calculator", parameters, strict: false }];
+    const called = await client.responses.create({ model: "demo", input: "What is 19*21?", tools });
+    const [call] = called.output;
+    if (call?.type !== "function_call") throw new Error("no call");
+    await rest(await sessionOf(called.id));
+    expect((await client.responses.retrieve(called.id)).output).toMatchObject([{ call_id: call.call_id }]);
+    const output = { type: "function_call_output" as const, call_id: call.call_id, output: "399" };
+    const next = { model: "demo", tools, previous_response_id: called.id };
+    await expect(client.responses.create({ ...next, input: "And?" })).rejects.toMatchObject({ status: 400 });
+    expect((await client.responses.create({ ...next, input: [output] })).output_text).toContain("399");
+  });
 });
 
 test("[MEDIA-7] what is attached comes back with its session: to its owner, and to the model", async () => {

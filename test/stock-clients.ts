@@ -15,6 +15,11 @@ export function compatibleOf(house: House, { apiKey }: Tenant) {
   return createOpenAICompatible({ name: "basechat", apiKey, baseURL, includeUsage: true, fetch: checkedFetch });
 }
 
+/** A response's id as that of its turn. */
+export function turnOf(responseId: string): string {
+  return responseId.slice(5).replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
+
 /** One red pixel, as PNG. */
 export const RED_PIXEL =
   "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGP4z8DwHwAFAAH/iZk9HQAAAABJRU5ErkJggg==";

@@ -49,9 +49,13 @@ function howToCall({ toolChoice, parallelToolCalls }: Pick<ModelRequest, "toolCh
   };
 }
 
-function sampling({ topP, stop, seed }: Pick<ModelRequest, "topP" | "stop" | "seed">) {
+type Sampling = Pick<ModelRequest, "topP" | "presencePenalty" | "frequencyPenalty" | "stop" | "seed">;
+
+function sampling({ topP, presencePenalty, frequencyPenalty, stop, seed }: Sampling) {
   return {
     ...(topP !== undefined && { top_p: topP }),
+    ...(presencePenalty !== undefined && { presence_penalty: presencePenalty }),
+    ...(frequencyPenalty !== undefined && { frequency_penalty: frequencyPenalty }),
     ...(stop !== undefined && { stop }),
     ...(seed !== undefined && { seed }),
   };

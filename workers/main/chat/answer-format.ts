@@ -3,9 +3,8 @@
  * bounded where it came in; its patterns and formats are the provider's to keep: a pattern can be made to take hours.
  */
 import { type OutputUnit, type Schema, Validator } from "@cfworker/json-schema";
-import type { ResponseFormat } from "../../../contracts/chat.ts";
 import { AppError } from "../../../contracts/errors.ts";
-import type { ModelMessage } from "../../../contracts/llm.ts";
+import type { ModelMessage, ResponseFormat } from "../../../contracts/llm.ts";
 
 export function wantsJson(format: ResponseFormat | undefined): boolean {
   return format !== undefined && format.type !== "text";
@@ -20,10 +19,10 @@ export function findProblem(format: ResponseFormat | undefined, answer: string):
   } catch {
     return "it is not valid JSON";
   }
-  if (format.type === "json_object") {
+  if (format.type !== "json_schema") {
     return typeof value === "object" && value !== null && !Array.isArray(value) ? undefined : "it is not a JSON object";
   }
-  const errors = errorsOf(withoutPatterns(format.json_schema.schema) as Schema, value); // the client's word, bounded
+  const errors = errorsOf(withoutPatterns(format.json_schema["schema"]) as Schema, value); // the client's word, bounded
   if (errors.length === 0) return undefined;
   const [deepest] = errors.toSorted((a, b) => b.instanceLocation.length - a.instanceLocation.length);
   return `${deepest?.instanceLocation ?? "#"}: ${deepest?.error ?? "it does not fit the schema"}`.slice(0, 500);

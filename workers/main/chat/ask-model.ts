@@ -14,13 +14,14 @@ import type { TurnRequest } from "./turn-request.ts";
 /** `more`: an answer that is to be mended, and that alone. */
 export function modelRequest(request: TurnRequest, rounds: ToolRound[], more: ModelMessage[]): ModelRequest {
   const { model, onlyType, temperature, maxTokens, responseFormat, tools, client } = request;
-  const { instructions: _, ...ownTools } = client ?? {};
+  const { instructions: _, topP, ...ownTools } = client ?? {};
   return {
     model,
     ...(onlyType && { modelType: onlyType }),
     messages: [...promptOf(request, rounds), ...more],
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { maxTokens }),
+    ...(topP !== undefined && { topP }),
     ...(responseFormat !== undefined && { responseFormat }),
     ...(tools !== undefined && tools.tools.length > 0 && more.length === 0 && { tools: tools.tools.map(offer) }),
     ...(more.length === 0 && ownTools),

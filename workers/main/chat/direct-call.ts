@@ -1,10 +1,10 @@
 /**
  * What a model that is asked directly is given, and what is told of its reply. Pure types, and what both ways of asking share. No state.
  */
-import type { FinishReason, ResponseFormat, Usage } from "../../../contracts/chat.ts";
+import type { FinishReason, Usage } from "../../../contracts/chat.ts";
 import type { DirectEvent } from "../../../contracts/direct.ts";
 import type { Failure, Result } from "../../../contracts/errors.ts";
-import type { LlmAgent, ModelContext, ModelRequest } from "../../../contracts/llm.ts";
+import type { LlmAgent, ModelContext, ModelRequest, ResponseFormat } from "../../../contracts/llm.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
 import type { AdmittedCall } from "./admit.ts";
 import { askToMend } from "./answer-format.ts";
@@ -50,6 +50,8 @@ export interface DirectCall {
   onEnd(end: DirectEnd): void;
   /** An answer that is not of this form is made once more; left out: the client judges it. */
   heldTo?: ResponseFormat;
+  /** One that was cut off stands as it is: its finish reason tells. Left out: it is not of that form. */
+  takesCut?: boolean;
   /** Left out: frames of this API. */
   write?: DirectWriter;
 }
@@ -60,8 +62,10 @@ export const BEAT_MS = 1_000;
 /** A bug: what was asked until then has been paid for all the same. */
 export const BROKEN: Failure = { code: "internal", message: "the call broke off" };
 
+/** Without tools: what is asked for is the answer. */
 export function toMend(request: ModelRequest, answer: string, problem: string): ModelRequest {
-  return { ...request, messages: [...request.messages, ...askToMend(answer, problem)] };
+  const { tools: _tools, toolChoice: _choice, parallelToolCalls: _parallel, ...asked } = request;
+  return { ...asked, messages: [...request.messages, ...askToMend(answer, problem)] };
 }
 
 /** The model service itself may fail: its binding throws. */

@@ -49,18 +49,19 @@ interface Bill {
   usage: Usage;
 }
 
-/** An answer that is not the JSON that was asked for is made once more. */
+/** An answer that is not the JSON that was asked for is made once more; calls of tools are none. */
 async function completeInForm(
-  { request, context, heldTo }: DirectCall,
+  { request, context, heldTo, takesCut }: DirectCall,
   { llm }: DirectDeps,
   gone: WhenGone,
   bill: Bill,
 ): Promise<Result<Completion>> {
   const first = await reach(llm.generate(request, context, gone));
   bill.usage = spentOn(request, first);
-  const problem = first.ok ? findProblem(heldTo, first.value.content) : undefined;
-  if (!first.ok || problem === undefined) return first;
-  if (first.value.finishReason !== "stop") return UNUSABLE;
+  if (!first.ok || first.value.toolCalls.length > 0) return first;
+  const problem = findProblem(heldTo, first.value.content);
+  if (problem === undefined) return first;
+  if (first.value.finishReason !== "stop") return takesCut ? first : UNUSABLE;
   const mending = toMend(request, first.value.content, problem);
   const second = await reach(llm.generate(mending, context, gone));
   bill.usage = addUsage(bill.usage, spentOn(mending, second));

@@ -1,47 +1,25 @@
 /**
- * The history in Postgres: the only file of this Worker with Drizzle queries. State lives in Postgres; one call is one
+ * The history in Postgres as its contract has it, and what is written there. State lives in Postgres; one call is one
  * HTTP round trip and one transaction. Refuses to touch a session of another user. No SQL, value or driver's word
  * leaves it: faults go to `onFault` as a kind and a code.
  */
-import {
-  and,
-  asc,
-  count,
-  desc,
-  eq,
-  getTableColumns,
-  gt,
-  gte,
-  inArray,
-  isNotNull,
-  lt,
-  lte,
-  max,
-  min,
-  sql,
-} from "drizzle-orm";
-import { alias } from "drizzle-orm/pg-core";
+import { and, eq, inArray, sql } from "drizzle-orm";
 import { ok } from "../../../contracts/errors.ts";
 import type {
   AttachmentRow,
   ErasedRows,
   HistoryBatch,
   HistoryStore,
-  MessageQuery,
   MessageRow,
   SaveReport,
-  SessionRemains,
   SessionRow,
-  SessionWindow,
-  StoredPage,
-  StoredSession,
-  WindowQuery,
 } from "../../../contracts/history.ts";
 import { readDbFault, type Db } from "../../../db/open.ts";
 import { agedMessages, forgetMessages, idleSessions, usedSessions } from "./aged.ts";
 import { insertUsage } from "./ledger.ts";
-import { attachments, chatSessions, deadLetters, messages, users } from "../../../db/schema.ts";
+import { attachments, chatSessions, deadLetters, messages } from "../../../db/schema.ts";
 import { createAttempt, type OnFault, toFailure } from "./faults.ts";
+import { findTurn, inspectSession, readPage, readWindow, selectSession, toSession } from "./stored-sessions.ts";
 
 export interface HistoryStoreOptions {
   /** Milliseconds, for latencies. */
@@ -70,6 +48,7 @@ export function createHistoryStore(
       attempt(async () => toSession((await selectSession(db, sessionId, userId)).at(0))),
     readMessages: (query) => attempt(() => readPage(db, query)),
     readWindow: (query) => attempt(() => readWindow(db, query)),
+    findTurn: (query) => attempt(() => findTurn(db, query)),
     eraseSession: (sessionId, userId) => attempt(() => eraseSession(db, sessionId, userId)),
     idleSessions: (query) => attempt(() => idleSessions(db, query)),
     usedSessions: (query) => attempt(() => usedSessions(db, query)),
@@ -200,107 +179,4 @@ function upsertSession(db: Db, session: SessionRow) {
 
 function toMessage({ id, userId }: SessionRow, { createdAtMs, ...row }: MessageRow): typeof messages.$inferInsert {
   return { ...row, sessionId: id, userId, createdAt: new Date(createdAtMs) };
-}
-
-async function inspectSession(
-  db: Db,
-  { sessionId, userId, from }: { sessionId: string; userId: string; from: number },
-): Promise<SessionRemains> {
-  const [user, session, said] = await db.batch([
-    db.select({ id: users.id }).from(users).where(eq(users.id, userId)),
-    selectSession(db, sessionId, userId),
-    db
-      .select({ count: count() })
-      .from(messages)
-      .where(and(eq(messages.sessionId, sessionId), eq(messages.userId, userId), gte(messages.seq, from))),
-  ]);
-  return { user: user.length > 0, session: session.length > 0, messages: said[0]?.count ?? 0 };
-}
-
-/** Roles that a session's object knows; an import may bring others. */
-const SHOWN: MessageRow["role"][] = ["user", "assistant"];
-
-function selectSession(db: Db, sessionId: string, userId: string) {
-  // As queries of their own they read one entry of the index each.
-  const end = (of: typeof max | typeof min) =>
-    db
-      .select({ seq: of(messages.seq) })
-      .from(messages)
-      .where(eq(messages.sessionId, sessionId));
-  const newestSeq = sql<number>`coalesce((${end(max)}), 0)`;
-  return db
-    .select({ ...getTableColumns(chatSessions), newestSeq, forgottenSeq: sql<number>`coalesce((${end(min)}) - 1, 0)` })
-    .from(chatSessions)
-    .where(and(eq(chatSessions.id, sessionId), eq(chatSessions.userId, userId)));
-}
-
-/** One transaction: the session for its owner, a page of its messages, and the branches that start above the page's oldest. */
-async function readPage(db: Db, query: MessageQuery): Promise<StoredPage | undefined> {
-  const { sessionId, userId, before, after, limit } = query;
-  const own = and(eq(messages.sessionId, sessionId), eq(messages.userId, userId));
-  const within = and(
-    own,
-    before === undefined ? undefined : lt(messages.seq, before),
-    after === undefined ? undefined : gt(messages.seq, after),
-    inArray(messages.role, SHOWN),
-  );
-  const order = after === undefined ? desc(messages.seq) : asc(messages.seq);
-  const places = db.select({ seq: messages.seq }).from(messages).where(within).orderBy(order).limit(limit).as("places");
-  const oldest = db.select({ seq: sql`min(${places.seq})` }).from(places);
-  const [sessions, page, starts] = await db.batch([
-    selectSession(db, sessionId, userId),
-    db.select().from(messages).where(within).orderBy(order).limit(limit),
-    db
-      .select({ seq: messages.seq, from: sql<number>`${messages.branchFrom}` })
-      .from(messages)
-      .where(and(own, isNotNull(messages.branchFrom), gt(messages.seq, sql`(${oldest})`)))
-      .orderBy(desc(messages.seq)),
-  ]);
-  const session = toSession(sessions[0]);
-  return session && { messages: page.map(toRow), starts, newestSeq: session.newestSeq };
-}
-
-/** One transaction: the session for its owner, and its newest messages within both limits. */
-async function readWindow(db: Db, query: WindowQuery): Promise<SessionWindow | undefined> {
-  const { sessionId, userId } = query;
-  const newest = db
-    .select()
-    .from(messages)
-    .where(and(eq(messages.sessionId, sessionId), eq(messages.userId, userId), inArray(messages.role, SHOWN)))
-    .orderBy(desc(messages.seq))
-    .limit(query.messages)
-    .as("newest");
-  const parents = alias(messages, "parents");
-  const sized = db
-    .select({
-      ...newest._.selectedFields,
-      parentSeq: sql<number | null>`${parents.seq}`.as("parent_seq"),
-      bytes:
-        sql<number>`sum(octet_length(${newest.content}) + octet_length(${newest.metaInfo}::text)) over (order by ${newest.seq} desc)`.as(
-          "bytes",
-        ),
-    })
-    .from(newest)
-    .leftJoin(parents, and(eq(parents.id, newest.parentId), inArray(parents.role, SHOWN)))
-    .as("sized");
-  const [sessions, rows] = await db.batch([
-    selectSession(db, sessionId, userId),
-    db.select().from(sized).where(lte(sized.bytes, query.bytes)).orderBy(asc(sized.seq)),
-  ]);
-  const session = toSession(sessions[0]);
-  return (
-    session && { session, messages: rows.map(({ parentSeq, bytes: _bytes, ...row }) => ({ ...toRow(row), parentSeq })) }
-  );
-}
-
-function toSession(
-  row: (typeof chatSessions.$inferSelect & Pick<StoredSession, "newestSeq" | "forgottenSeq">) | undefined,
-): StoredSession | undefined {
-  if (row === undefined) return undefined;
-  const { createdAt, updatedAt, ...session } = row;
-  return { ...session, createdAtMs: createdAt.getTime(), updatedAtMs: updatedAt.getTime() };
-}
-
-function toRow({ sessionId: _session, userId: _user, createdAt, ...row }: typeof messages.$inferSelect): MessageRow {
-  return { ...row, createdAtMs: createdAt.getTime() };
 }

@@ -2,7 +2,7 @@
 import type { Context } from "hono";
 import { AppError, ERROR_STATUS, type Failure, toErrorBody } from "../../../contracts/errors.ts";
 import { limitHeaders } from "../../../contracts/limits.ts";
-import { isOpenAiPath, toOpenAiError } from "../../../contracts/openai-errors.ts";
+import { isOpenAiPath, retryHeaders, toOpenAiError } from "../../../contracts/openai-errors.ts";
 import type { Log } from "../../../contracts/log.ts";
 import { challengeFor } from "./challenge.ts";
 import type { AppContext } from "./context.ts";
@@ -23,14 +23,15 @@ export function respondToErrors(log: Log) {
 
 export function respondToFailure(failure: Failure, context: Context<AppContext>): Response {
   context.set("code", failure.code);
-  const toBody = isOpenAiPath(context.req.path) ? toOpenAiError : toErrorBody;
-  const body = toBody(failure, context.get("requestId"));
+  const isOpenAi = isOpenAiPath(context.req.path);
+  const body = (isOpenAi ? toOpenAiError : toErrorBody)(failure, context.get("requestId"));
   const retryAfter = failure.retryAfterSeconds;
   const challenge = challengeFor(failure, context.req.url);
   return Response.json(body, {
     status: ERROR_STATUS[failure.code],
     headers: {
       ...limitHeaders(failure.limits),
+      ...(isOpenAi && retryHeaders(failure.code)),
       ...(retryAfter !== undefined && { "retry-after": String(Math.ceil(retryAfter)) }),
       ...(challenge !== undefined && { "www-authenticate": challenge }),
     },

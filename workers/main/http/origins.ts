@@ -11,10 +11,12 @@ import type { Route } from "./route.ts";
 
 const EXPOSED = [
   ...["X-Request-Id", "X-Turn-Id", "X-Session-Id", "X-Cache", "Idempotent-Replayed", "Server-Timing", "Traceparent"],
-  ...["Age", "Retry-After", "RateLimit", "RateLimit-Policy", "Mcp-Session-Id", "WWW-Authenticate"],
+  ...["Age", "Retry-After", "X-Should-Retry", "RateLimit", "RateLimit-Policy", "Mcp-Session-Id", "WWW-Authenticate"],
   ...["limit", "remaining", "reset"].flatMap((what) => [`X-RateLimit-${what}-Requests`, `X-RateLimit-${what}-Tokens`]),
 ];
 const PREFLIGHT_SECONDS = 3_600;
+/** What OpenAI's own client and the AI SDK say of themselves, and we pass over. */
+const CLIENT_HEADER = /^(user-agent|x-stainless-[a-z-]{1,64}|openai-(organization|project|beta))$/i;
 
 /** Lets through: our own pages, listed ones, whatever is no page, preflights, and a link that somebody follows to here. */
 export function refuseForeignPages(listed: readonly string[]): MiddlewareHandler<AppContext> {
@@ -31,19 +33,27 @@ export function refuseForeignPages(listed: readonly string[]): MiddlewareHandler
 
 /** Tells browsers which pages may read a reply. Only a preflight is answered here: a plain OPTIONS is a method that no route has. */
 export function allowListedPages(listed: readonly string[], routes: Route[]): MiddlewareHandler<AppContext> {
-  const allow = cors({
-    origin: (origin) => (listed.includes(origin) ? origin : null),
-    allowMethods: [...new Set(routes.map(({ method }) => method))],
-    allowHeaders: [
-      ...new Set(["Authorization", "Content-Type", ...routes.flatMap(({ headers = {} }) => Object.keys(headers))]),
-    ],
-    exposeHeaders: EXPOSED,
-    maxAge: PREFLIGHT_SECONDS,
-  });
+  const allowMethods = [...new Set(routes.map(({ method }) => method))];
+  const known = new Set([
+    "Authorization",
+    "Content-Type",
+    ...routes.flatMap(({ headers = {} }) => Object.keys(headers)),
+  ]);
   return (context, next) => {
     const isListed = listed.includes(context.req.header("origin") ?? "");
-    return isPreflight(context) || (isListed && context.req.method !== "OPTIONS") ? allow(context, next) : next();
+    if (!isPreflight(context) && !(isListed && context.req.method !== "OPTIONS")) return next();
+    const allow = cors({
+      origin: (origin) => (listed.includes(origin) ? origin : null),
+      ...{ allowMethods, allowHeaders: [...known, ...clientHeaders(context)], exposeHeaders: EXPOSED },
+      maxAge: PREFLIGHT_SECONDS,
+    });
+    return allow(context, next);
   };
+}
+
+function clientHeaders({ req }: Context): string[] {
+  const asked = req.header("access-control-request-headers") ?? "";
+  return asked.split(",").flatMap((name) => (CLIENT_HEADER.test(name.trim()) ? [name.trim()] : []));
 }
 
 function isPreflight({ req }: Context): boolean {

@@ -40,7 +40,8 @@ export function toModelRequest(
   { model, onlyType, temperature, maxTokens }: Omit<ResolvedChat, "request">,
   said?: SaidMessage[],
 ): ModelRequest {
-  const { top_p: topP, seed, stop, response_format: format } = asked;
+  const { top_p: topP, presence_penalty: presence, frequency_penalty: frequency, seed, stop } = asked;
+  const { response_format: format } = asked;
   return {
     model,
     ...(onlyType && { modelType: onlyType }),
@@ -49,6 +50,9 @@ export function toModelRequest(
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { maxTokens }),
     ...(typeof topP === "number" && { topP }),
+    // As good as none, and some servers know none.
+    ...(presence && { presencePenalty: presence }),
+    ...(frequency && { frequencyPenalty: frequency }),
     ...(typeof seed === "number" && { seed }),
     ...(stop && { stop: [stop].flat() }),
     ...(format && format.type !== "text" && { responseFormat: format }),

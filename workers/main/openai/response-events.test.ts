@@ -1,8 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { type ChatEvent, encodeEvent, type NumberedEvent } from "../../../contracts/events.ts";
 import { createResponseReader, responseFrames } from "./response-events.ts";
+import { toldRequest } from "./response-told.ts";
 import { rewriteTurn, type TurnWriter } from "./turn-stream.ts";
 
+const TOLD = toldRequest({});
 const TURN = "01a208da-e947-7048-8025-8d0d150d1078";
 const MESSAGE = "01a208da-e947-7048-8025-8d0d150d1079";
 const META: ChatEvent = {
@@ -39,7 +41,7 @@ const LOG = numbered(
 );
 
 const read = (log: NumberedEvent[]) => {
-  const reader = createResponseReader();
+  const reader = createResponseReader(TOLD);
   return { events: log.flatMap((event) => reader.take(event)), response: reader.response };
 };
 const sequences = (frames: string): number[] =>
@@ -47,20 +49,20 @@ const sequences = (frames: string): number[] =>
 
 describe("a response's events", () => {
   test("[RESP-3] are the same however the log is cut, and any number leaves exactly what follows", () => {
-    const whole = responseFrames().events(LOG);
+    const whole = responseFrames(TOLD).events(LOG);
     const all = sequences(whole);
     expect(all).toEqual(all.map((_, at) => at));
     for (let cut = 1; cut < LOG.length; cut += 1) {
-      const frames = responseFrames();
+      const frames = responseFrames(TOLD);
       expect(frames.events(LOG.slice(0, cut)) + frames.events(LOG.slice(cut))).toBe(whole);
     }
     for (const after of all.slice(0, -1))
-      expect(sequences(responseFrames(after).events(LOG))).toEqual(all.slice(after + 1));
+      expect(sequences(responseFrames(TOLD, after).events(LOG))).toEqual(all.slice(after + 1));
   });
 
   test("[RESP-3] end also for a client that saw more than was kept of a turn that was cut", () => {
     const kept = numbered(META, say("a"), { event: "rewind", data: { after: 2 } }, USAGE, cutBy("interrupted"));
-    const frames = responseFrames(1_000).events(kept);
+    const frames = responseFrames(TOLD, 1_000).events(kept);
     expect(frames).toMatch(/^event: response.failed\n/);
     expect(read(kept).response).toMatchObject({
       ...{ status: "failed", error: { code: "interrupted" }, output: [{ content: [{ text: "a" }] }] },
@@ -101,12 +103,12 @@ describe("a stream that is rewritten", () => {
   const encode = (log: NumberedEvent[]): string => log.map(({ id, ...event }) => encodeEvent(id, event)).join("");
 
   test("[RESP-3] is the same in pieces of any size", async () => {
-    const whole = responseFrames().events(LOG);
-    for (const bytes of [1, 7, 64, 10_000]) expect(await rewrite(encode(LOG), responseFrames(), bytes)).toBe(whole);
+    const whole = responseFrames(TOLD).events(LOG);
+    for (const bytes of [1, 7, 64, 10_000]) expect(await rewrite(encode(LOG), responseFrames(TOLD), bytes)).toBe(whole);
   });
 
   test("[RESP-5] ends with an error where the turn's own end is missing", async () => {
-    const text = await rewrite(encode(LOG.slice(0, -2)), responseFrames(), 100);
+    const text = await rewrite(encode(LOG.slice(0, -2)), responseFrames(TOLD), 100);
     expect(text.split("\n\n").at(-2)).toMatch(/^event: error\ndata: .*"code":"interrupted"/);
   });
 });

@@ -5,7 +5,13 @@
  */
 import type { FinishReason, Usage } from "../../../contracts/chat.ts";
 import type { NumberedEvent } from "../../../contracts/events.ts";
-import { type ResponseObject, type ResponseOutput, toResponseId } from "../../../contracts/openai-responses.ts";
+import { madeAtMs } from "../../../contracts/ids.ts";
+import {
+  type ResponseObject,
+  type ResponseOutput,
+  type ToldRequest,
+  toResponseId,
+} from "../../../contracts/openai-responses.ts";
 import type { TurnWriter } from "./turn-stream.ts";
 
 interface ResponseEvent extends Record<string, unknown> {
@@ -13,7 +19,7 @@ interface ResponseEvent extends Record<string, unknown> {
   sequence_number: number;
 }
 
-interface ResponseReader {
+export interface ResponseReader {
   take(event: NumberedEvent): ResponseEvent[];
   /** As far as it is told; undefined before its first event. */
   readonly response: ResponseObject | undefined;
@@ -22,14 +28,14 @@ interface ResponseReader {
 }
 
 /** Frames of the events after a number. The end is always told: of a turn that was cut a client may have seen more than was kept. */
-export function responseFrames(startingAfter = -1): TurnWriter {
-  const reader = createResponseReader();
+export function responseFrames(told: ToldRequest, startingAfter = -1): TurnWriter {
+  const reader = createResponseReader(told);
   let last = startingAfter;
   return {
     events(events) {
-      const told = events.flatMap((event) => reader.take(event));
-      const isEnd = (at: number): boolean => reader.ended && at === told.length - 1;
-      const fresh = told.filter((event, at) => event.sequence_number > startingAfter || isEnd(at));
+      const all = events.flatMap((event) => reader.take(event));
+      const isEnd = (at: number): boolean => reader.ended && at === all.length - 1;
+      const fresh = all.filter((event, at) => event.sequence_number > startingAfter || isEnd(at));
       last = fresh.at(-1)?.sequence_number ?? last;
       return fresh.map(frame).join("");
     },
@@ -55,8 +61,8 @@ interface OpenMessage {
   pieces: { id: number; text: string }[];
 }
 
-export function createResponseReader(): ResponseReader {
-  return new Reader();
+export function createResponseReader(told: ToldRequest): ResponseReader {
+  return new Reader(told);
 }
 
 class Reader implements ResponseReader {
@@ -65,6 +71,11 @@ class Reader implements ResponseReader {
   #messageId = "";
   #open: OpenMessage | undefined;
   #told = 0;
+  readonly #request: ToldRequest;
+
+  constructor(request: ToldRequest) {
+    this.#request = request;
+  }
 
   take(event: NumberedEvent): ResponseEvent[] {
     return this.#translate(event).map((told) => {
@@ -103,9 +114,8 @@ class Reader implements ResponseReader {
     this.#messageId = message_id.replaceAll("-", "");
     this.response = {
       ...{ id: toResponseId(turn_id), object: "response", status: "in_progress", model, output: [], usage: null },
-      created_at: Math.floor(Number.parseInt(turn_id.slice(0, 8) + turn_id.slice(9, 13), 16) / 1_000),
-      ...{ error: null, incomplete_details: null, instructions: null, metadata: {}, temperature: null, top_p: null },
-      ...{ tools: [], tool_choice: "auto", parallel_tool_calls: true },
+      ...{ created_at: Math.floor(madeAtMs(turn_id) / 1_000), error: null, incomplete_details: null },
+      ...this.#request,
     };
     const response = { ...this.response, output: [] };
     return [

@@ -4,27 +4,47 @@
  */
 import type { ChatRequest } from "../../../contracts/chat.ts";
 import type { OfferedTool } from "../../../contracts/llm.ts";
-import type { ResponsesRequest } from "../../../contracts/openai-responses.ts";
-import type { Branch, CallOutput, ClientOptions } from "../../../contracts/session.ts";
+import { type AskedResponse, type ResponsesRequest, toResponseId } from "../../../contracts/openai-responses.ts";
+import type { Prelude } from "../../../contracts/parts.ts";
+import type { Branch, ClientOptions } from "../../../contracts/session.ts";
+import { readInput } from "./response-input.ts";
 
 export interface ResponseTurn {
   request: ChatRequest;
   branch: Branch;
   client: ClientOptions;
+  asked: AskedResponse;
+  /** What stands before each message; left out where nothing does. */
+  before?: Prelude[][];
 }
 
 export function toResponseTurn(asked: ResponsesRequest): ResponseTurn {
   const { previous_response_id: turnId, store } = asked;
-  const outputs = outputsOf(asked);
+  const { messages, before, outputs, given, instructions } = readInput(asked.input);
   return {
     request: {
-      ...(outputs.length > 0 ? { prompt: "again" } : saidIn(asked)),
+      ...(messages.length > 0 ? { messages } : { prompt: "again" }),
       ...optionsOf(asked),
       ...{ tools: "none", on_busy: "enqueue" },
       ...(store === false && { store }),
     },
-    branch: turnId ? { kind: "after", turnId, outputs } : { kind: "end" },
-    client: clientOf(asked),
+    branch: turnId ? { kind: "after", turnId, outputs } : { kind: "end", ...(given.length > 0 && { given }) },
+    client: clientOf(asked, instructions),
+    asked: keptOf(asked),
+    ...((messages.length === 0 || before.flat().length > 0) && { before }),
+  };
+}
+
+function keptOf({ temperature, max_output_tokens: maxTokens, ...asked }: ResponsesRequest): AskedResponse {
+  const { metadata, previous_response_id: previous, background, store, truncation } = asked;
+  return {
+    ...(metadata && { metadata }),
+    ...(typeof temperature === "number" && { temperature }),
+    ...(typeof maxTokens === "number" && { max_output_tokens: maxTokens }),
+    ...(previous && { previous_response_id: toResponseId(previous) }),
+    ...(background && { background }),
+    ...(store === false && { store }),
+    ...(truncation && { truncation }),
   };
 }
 
@@ -45,25 +65,16 @@ function formatOf(format: NonNullable<ResponsesRequest["text"]>["format"]): Pick
   return { response_format: { type, json_schema: { name, schema, ...more } } };
 }
 
-/** One message, or the conversation that begins a session. */
-function saidIn({ input }: ResponsesRequest): Pick<ChatRequest, "prompt" | "messages"> {
-  if (typeof input === "string") return { prompt: input };
-  const messages = input.flatMap((item) => ("role" in item ? [{ role: item.role, content: item.content }] : []));
-  return { messages };
-}
-
-function outputsOf({ input }: ResponsesRequest): CallOutput[] {
-  if (typeof input === "string") return [];
-  return input.flatMap((item) => ("role" in item ? [] : [{ callId: item.call_id, content: item.output }]));
-}
-
-function clientOf({ instructions, tools, tool_choice: choice, parallel_tool_calls: parallel }: ResponsesRequest) {
+function clientOf(asked: ResponsesRequest, more: string[]): ClientOptions {
+  const { tools, tool_choice: choice, parallel_tool_calls: parallel } = asked;
+  const instructions = [asked.instructions ?? [], more].flat().join("\n\n");
   const offered = (tools ?? []).map(({ name, description, parameters, strict }): OfferedTool => {
     const inputSchema = parameters ?? { type: "object", properties: {} };
     return { name, inputSchema, ...(description && { description }), ...(typeof strict === "boolean" && { strict }) };
   });
   return {
-    ...(instructions && { instructions }),
+    ...(instructions !== "" && { instructions }),
+    ...(typeof asked.top_p === "number" && { topP: asked.top_p }),
     ...(offered.length > 0 && {
       tools: offered,
       ...(choice && { toolChoice: typeof choice === "object" ? { name: choice.name } : choice }),

@@ -4,11 +4,19 @@
  */
 import * as z from "zod";
 import { ApprovalsRequest } from "../../../contracts/approvals.ts";
-import { ChatReply, ChatRequest, EditRequest, RegenerateRequest, TurnView } from "../../../contracts/chat.ts";
+import {
+  ChatReply,
+  ChatRequest,
+  EditRequest,
+  RegenerateRequest,
+  requestMessages,
+  TurnView,
+} from "../../../contracts/chat.ts";
 import { AppError, type ErrorCode, orThrow } from "../../../contracts/errors.ts";
 import { newId, type Residency, withResidency } from "../../../contracts/ids.ts";
+import type { AskedResponse } from "../../../contracts/openai-responses.ts";
 import { SessionPath, TurnPath } from "../../../contracts/params.ts";
-import type { SaidMessage } from "../../../contracts/parts.ts";
+import type { Prelude, SaidMessage } from "../../../contracts/parts.ts";
 import type { Branch, ClientOptions, Idempotency, SessionCommand, StartTurn } from "../../../contracts/session.ts";
 import type { Accounts } from "../accounts/client.ts";
 import { withCacheControl } from "../http/cache-control.ts";
@@ -205,6 +213,9 @@ export function asker({ user, requestId, traceparent }: Call) {
 export interface Start {
   request: ChatRequest;
   client?: ClientOptions;
+  asked?: AskedResponse;
+  /** What stands before each message; of a request that says nothing, none. */
+  before?: Prelude[][];
   view: StartTurn["view"];
   route: StartTurn["route"];
   branch: Branch;
@@ -214,9 +225,14 @@ export interface Start {
 }
 
 /** Starts a turn; the answer is the object's. */
-export async function start(deps: ChatRoutesDeps, call: Call, { request, body, ...turn }: Start): Promise<Response> {
+export async function start(
+  deps: ChatRoutesDeps,
+  call: Call,
+  { request, body, before, ...turn }: Start,
+): Promise<Response> {
   const own = turn.branch.kind === "after" ? turn.branch.turnId : request.session_id;
   const taken = takeAttachments(request, deps.attachmentHosts);
+  const said = before === undefined ? taken?.said : withBefore(taken?.said ?? requestMessages(request), before);
   const residency = request.residency ?? deps.residency;
   const idempotency = await claimedKey(deps, call, { body, sessionId: own, residency });
   const sessionId = own ?? newSessionId(deps, idempotency, residency);
@@ -225,12 +241,19 @@ export async function start(deps: ChatRoutesDeps, call: Call, { request, body, .
   const { credential, preferences } = call.user;
   const command: StartTurn = {
     ...{ kind: "start", sessionId, create: own === undefined, ...turn },
-    request: { ...(taken ? withoutInput(request, taken.said) : request), ...(cache && { cache }) },
-    ...taken,
+    request: { ...(said ? withoutInput(request, said) : request), ...(cache && { cache }) },
+    ...{ ...taken, ...(said && { said }) },
     ...asker(call),
     ...{ idempotency, credential, preferences, scope: "chat" },
   };
   return deps.send(sessionId, command, near, command.create ? deps.lookAhead(command) : undefined);
+}
+
+function withBefore(said: SaidMessage[], before: Prelude[][]): SaidMessage[] {
+  return before.flatMap((one, at) => {
+    const message = said[at];
+    return message === undefined ? [] : { ...message, ...(one.length > 0 && { before: one }) };
+  });
 }
 
 /** Where the one who calls is. */

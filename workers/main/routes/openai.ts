@@ -9,6 +9,7 @@ import type { ModelInfo, ModelRequest } from "../../../contracts/llm.ts";
 import type { SaidMessage } from "../../../contracts/parts.ts";
 import { limitHeaders } from "../../../contracts/limits.ts";
 import { ChatCompletion, ChatCompletionRequest, OpenAiModel, OpenAiModels } from "../../../contracts/openai-chat.ts";
+import { findProblem } from "../chat/answer-format.ts";
 import { completeDirect, streamDirect } from "../chat/direct.ts";
 import type { DirectCall } from "../chat/direct-call.ts";
 import type { TurnWrite } from "../cache/cache.ts";
@@ -72,7 +73,8 @@ function completionsRoute(deps: OpenAiRoutesDeps): Route {
         ...direct,
         onEnd(end) {
           onEnd(end);
-          deps.keepAnswer(lookup.toWrite(end));
+          const isInForm = findProblem(request.responseFormat, end.answer?.content ?? "") === undefined;
+          deps.keepAnswer(lookup.toWrite(isInForm || end.answer?.toolCalls.length ? end : undefined));
         },
       };
       return call.body.stream
@@ -116,13 +118,16 @@ function replay(
   return eventStream(text, headers);
 }
 
+/** A stream cannot be taken back in this form: whether its answer is of the form that was asked for is its client's to judge. */
 async function inOne(
   deps: OpenAiRoutesDeps,
   direct: DirectCall,
   heading: Heading,
   headers: Record<string, string>,
 ): Promise<Response> {
-  return Response.json(toCompletion(heading, orThrow(await completeDirect(direct, deps))), { headers });
+  const { responseFormat: heldTo } = direct.request;
+  const held: DirectCall = { ...direct, ...(heldTo && { heldTo, takesCut: true }) };
+  return Response.json(toCompletion(heading, orThrow(await completeDirect(held, deps))), { headers });
 }
 
 interface Streaming {

@@ -12,14 +12,15 @@ import {
   ResponsesRequest,
   toResponseId,
 } from "../../../contracts/openai-responses.ts";
-import { toOpenAiError } from "../../../contracts/openai-errors.ts";
+import { retryHeaders, toOpenAiError } from "../../../contracts/openai-errors.ts";
 import { type LimitState, readLimits } from "../../../contracts/limits.ts";
 import { count } from "../../../contracts/params.ts";
-import type { SessionCommand } from "../../../contracts/session.ts";
+import type { RecalledTurn, SessionCommand } from "../../../contracts/session.ts";
 import { SessionView } from "../../../contracts/sessions.ts";
 import { type Call, type Route, route } from "../http/route.ts";
-import { createResponseReader, responseFrames } from "../openai/response-events.ts";
+import { createResponseReader, responseFrames, type ResponseReader } from "../openai/response-events.ts";
 import { toResponseTurn } from "../openai/response-request.ts";
+import { toldRequest } from "../openai/response-told.ts";
 import { rewriteTurn, turnEvents } from "../openai/turn-stream.ts";
 import { eventStream } from "../session/responses.ts";
 import { asker, type ChatRoutesDeps, KEY_HEADER, start, TURN_FAILS } from "./chat.ts";
@@ -35,6 +36,8 @@ const RetrieveQuery = z.strictObject({
   include_obfuscation: z.enum(["true", "false"]).optional(),
 });
 const FAILS: ErrorCode[] = ["not_found", "overloaded"];
+/** Where it rests, Postgres is asked. */
+const RECALL_FAILS: ErrorCode[] = ["db_timeout", "db_unavailable"];
 const TOLD_HEADERS =
   /^(x-turn-id|x-session-id|x-cache|age|server-timing|idempotent-replayed|retry-after|www-authenticate|(x-)?ratelimit.*)$/;
 
@@ -57,14 +60,18 @@ function createRoute(deps: ResponsesRoutesDeps): Route {
       const tools = turn.client.tools?.map(({ name }) => name);
       // The session would see it too, and only then.
       orThrow(deps.resolve({ ...turn.request, ...(tools && { tools }) }, call.user.preferences));
-      const body = call.body;
+      const { body } = call;
+      const told = toldRequest({ ...turn, format: turn.request.response_format });
       const begun = await start(deps, call, { ...turn, view: "stream", route: "v1-responses", body });
       if (!begun.ok) return refusal(begun);
       const stream = await bodyOf(begun);
       const headers = headersOf(begun);
-      if (body.stream) return eventStream(rewriteTurn(stream, responseFrames()), headers);
+      if (body.stream) return eventStream(rewriteTurn(stream, responseFrames(told)), headers);
       const limits = readLimits(begun.headers);
-      return Response.json(await readResponse(stream, body.background === true, limits), { headers });
+      const reader = createResponseReader(told);
+      return Response.json(await readResponse(stream, reader, { inBackground: body.background === true, limits }), {
+        headers,
+      });
     },
   );
 }
@@ -72,11 +79,10 @@ function createRoute(deps: ResponsesRoutesDeps): Route {
 /** To its end; in the background only until it has begun. */
 async function readResponse(
   stream: ReadableStream<Uint8Array>,
-  inBackground: boolean,
-  limits: LimitState | undefined,
+  reader: ResponseReader,
+  { inBackground, limits }: { inBackground: boolean; limits: LimitState | undefined },
 ): Promise<ResponseObject> {
   const more = limits && { limits };
-  const reader = createResponseReader();
   for await (const events of turnEvents(stream)) {
     for (const event of events) {
       reader.take(event);
@@ -96,16 +102,24 @@ function retrieveRoute({ send }: ResponsesRoutesDeps): Route {
       ...{ method: "GET", path: PATH, access: "user", params: ResponsePath, query: RetrieveQuery },
       answers: { 200: [ResponseObject, "text/event-stream"] },
       summary: "A response as far as it has come; with `stream=true` its events after number `starting_after`",
-      fails: [...FAILS, "turn_expired"],
+      fails: [...FAILS, ...RECALL_FAILS, "turn_expired"],
     },
     async (call) => {
-      const { stream, starting_after: startingAfter = -1 } = call.query;
+      const { stream, starting_after: startingAfter } = call.query;
       const { response_id: turnId } = call.params;
-      if (stream !== "true") return Response.json(await recall(send, call, turnId));
-      const { credential } = call.user;
-      const watched = await send(turnId, { kind: "watch", turnId, after: 0, credential, ...asker(call) });
-      const writer = responseFrames(startingAfter);
-      return eventStream(rewriteTurn(await bodyOf(watched), writer), headersOf(watched));
+      const recalled = await recall(send, call, { turnId });
+      if (stream !== "true") return Response.json(responseOf(recalled));
+      const writer = responseFrames(toldRequest(recalled), startingAfter);
+      if (recalled.areWhole) {
+        const { credential } = call.user;
+        const watched = await send(turnId, { kind: "watch", turnId, after: 0, credential, ...asker(call) });
+        return eventStream(rewriteTurn(await bodyOf(watched), writer), headersOf(watched));
+      }
+      // The same answer in fewer events, so their numbers are others than those that a client may have.
+      if (startingAfter !== undefined) {
+        throw new AppError("turn_expired", "the response's events are gone: retrieve it without starting_after");
+      }
+      return eventStream(writer.events(createEventDecoder().push(recalled.events)), {});
     },
   );
 }
@@ -113,31 +127,28 @@ function retrieveRoute({ send }: ResponsesRoutesDeps): Route {
 function cancelRoute({ send }: ResponsesRoutesDeps): Route {
   return route(
     {
-      ...{ method: "POST", path: `${PATH}/cancel`, access: "user", params: ResponsePath, fails: FAILS },
+      ...{ method: "POST", path: `${PATH}/cancel`, access: "user", params: ResponsePath },
       ...{ answers: { 200: ResponseObject }, summary: "Stops a response, and keeps what it has told" },
+      fails: [...FAILS, ...RECALL_FAILS],
     },
     async (call) => {
       const { response_id: turnId } = call.params;
-      await jsonOf(await send(turnId, { kind: "inspect", turnId, cancel: true, ...asker(call) }));
-      return Response.json(await recall(send, call, turnId));
+      return Response.json(responseOf(await recall(send, call, { turnId, cancel: true })));
     },
   );
 }
-
-const TurnIds = z.object({ session_id: z.string() });
 
 function deleteRoute({ send }: ResponsesRoutesDeps): Route {
   return route(
     {
       ...{ method: "DELETE", path: PATH, access: "user", params: ResponsePath, answers: { 200: DeletedResponse } },
       summary: "Deletes a response that no other one goes on from, with its session",
-      fails: [...FAILS, "conflict", "db_timeout", "db_unavailable", "upstream_error"],
+      fails: [...FAILS, ...RECALL_FAILS, "conflict", "upstream_error"],
     },
     async (call) => {
       const { response_id: turnId } = call.params;
+      const { sessionId } = await recall(send, call, { turnId });
       const ask = async (command: SessionCommand) => jsonOf(await send(turnId, command));
-      const inspected = await ask({ kind: "inspect", turnId, cancel: false, ...asker(call) });
-      const { session_id: sessionId } = TurnIds.parse(inspected);
       const { message_count: messages } = SessionView.parse(await ask({ kind: "view", sessionId, ...asker(call) }));
       if (messages > 2) throw new AppError("conflict", "its session has more messages: delete the session");
       await ask({ kind: "erase", sessionId, ...asker(call) });
@@ -146,12 +157,18 @@ function deleteRoute({ send }: ResponsesRoutesDeps): Route {
   );
 }
 
-async function recall(send: ResponsesRoutesDeps["send"], call: Call, turnId: string): Promise<ResponseObject> {
-  const { credential } = call.user;
-  const now = await send(turnId, { kind: "watch", turnId, after: 0, atOnce: true, credential, ...asker(call) });
-  const text = await new Response(await bodyOf(now)).text();
-  const reader = createResponseReader();
-  for (const event of createEventDecoder().push(text)) reader.take(event);
+async function recall(
+  send: ResponsesRoutesDeps["send"],
+  call: Call,
+  { turnId, cancel = false }: { turnId: string; cancel?: boolean },
+): Promise<RecalledTurn> {
+  const recalled = await jsonOf(await send(turnId, { kind: "recall", turnId, cancel, ...asker(call) }));
+  return recalled as RecalledTurn; // by the session's object, which is of this version
+}
+
+function responseOf(recalled: RecalledTurn): ResponseObject {
+  const reader = createResponseReader(toldRequest(recalled));
+  for (const event of createEventDecoder().push(recalled.events)) reader.take(event);
   if (reader.response === undefined)
     throw new AppError("overloaded", "the response is about to begin", { retryAfterSeconds: 1 });
   return reader.response;
@@ -180,7 +197,8 @@ async function refusal(response: Response): Promise<Response> {
   const { request_id: requestId, details, ...failure } = ErrorBody.parse(await response.json()).error;
   const { status } = response;
   const error = toOpenAiError({ ...failure, ...(details && { details }) }, requestId);
-  return Response.json(error, { status, headers: headersOf(response) });
+  const headers = { ...headersOf(response), ...retryHeaders(failure.code) };
+  return Response.json(error, { status, headers });
 }
 
 function headersOf({ headers }: Response): Record<string, string> {

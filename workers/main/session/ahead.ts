@@ -10,8 +10,9 @@ import type { ToolServer } from "../../../contracts/tools.ts";
 import type { Cache } from "../cache/cache.ts";
 import type { TurnRunner } from "../chat/turn.ts";
 import { toTurnRequest } from "./asked.ts";
+import { beginning } from "./branches.ts";
 import { toPlan } from "./turns.ts";
-import { joinRuns } from "./window.ts";
+import { joinRuns, saidMessages } from "./window.ts";
 
 export interface AheadDeps {
   cache: Pick<Cache, "look">;
@@ -34,10 +35,10 @@ export function createLookAhead(deps: AheadDeps): LookAhead {
     const said = command.said ?? requestMessages(request);
     const chat = { ...orThrow(deps.resolve(request, preferences, said)), ...(client && { client }) };
     const tools = request.tools === "none" ? undefined : await deps.tools.list({ requestId, userId, traceparent });
-    const branch = { leafSeq: null, said };
-    const plan = toPlan({ chat, branch, messageId: "", requestId, traceparent, route });
-    const asked = toTurnRequest({ session: { id: sessionId, userId }, tools }, "", plan, joinRuns(said));
-    if (!asked.cache.read) return undefined;
+    const branch = beginning(command.branch, said);
+    const plan = toPlan({ chat, branch, messageId: "", requestId, traceparent, route, asked: undefined });
+    const asked = toTurnRequest({ session: { id: sessionId, userId }, tools }, "", plan, joinRuns(saidMessages(said)));
+    if (!asked.cache.read || asked.resumed) return undefined;
     const { answer, intent } = deps.slots(asked);
     return deps.cache.look([answer, intent]);
   }

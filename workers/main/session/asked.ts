@@ -35,7 +35,7 @@ export function toTurnRequest(
     },
     ...(onlyType && { onlyType }),
     ...(client && { client }),
-    ...(given && { resumed: { verdict: undefined, content: "", words: "", rounds: [given], open: undefined } }),
+    ...(given && { resumed: { verdict: undefined, content: "", words: "", rounds: [given].flat(), open: undefined } }),
     sessionId: session.id,
     userId: session.userId,
     responseFormat: request.response_format,

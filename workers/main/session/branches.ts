@@ -7,21 +7,26 @@ import type { SaidMessage } from "../../../contracts/parts.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
 import type { Branch, CallOutput } from "../../../contracts/session.ts";
 import { readTurn } from "./turns.ts";
-import { findMessage, isSettled, type Message, newestSeq, readMessage } from "./messages.ts";
+import { findMessage, isSettled, type Message, newestOfTurn, newestSeq, readMessage } from "./messages.ts";
 
 export interface BranchPoint {
   /** The message after which the branch goes on; null at the start. */
   leafSeq: number | null;
   /** What is said there; nothing when an answer is made again. */
   said: SaidMessage[];
-  /** Calls of the turn before, with the results that are given in place of a message. */
-  given?: ToolRound;
+  /** Calls of a client's tools, with their results, that come behind all that is said. */
+  given?: ToolRound[];
+}
+
+/** Where a session begins. */
+export function beginning(branch: Branch, said: BranchPoint["said"]): BranchPoint {
+  return { leafSeq: null, said, ...(branch.kind === "end" && branch.given && { given: branch.given }) };
 }
 
 export function branchOf(sql: SqlStorage, branch: Branch, said: BranchPoint["said"]): BranchPoint {
   switch (branch.kind) {
     case "end":
-      return { leafSeq: newestSeq(sql), said };
+      return { ...beginning(branch, said), leafSeq: newestSeq(sql) };
     case "edit": {
       const question = requireMessage(findMessage(sql, branch.messageId), "user");
       return { leafSeq: question.parentSeq, said };
@@ -51,13 +56,17 @@ export function branchOf(sql: SqlStorage, branch: Branch, said: BranchPoint["sai
 /** A turn that ended without an answer is gone on from where it began. */
 function afterTurn(sql: SqlStorage, { turnId, outputs }: Branch & { kind: "after" }, said: BranchPoint["said"]) {
   const turn = readTurn(sql, turnId);
-  if (turn === undefined) throw new AppError("not_found", "there is no such response");
-  const answer = findMessage(sql, turn.plan.messageId);
-  const open = answer?.details.rounds?.find((round) => !isSettled(round));
+  // Of a session that has rested there are messages alone.
+  const end = turn === undefined ? newestOfTurn(sql, turnId) : findMessage(sql, turn.plan.messageId);
+  if (turn === undefined && end === undefined) throw new AppError("not_found", "there is no such response");
   // What it answered may have been too old to be kept.
-  const leafSeq = answer?.seq ?? readMessage(sql, turn.plan.parentSeq)?.seq ?? null;
+  const leafSeq = end?.seq ?? readMessage(sql, turn?.plan.parentSeq ?? 0)?.seq ?? null;
+  const open = end?.details.rounds?.find((round) => !isSettled(round));
   if (open === undefined && outputs.length === 0) return { leafSeq, said };
-  return { leafSeq, said: [], given: settle(open, outputs) };
+  const round = settle(open, outputs);
+  const [first, ...others] = said;
+  if (first === undefined) return { leafSeq, said, given: [round] };
+  return { leafSeq, said: [{ ...first, before: [{ round }, ...(first.before ?? [])] }, ...others] };
 }
 
 function settle(open: ToolRound | undefined, outputs: CallOutput[]): ToolRound {

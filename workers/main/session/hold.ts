@@ -7,6 +7,7 @@ import * as z from "zod";
 import { CacheVerdict, Usage } from "../../../contracts/chat.ts";
 import { AppError, type Failure, orThrow } from "../../../contracts/errors.ts";
 import type { HistoryStore, MessageRow, SessionWindow } from "../../../contracts/history.ts";
+import { AskedResponse } from "../../../contracts/openai-responses.ts";
 import { Attachment } from "../../../contracts/parts.ts";
 import type { StartTurn } from "../../../contracts/session.ts";
 import type { Accounts } from "../accounts/client.ts";
@@ -24,6 +25,8 @@ export type KeepingCommand = Pick<StartTurn, "sessionId" | "userId" | "credentia
 export interface Hold {
   /** When it is done the object holds a session, this one or the one it had. */
   fetch(command: KeepingCommand): Promise<void>;
+  /** The same of the session that a turn belongs to: its id is not known where it rests. */
+  fetchByTurn(command: KeepingCommand, turnId: string): Promise<void>;
   /** The same; false when there is none, here and in Postgres. */
   find(command: KeepingCommand): Promise<boolean>;
   /** Runs `work` while nothing is fetched. */
@@ -71,7 +74,16 @@ export function createHold({ storage, history, accounts, now, onHeld }: HoldDeps
     }
   }
 
-  return { alone, find, fetch: (command) => alone(() => fetchNow(command)) };
+  async function fetchByTurn(command: KeepingCommand, turnId: string): Promise<void> {
+    const { userId } = command;
+    const found = await history.findTurn({ turnId, userId });
+    if (!found.ok) throw unreadable(found.error);
+    if (found.value === undefined) throw new AppError("not_found", "there is no such session");
+    const { sessionId } = found.value;
+    await alone(() => fetchNow({ ...command, sessionId }));
+  }
+
+  return { alone, find, fetchByTurn, fetch: (command) => alone(() => fetchNow(command)) };
 }
 
 /** Without a database there is no session but those that objects hold. */
@@ -116,6 +128,8 @@ const Meta = z.object({
   usage: Usage.optional(),
   cache: CacheVerdict.optional(),
   finish_reason: z.string().optional(),
+  before: z.array(z.union([z.object({ round: Round }), z.object({ system: z.string() })])).optional(),
+  asked: AskedResponse.optional(),
   rounds: z.array(Round).optional(),
   attachments: z.array(Attachment).min(1).optional(),
 });

@@ -6,7 +6,6 @@ import { type Failure, isRetryable } from "../../../contracts/errors.ts";
 import type { ChatEvent } from "../../../contracts/events.ts";
 import type { StageClock } from "../../../contracts/timing.ts";
 import type { MessageStatus } from "../../../contracts/history.ts";
-import type { ModelMessage } from "../../../contracts/llm.ts";
 import type { AttachedFile, SaidMessage } from "../../../contracts/parts.ts";
 import { toolsOf } from "../../../contracts/rounds.ts";
 import type { Approval } from "../../../contracts/approvals.ts";
@@ -20,7 +19,7 @@ import { TurnLog } from "./log.ts";
 import type { Ahead } from "./ahead.ts";
 import { toTurnRequest } from "./asked.ts";
 import { appendMessage } from "./messages.ts";
-import { contextWindow } from "./window.ts";
+import { contextWindow, saidMessages } from "./window.ts";
 import type { Session } from "./session.ts";
 import { endTurn, insertTurn, type StoredOutcome, type TurnEnd, type TurnPlan, type TurnRow } from "./turns.ts";
 
@@ -111,7 +110,7 @@ export function startTurn(host: LiveTurnHost, { turn, begun }: PreparedTurn): Li
 export function resumeTurn(host: LiveTurnHost, turn: TurnRow, log: TurnLog, resumed: ResumedTurn): LiveTurn {
   const { messages } = contextOf(host, turn.plan, turn.plan.parentSeq, []);
   const request = toTurnRequest(host, turn.id, turn.plan, messages);
-  const rounds = [...(turn.plan.given ? [turn.plan.given] : []), ...resumed.rounds];
+  const rounds = [turn.plan.given ?? [], resumed.rounds].flat();
   const begun = host.turns.begin({ ...request, resumed: { ...resumed, rounds } });
   return run(host, { ...turn, asked: resumed.approval }, log, begun);
 }
@@ -151,19 +150,19 @@ function contextOf(
   { storage, contextTokens }: LiveTurnHost,
   { chat }: Pick<TurnPlan, "chat">,
   leafSeq: number | null,
-  said: ModelMessage[],
+  said: SaidMessage[],
 ) {
   const tokenBudget = chat.contextTokens ?? contextTokens;
-  return contextWindow({ sql: storage.sql, leafSeq, upcoming: said, tokenBudget });
+  return contextWindow({ sql: storage.sql, leafSeq, upcoming: saidMessages(said), tokenBudget });
 }
 
 /** Writes what the user says and gives the place of the message that is to be answered. */
 function writeSaid({ storage, now, newId }: LiveTurnHost, { id: turnId, leafSeq, said, files }: NewTurn): number {
   let parentSeq = leafSeq;
   if (files.length > 0) keepFiles(storage.sql, files);
-  for (const { role, content, attachments } of said) {
+  for (const { role, content, attachments, before } of said) {
     const message = { id: newId(), parentSeq, turnId, role, content, createdAtMs: now() };
-    const details = attachments ? { attachments } : {};
+    const details = { ...(attachments && { attachments }), ...(before && { before }) };
     parentSeq = appendMessage(storage.sql, { ...message, status: "complete", tokens: 0, details });
   }
   if (parentSeq === null) throw new Error("a turn answers a message");
@@ -226,6 +225,7 @@ function toAnswer(
     details: {
       ...{ model, provider, usage, cache },
       ...(outcome.ok && { finish_reason: outcome.finishReason }),
+      ...(plan.asked && { asked: plan.asked }),
       ...(rounds.length > 0 && { rounds }),
     },
   };

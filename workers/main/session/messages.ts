@@ -4,7 +4,8 @@
  */
 import type { BranchStart } from "../../../contracts/branches.ts";
 import type { MessageStatus } from "../../../contracts/history.ts";
-import type { Attachment } from "../../../contracts/parts.ts";
+import type { AskedResponse } from "../../../contracts/openai-responses.ts";
+import type { Attachment, Prelude } from "../../../contracts/parts.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
 import type { CacheVerdict, Usage } from "../../../contracts/chat.ts";
 
@@ -18,6 +19,10 @@ export interface MessageDetails {
   parent_id?: string;
   /** What is attached to a user's message; the bytes are in attachments.ts. */
   attachments?: Attachment[];
+  /** What its client has put before it. */
+  before?: Prelude[];
+  /** Of a response's answer. */
+  asked?: AskedResponse;
   /** What the model did with tools before the answer in `content`. */
   rounds?: ToolRound[];
 }
@@ -158,6 +163,14 @@ export function firstOf(sql: SqlStorage, role: Message["role"]): Message | undef
 export function findMessage(sql: SqlStorage, id: string): Message | undefined {
   return sql
     .exec<MessageRow>("SELECT * FROM messages WHERE id = ? ORDER BY seq DESC LIMIT 1", id)
+    .toArray()
+    .map(toMessage)[0];
+}
+
+/** The newest message of a turn: its answer, or the question that got none. */
+export function newestOfTurn(sql: SqlStorage, turnId: string): Message | undefined {
+  return sql
+    .exec<MessageRow>("SELECT * FROM messages WHERE turn_id = ? ORDER BY seq DESC LIMIT 1", turnId)
     .toArray()
     .map(toMessage)[0];
 }

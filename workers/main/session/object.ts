@@ -5,19 +5,15 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Admitted } from "../../../contracts/accounts.ts";
 import { AppError } from "../../../contracts/errors.ts";
-import { limitHeaders } from "../../../contracts/limits.ts";
 import type {
-  AnswerApproval,
   AppendMessage,
   ClaimKey,
   DiscardSession,
   EraseSession,
   ExplainTurn,
-  InspectTurn,
   ReadAttachment,
   SessionCommand,
   StartTurn,
-  WatchTurn,
 } from "../../../contracts/session.ts";
 import { type Ahead, readCommand } from "./ahead.ts";
 import { createDrain, type Drain } from "./drain.ts";
@@ -27,26 +23,15 @@ import { countExpired, expire, NOTHING_EXPIRED } from "./expiry.ts";
 import { createForget, type Forget } from "./forget.ts";
 import { claim, findClaim } from "./idempotency.ts";
 import { type SessionDeps, TurnKeeper } from "./keeper.ts";
-import { openSavedLog, readFrames, type Viewable } from "./log.ts";
-import { recallLog } from "./recall.ts";
 import { createPages, type Pages } from "./pages.ts";
 import { SessionRecords } from "./records.ts";
-import {
-  attachmentReply,
-  cacheHeaders,
-  errorResponse,
-  eventStream,
-  timingHeader,
-  turnHeaders,
-  turnReply,
-  turnState,
-} from "./responses.ts";
+import { attachmentReply, errorResponse, eventStream } from "./responses.ts";
 import { createRest, type Rest } from "./rest.ts";
 import { readSession, requireOwner, type Session } from "./session.ts";
 import { createTables, hasTables, upgradeTables } from "./storage.ts";
-import { requireSession, type Start, type Started, TurnStarter } from "./starter.ts";
-import { newestTurn, readTurn, type TurnRow } from "./turns.ts";
-import { Viewers } from "./viewers.ts";
+import { requireSession, type Start, TurnStarter } from "./starter.ts";
+import { TurnDesk } from "./turn-desk.ts";
+import { newestTurn } from "./turns.ts";
 
 const CLAIM_KEPT_MS = 24 * 3_600_000;
 
@@ -57,7 +42,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
   readonly #drain: Drain;
   readonly #keeper: TurnKeeper;
   readonly #starter: TurnStarter;
-  readonly #viewers: Viewers;
+  readonly #turns: TurnDesk;
   readonly #pages: Pages;
   readonly #rest: Rest;
   readonly #hold: Hold;
@@ -85,7 +70,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     this.#eraser = createEraser(parts);
     this.#starter = new TurnStarter(state.storage.sql, this.#keeper, deps);
     this.#forget = createForget({ ...parts, starter: this.#starter, rest: this.#rest });
-    this.#viewers = new Viewers(deps);
+    this.#turns = new TurnDesk(this.#sql, this.#keeper, deps);
   }
 
   override async fetch(request: Request): Promise<Response> {
@@ -147,11 +132,13 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
       case "claim":
         return this.#claim(command);
       case "watch":
-        return this.#watch(command);
+        return this.#turns.watch(command);
+      case "recall":
+        return Response.json(await this.#turns.recall(command));
       case "inspect":
-        return this.#inspect(command);
+        return this.#turns.inspect(command);
       case "approve":
-        return this.#approve(command);
+        return this.#turns.approve(command);
       case "messages":
         return Response.json(await this.#pages.list(command, this.#ownedIfHeld(command) !== undefined));
       case "attachment":
@@ -195,44 +182,19 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     return this.#owned(command);
   }
 
-  #turn(turnId: string): TurnRow {
-    const turn = readTurn(this.#sql, turnId);
-    if (turn === undefined) throw new AppError("not_found", "there is no such turn");
-    return turn;
+  /** The session of a turn that goes on; one that goes on after another turn names that one alone. */
+  async #hereFor(command: StartTurn): Promise<void> {
+    const { branch } = command;
+    if (branch.kind !== "after") return void (await this.#held(command));
+    if (readSession(this.#sql) === undefined) await this.#hold.fetchByTurn(command, branch.turnId);
+    requireSession(this.#sql, command);
   }
 
   async #start(asked: Start, admitted: Promise<Admitted>): Promise<Response> {
     const receivedAtMs = this.#deps.now();
     const command = asked.makeIfMissing && !(await this.#hold.find(asked)) ? { ...asked, create: true } : asked;
-    if (command.branch.kind === "after") requireSession(this.#sql, command);
-    else if (!command.create) await this.#held(command);
-    return this.#respond(await this.#starter.start(command, admitted), command, receivedAtMs);
-  }
-
-  /** The turn as the request wants to see it: live or ended, as a stream or in one reply. */
-  async #respond(
-    { turnId, replayed, limits }: Started,
-    { view, requestId, userId, credential }: StartTurn,
-    receivedAtMs: number,
-  ): Promise<Response> {
-    const session = this.#owned({ userId });
-    const live = this.#keeper.find(turnId);
-    const mark = { ...limitHeaders(limits), ...(replayed && { "idempotent-replayed": "true" }) };
-    // An earlier turn that is shown again has no stages of this request.
-    const timing = async () => live && !replayed && timingHeader(live.stages, receivedAtMs, await live.verdict);
-    if (view === "stream") {
-      const headers = turnHeaders(turnId, session.id, await live?.verdict);
-      const log = live?.log ?? this.#openEnded(this.#turn(turnId));
-      return eventStream(this.#viewers.watch(log, 0, credential), { ...headers, ...mark, ...(await timing()) });
-    }
-    // One that waits for a person is answered with what it asks: nobody could decide without knowing.
-    await Promise.race([live?.ended, live?.gate.asking]);
-    if (live?.gate.expiresAtMs !== undefined) {
-      const waiting = turnState(this.#turn(turnId), session.id, live.log.last);
-      return Response.json(waiting, { status: 202, headers: { ...turnHeaders(turnId, session.id), ...mark } });
-    }
-    const note = live && cacheHeaders(await live.verdict);
-    return turnReply(this.#turn(turnId), session.id, requestId, { ...note, ...mark, ...(await timing()) });
+    if (!command.create) await this.#hereFor(command);
+    return this.#turns.respond(await this.#starter.start(command, admitted), command, receivedAtMs);
   }
 
   async #explain(command: ExplainTurn): Promise<Response> {
@@ -248,45 +210,6 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
       if (readSession(this.#sql) === undefined) void this.#storage.setAlarm(this.#deps.now() + CLAIM_KEPT_MS);
     }
     return new Response(null, { status: 204 });
-  }
-
-  #watch({ turnId, after, userId, credential, atOnce }: WatchTurn): Response {
-    const session = this.#owned({ userId });
-    const turn = this.#turn(turnId);
-    const live = this.#keeper.find(turnId);
-    const log = live?.log ?? this.#openEnded(turn, atOnce ? session.id : undefined);
-    if (atOnce) return eventStream(log.after(0), turnHeaders(turnId, session.id));
-    // Of a turn that was cut for good, events that were shown and not saved have no place in the log any more.
-    const from = Math.min(after, turn.cutAfter ?? Number.POSITIVE_INFINITY);
-    // Event 1 of a live turn always comes; of one that was taken up again, later ones may have been shown and not saved.
-    const promised = turn.resumed > 0 ? Number.POSITIVE_INFINITY : Math.max(log.last, 1);
-    if (from > (live ? promised : log.last)) {
-      throw new AppError("invalid_request", "the turn has no event of that number yet");
-    }
-    return eventStream(this.#viewers.watch(log, from, credential), turnHeaders(turnId, session.id));
-  }
-
-  async #inspect({ turnId, userId, cancel }: InspectTurn): Promise<Response> {
-    const session = this.#owned({ userId });
-    this.#turn(turnId);
-    const live = this.#keeper.find(turnId);
-    if (cancel && live !== undefined) {
-      this.#keeper.stop(live, "cancelled");
-      await live.ended;
-    }
-    const last = this.#keeper.find(turnId)?.log.last ?? readFrames(this.#sql, turnId).length;
-    return Response.json(turnState(this.#turn(turnId), session.id, last));
-  }
-
-  /** Answers what the turn asks; it goes on by itself, for all its viewers. */
-  #approve({ turnId, userId, decisions }: AnswerApproval): Response {
-    const session = this.#owned({ userId });
-    const turn = this.#turn(turnId);
-    const live = this.#keeper.find(turnId);
-    if (live === undefined) throw new AppError("conflict", "the turn has ended", { details: { state: turn.state } });
-    live.gate.answer(decisions);
-    void this.#keeper.goOn(live);
-    return Response.json(turnState(this.#turn(turnId), session.id, live.log.last), { status: 202 });
   }
 
   async #append(command: AppendMessage): Promise<Response> {
@@ -317,17 +240,6 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
     const session = requireOwner(readSession(this.#sql), userId, true);
     if (session.id !== sessionId) throw new AppError("not_found", "there is no such session");
     return Response.json(await this.#eraser.discard());
-  }
-
-  /** With `recalledFor`, a session's id, also one whose events are gone. */
-  #openEnded(turn: TurnRow, recalledFor?: string): Viewable {
-    const { id, endedAtMs, plan } = turn;
-    if (endedAtMs === undefined || endedAtMs < this.#deps.now() - this.#deps.turnLogMs) {
-      if (recalledFor !== undefined) return recallLog(this.#sql, turn, recalledFor);
-      const details = { message_id: plan.messageId };
-      throw new AppError("turn_expired", "the turn's events are gone; its message is in the history", { details });
-    }
-    return openSavedLog(this.#sql, id);
   }
 
   /** A session outside the history ends an hour after its last turn; an object of claims alone, with them. */

@@ -133,7 +133,7 @@ function toSessionRow(session: Session, messages: Message[]): SessionRow {
 
 function toRow({ sql, prices }: OutboxDeps, message: Message): MessageRow {
   const { id, seq, role, content, status, tokens, turnId, createdAtMs, details } = message;
-  const { model, provider, usage, cache, finish_reason, attachments, rounds = [] } = details;
+  const { model, provider, usage, cache, finish_reason, attachments, before, asked, rounds = [] } = details;
   return {
     ...{
       id,
@@ -154,7 +154,15 @@ function toRow({ sql, prices }: OutboxDeps, message: Message): MessageRow {
     modelUsed: model ?? null,
     provider: provider ?? null,
     mcpToolsUsed: toolsOf(rounds),
-    metaInfo: storableJson({ usage, cache, finish_reason, attachments, ...(rounds.length > 0 && { rounds }) }),
+    metaInfo: storableJson({
+      usage,
+      cache,
+      finish_reason,
+      attachments,
+      before,
+      asked,
+      ...(rounds.length > 0 && { rounds }),
+    }),
   };
 }
 
@@ -171,6 +179,12 @@ export function usageOf({ prices }: Pick<OutboxDeps, "prices">, session: Session
 }
 
 function storableJson(value: Record<string, unknown>): Record<string, unknown> {
-  const reviver = (_name: string, member: unknown): unknown => (typeof member === "string" ? storable(member) : member);
+  const reviver = (_name: string, member: unknown): unknown => {
+    if (typeof member === "string") return storable(member);
+    if (typeof member !== "object" || member === null || Array.isArray(member)) return member;
+    return Object.fromEntries(
+      Object.entries(member).map(([name, inner]: [string, unknown]) => [storable(name), inner]),
+    );
+  };
   return JSON.parse(JSON.stringify(value), reviver) as Record<string, unknown>; // an object goes in
 }

@@ -13,7 +13,7 @@ import type { ToolList } from "../../../contracts/tools.ts";
 import type { Preferences } from "../../../contracts/users.ts";
 import type { TurnSlots } from "../chat/reuse.ts";
 import type { Ahead } from "./ahead.ts";
-import { branchOf } from "./branches.ts";
+import { beginning, branchOf } from "./branches.ts";
 import { claim, findClaim } from "./idempotency.ts";
 import type { SessionDeps, TurnKeeper } from "./keeper.ts";
 import type { LiveTurn, NewTurn } from "./live-turn.ts";
@@ -154,7 +154,7 @@ export class TurnStarter {
   }
 
   #plan(command: PlannedTurn, preferences: Preferences): { session: Session; turn: NewTurn } {
-    const { create, idempotency, requestId, traceparent, route, userId, files = [], client, ahead } = command;
+    const { create, idempotency, requestId, traceparent, route, userId, files = [], client, asked, ahead } = command;
     const nowMs = this.#deps.now();
     const said = command.said ?? requestMessages(command.request);
     const chat = { ...this.#deps.resolve(command.request, preferences, said), ...(client && { client }) };
@@ -162,12 +162,12 @@ export class TurnStarter {
     const session = create
       ? newSession({ id: command.sessionId, userId, chat, createdAtMs: nowMs })
       : requireSession(this.#sql, command);
-    const branch = create ? { leafSeq: null, said } : branchOf(this.#sql, command.branch, said);
+    const branch = create ? beginning(command.branch, said) : branchOf(this.#sql, command.branch, said);
     if (branch.said.length === 0) this.#requireShowable(command.request, preferences, branch.leafSeq);
     const id = create ? newTurnId(nowMs, session.id) : nextTurnId(this.#sql, session.id, nowMs);
     const turn: NewTurn = {
       id,
-      plan: toPlan({ chat, branch, messageId: this.#deps.newId(), requestId, traceparent, route }),
+      plan: toPlan({ chat, branch, messageId: this.#deps.newId(), requestId, traceparent, route, asked }),
       ...branch,
       ...{ files, ahead },
       alsoWrite: () => {
@@ -258,15 +258,16 @@ export class TurnStarter {
 
 /** Tokens of what a request brings to its prompt besides what is said. */
 function brought({ client, branch, request }: Pick<StartTurn, "client" | "branch" | "request">): number {
-  const outputs = branch.kind === "after" ? branch.outputs : [];
-  const texts = [client?.instructions ?? "", ...outputs.map(({ content }) => content)];
+  const outputs = branch.kind === "after" ? branch.outputs.map(({ content }) => content) : [];
+  const given = branch.kind === "end" && branch.given ? [JSON.stringify(branch.given)] : [];
+  const texts = [client?.instructions ?? "", ...outputs, ...given];
   const tools = client?.tools ? estimateTokens(JSON.stringify(client.tools)) : 0;
   return texts.reduce((sum, text) => sum + estimateTokens(text), tools + estimateSchema(request.response_format));
 }
 
 /** What it takes to plan a turn. */
 type PlannedTurn = Pick<StartTurn, "create" | "requestId" | "route" | "userId" | "sessionId" | "request" | "branch"> &
-  Pick<Start, "idempotency" | "traceparent" | "client" | "said" | "files" | "ahead">;
+  Pick<Start, "idempotency" | "traceparent" | "client" | "asked" | "said" | "files" | "ahead">;
 
 /** With what main has read of the cache for it, where it has. */
 export type Start = StartTurn & { ahead?: Promise<Ahead> | undefined };

@@ -6,7 +6,8 @@ import type { Approval } from "../../../contracts/approvals.ts";
 import type { CachedRoute } from "../../../contracts/cache.ts";
 import type { CacheVerdict, FinishReason, Usage } from "../../../contracts/chat.ts";
 import type { Failure } from "../../../contracts/errors.ts";
-import { newTurnId } from "../../../contracts/ids.ts";
+import { madeAtMs, newTurnId } from "../../../contracts/ids.ts";
+import type { AskedResponse } from "../../../contracts/openai-responses.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
 import type { AnswerOptions, ResolvedChat } from "../../../contracts/session.ts";
 import type { BranchPoint } from "./branches.ts";
@@ -21,10 +22,12 @@ export interface TurnPlan {
   /** Left out by an earlier version of this code. */
   route?: CachedRoute;
   chat: AnswerOptions;
+  /** Of a response. */
+  asked?: AskedResponse;
   /** The message that is answered. */
   parentSeq: number;
-  /** Calls of the turn before, with the results that this one begins with. */
-  given?: ToolRound;
+  /** Calls of a client's tools, with the results that this turn begins with. One alone: by an earlier version of this code. */
+  given?: ToolRound[] | ToolRound;
   /** Nothing of an earlier turn is in the context. */
   firstTurn: boolean;
   /** What the model is shown of the session begins here. Left out by an earlier version of this code. */
@@ -70,25 +73,21 @@ export interface NewPlan {
   requestId: string;
   traceparent: string | undefined;
   route: CachedRoute;
+  asked: AskedResponse | undefined;
 }
 
-export function toPlan({
-  chat,
-  branch,
-  messageId,
-  requestId,
-  traceparent,
-  route,
-}: NewPlan): Omit<TurnPlan, "parentSeq"> {
+export function toPlan({ chat, branch, asked, ...ids }: NewPlan): Omit<TurnPlan, "parentSeq"> {
   const { tools, response_format, cache } = chat.request;
   const request = {
     ...(tools !== undefined && { tools }),
     ...(response_format !== undefined && { response_format }),
     ...(cache !== undefined && { cache }),
   };
-  const firstTurn = branch.leafSeq === null && branch.said.length === 1;
-  const { given } = branch;
-  return { messageId, requestId, traceparent, route, chat: { ...chat, request }, firstTurn, ...(given && { given }) };
+  const { given, said, leafSeq } = branch;
+  // What a tool has told its client is as private as an answer.
+  const hasRounds = given !== undefined || said.some(({ before = [] }) => before.some((one) => "round" in one));
+  const firstTurn = leafSeq === null && said.length === 1 && !hasRounds;
+  return { ...ids, chat: { ...chat, request }, firstTurn, ...(given && { given }), ...(asked && { asked }) };
 }
 
 /** A turn's id is its time: no two turns of a session share a millisecond. */
@@ -96,8 +95,7 @@ export function nextTurnId(sql: SqlStorage, sessionId: string, nowMs: number): s
   const candidate = newTurnId(nowMs, sessionId);
   const newest = newestTurn(sql)?.id;
   if (newest === undefined || newest < candidate) return candidate;
-  const newestMs = Number.parseInt(newest.slice(0, 8) + newest.slice(9, 13), 16);
-  return newTurnId(newestMs + 1, sessionId);
+  return newTurnId(madeAtMs(newest) + 1, sessionId);
 }
 
 export function insertTurn(sql: SqlStorage, turn: { id: string; plan: TurnPlan; startedAtMs: number }): void {

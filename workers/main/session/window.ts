@@ -2,8 +2,8 @@
  * The window of a session's messages that a model is shown. Reads the object's SQLite, and keeps nothing: where a window began stands in its turn.
  */
 import type { ModelMessage } from "../../../contracts/llm.ts";
-import type { ModelAttachment } from "../../../contracts/parts.ts";
-import { estimateMessage, roundMessages } from "../../../contracts/rounds.ts";
+import type { ModelAttachment, SaidMessage } from "../../../contracts/parts.ts";
+import { estimateMessage, preludeMessages, roundMessages } from "../../../contracts/rounds.ts";
 import { isSettled, type Message, pathFrom } from "./messages.ts";
 
 /** Of attachments that a model is shown at once: half as much again in base64, and 32 MiB is what a call can carry. */
@@ -39,7 +39,7 @@ export function contextWindow({ sql, leafSeq, upcoming, tokenBudget }: WindowOpt
   const upcomingTokens = countTokens(upcoming);
   const halfFull = upcomingTokens + (tokenBudget - upcomingTokens) / 2;
   const firstSeq = lastStart(sql, leafSeq, tokenBudget);
-  const newestFirst: { seq: number; shown: ModelMessage[]; tokens: number; bytes: number }[] = [];
+  const newestFirst: (Pick<Message, "seq" | "role"> & { shown: ModelMessage[]; tokens: number; bytes: number })[] = [];
   let tokens = upcomingTokens;
   let bytes = countBytes(upcoming);
   let isFull = false;
@@ -51,12 +51,12 @@ export function contextWindow({ sql, leafSeq, upcoming, tokenBudget }: WindowOpt
     const isOver = tokens > tokenBudget || bytes > MAX_WINDOW_BYTES;
     isFull = isOver && (newestFirst.length > 0 || upcoming.length > 0);
     if (isFull) break;
-    newestFirst.push({ seq: message.seq, shown, tokens, bytes });
+    newestFirst.push({ seq: message.seq, role: message.role, shown, tokens, bytes });
   }
   const isInHalf = (upTo: { tokens: number; bytes: number }): boolean =>
     upTo.tokens <= halfFull && upTo.bytes <= MAX_WINDOW_BYTES / 2;
   const kept = newestFirst.filter((message, at) => !isFull || isInHalf(message) || at + upcoming.length === 0);
-  const firstUser = kept.findLastIndex(({ shown }) => shown[0]?.role === "user");
+  const firstUser = kept.findLastIndex(({ role }) => role === "user");
   const history = kept.slice(0, firstUser + 1).toReversed();
   const seq = leafSeq === null ? 0 : (history[0]?.seq ?? leafSeq + 1);
   return {
@@ -84,7 +84,16 @@ function countBytes(messages: ModelMessage[]): number {
   return attached.reduce((sum, one) => sum + ("bytes" in one ? one.bytes : 0), 0);
 }
 
+/** Messages that are said now. */
+export function saidMessages(said: SaidMessage[]): ModelMessage[] {
+  return said.flatMap(({ before, ...message }) => [...preludeMessages(before), message]);
+}
+
 function toModelMessages(message: Message): ModelMessage[] {
+  return [...preludeMessages(message.details.before), ...ownMessages(message)];
+}
+
+function ownMessages(message: Message): ModelMessage[] {
   const { content, details } = message;
   if (message.role === "user") {
     return [{ role: "user", content, ...(details.attachments && { attachments: details.attachments }) }];
