@@ -87,7 +87,7 @@ export function showTable({
   held: HeldCounts | undefined;
 }): string {
   const days = (of: number | undefined, after: string) => (of === undefined ? "for ever" : `${of} days after ${after}`);
-  const objects = held === undefined ? "?" : `in the objects of ${held.sessions} sessions`;
+  const objects = held === undefined ? "?" : `sessions in use: ${held.sessions}`;
   const seconds = held === undefined ? "?" : `${held.keeps.turn_log_seconds} s after the turn's end`;
   const { sessions, messages } = stored;
   const rows = [

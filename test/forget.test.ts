@@ -55,7 +55,7 @@ async function run(): Promise<Record<string, unknown>> {
   const before = house.lines.length;
   const line = () => house.lines.slice(before).find(({ policy }) => policy === "messages");
   await house.runSchedule();
-  await expect.poll(line).toBeDefined();
+  await expect.poll(line, { timeout: 30_000 }).toBeDefined();
   return line() ?? {};
 }
 

@@ -5,6 +5,9 @@ import { hashedUser, type House, linesOf, openHouse, readEvents, type Tenant, un
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 
+/** A line comes when it comes. */
+const PATIENT = { timeout: 30_000 };
+
 let house: House;
 let as: Tenant;
 beforeAll(async () => {
@@ -74,7 +77,7 @@ test("[LOG-8] a drain carries the ids of the requests whose messages it brings, 
   const second = await house.call("/chat", { as, body: { prompt: "The second debt", session_id } });
   const [one, two] = [first, second].map(({ headers }) => headers.get("x-request-id"));
   await expect
-    .poll(() => fieldsOf(two ?? null, "outbox", "outcome", "request_ids"))
+    .poll(() => fieldsOf(two ?? null, "outbox", "outcome", "request_ids"), PATIENT)
     .toContainEqual(["waiting", [one, two]]);
   expect(fieldsOf(one ?? null, "outbox", "outcome", "request_ids")).toContainEqual(["waiting", undefined]);
   for (const id of [one, two]) {
@@ -82,7 +85,7 @@ test("[LOG-8] a drain carries the ids of the requests whose messages it brings, 
   }
   house.neon.control({ mode: "up" });
   await untilRows(house, 4, "select 1 from messages where session_id = $1", session_id);
-  await expect.poll(() => fieldsOf(two ?? null, "outbox", "outcome")).toContainEqual(["drained"]);
+  await expect.poll(() => fieldsOf(two ?? null, "outbox", "outcome"), PATIENT).toContainEqual(["drained"]);
 });
 
 test("[LOG-8] what Postgres says has the id of the request that asked it: of main, of an account, of a tool", async () => {
@@ -96,13 +99,13 @@ test("[LOG-8] what Postgres says has the id of the request that asked it: of mai
   ];
   house.neon.control({ mode: "up" });
   const told = () => asked.map(({ headers }) => fieldsOf(headers.get("x-request-id"), "postgres", "service"));
-  await expect.poll(told).toEqual([[["main"]], [["main"]], [["mcp"]]]);
+  await expect.poll(told, PATIENT).toEqual([[["main"]], [["main"]], [["mcp"]]]);
 });
 
 test("[LOG-9] a purge tells how long it took; whatever is written belongs to a request, or to one run of what goes on by itself", async () => {
   const { headers } = await house.call(`/cache/invalidate?user=${as.id}`, { as, method: "DELETE" });
   const told = () => fieldsOf(headers.get("x-request-id"), "cache.purge", "deleted", "ms");
-  await expect.poll(told).toEqual([[expect.any(Number), expect.any(Number)]]);
+  await expect.poll(told, PATIENT).toEqual([[expect.any(Number), expect.any(Number)]]);
   expect(house.lines.filter((one) => one["request_id"] === undefined && one["route"] !== "start")).toEqual([]);
 });
 
@@ -127,13 +130,19 @@ test("[LOG-10] a request and its turn tell what they cost, and a failure its cod
     const [ms, amount] = [expect.any(Number), expect.any(Number)] as unknown[];
     const good = await ask("demo");
     const turn = { route: "turn", user_id, ms, cache: "miss", model: "demo", provider: "openai", tokens: amount };
-    await expect.poll(good.turn).toMatchObject([{ ...turn, cost_usd: amount, stages: { cache: ms, model: ms } }]);
+    await expect
+      .poll(good.turn, PATIENT)
+      .toMatchObject([{ ...turn, cost_usd: amount, stages: { cache: ms, model: ms } }]);
     const request = { route: "/chat", method: "POST", user_id, ms };
     const stages = { auth: ms, input: ms, handler: ms, start: ms, cache: ms, model: ms };
-    await expect.poll(good.request).toMatchObject([{ ...request, status: 200, cache: "miss", stages }]);
+    await expect.poll(good.request, PATIENT).toMatchObject([{ ...request, status: 200, cache: "miss", stages }]);
     const bad = await ask("demo:status.500");
-    await expect.poll(bad.request).toMatchObject([{ ...request, level: "error", status: 502, code: "upstream_error" }]);
-    await expect.poll(bad.failed).toContainEqual(expect.objectContaining({ route: "turn", error: "upstream_error" }));
+    await expect
+      .poll(bad.request, PATIENT)
+      .toMatchObject([{ ...request, level: "error", status: 502, code: "upstream_error" }]);
+    await expect
+      .poll(bad.failed, PATIENT)
+      .toContainEqual(expect.objectContaining({ route: "turn", error: "upstream_error" }));
   } finally {
     await priced.close();
   }
