@@ -22,7 +22,7 @@ export interface UsageRecord {
   completionTokens: number;
   /** At the model's price then; null: no price is known. */
   costUsd: number | null;
-  /** The provider gave no figures for all of it. */
+  /** The provider has not told all of it: there may have been more, or it is a guess. */
   isEstimated: boolean;
   createdAtMs: number;
 }

@@ -33,7 +33,7 @@ import {
   startTurn,
 } from "./live-turn.ts";
 import { readFrames, TurnLog } from "./log.ts";
-import { interrupt, resumable } from "./recover.ts";
+import { interrupt, resumable, spentUntil } from "./recover.ts";
 import { seenTurn, turnLine } from "./responses.ts";
 import { readSession, type Session } from "./session.ts";
 import { hasTables } from "./storage.ts";
@@ -173,7 +173,8 @@ export class TurnKeeper {
     }
     if (turn.state === "running") countResume(storage.sql, turn.id);
     const log = new TurnLog(storage.sql, turn.id, this.#deps.now, frames);
-    this.#attend(resumeTurn(this.#host(session, tools), turn, log, resumed), session);
+    const spent = spentUntil(storage.sql, turn, resumed);
+    this.#attend(resumeTurn(this.#host(session, tools), turn, log, { ...resumed, spent }), session);
   }
 
   #host(session: Session, tools: ToolList | undefined) {

@@ -8,7 +8,7 @@ import type { StageClock } from "../../../contracts/timing.ts";
 import type { MessageStatus } from "../../../contracts/history.ts";
 import type { ModelMessage } from "../../../contracts/llm.ts";
 import type { AttachedFile, SaidMessage } from "../../../contracts/parts.ts";
-import { toolsOf } from "../../../contracts/rounds.ts";
+import { type ToolRound, toolsOf } from "../../../contracts/rounds.ts";
 import type { Approval } from "../../../contracts/approvals.ts";
 import type { ToolCall, ToolList } from "../../../contracts/tools.ts";
 import type { BegunTurn, TurnOutcome, TurnResult, TurnRunner } from "../chat/turn.ts";
@@ -177,7 +177,7 @@ function toTurnRequest(
     },
     ...(onlyType && { onlyType }),
     ...(client && { client }),
-    ...(given && { resumed: { verdict: undefined, content: "", words: "", rounds: [given], open: undefined } }),
+    ...(given && { resumed: toResumed(given) }),
     sessionId: session.id,
     userId: session.userId,
     responseFormat: request.response_format,
@@ -191,6 +191,11 @@ function toTurnRequest(
       maxAgeSeconds: request.cache?.max_age_seconds,
     },
   };
+}
+
+/** The turn goes on from what another one had asked for, and paid. */
+function toResumed(given: ToolRound): ResumedTurn {
+  return { verdict: undefined, content: "", words: "", rounds: [given], spent: undefined, open: undefined };
 }
 
 function offeredTools(

@@ -4,13 +4,16 @@
  * and the one secondary index holds the few messages alone at which a branch begins.
  */
 
-/** Columns of the session that objects made before they were thought of get when they are next opened. */
-const LATER_COLUMNS: Record<string, string> = {
-  title_by: "TEXT NOT NULL DEFAULT 'words'",
-  is_active: "INTEGER NOT NULL DEFAULT 1",
-  changed_at: "INTEGER NOT NULL DEFAULT 0",
-  drained_change: "INTEGER NOT NULL DEFAULT 0",
-  held_at: "INTEGER NOT NULL DEFAULT 0",
+/** Columns that objects made before they were thought of get when they are next opened. */
+const LATER_COLUMNS = {
+  session: {
+    title_by: "TEXT NOT NULL DEFAULT 'words'",
+    is_active: "INTEGER NOT NULL DEFAULT 1",
+    changed_at: "INTEGER NOT NULL DEFAULT 0",
+    drained_change: "INTEGER NOT NULL DEFAULT 0",
+    held_at: "INTEGER NOT NULL DEFAULT 0",
+  },
+  events: { spent: "TEXT" },
 };
 const BRANCHES = `CREATE INDEX IF NOT EXISTS branch_starts ON messages (seq, parent_seq)
   WHERE seq > 1 AND parent_seq IS NOT seq - 1`;
@@ -22,13 +25,21 @@ export function hasTables(sql: SqlStorage): boolean {
 
 /** Once in an object's life: gives tables that are there what they lack. Writes nothing where nothing is missing. */
 export function upgradeTables(sql: SqlStorage): void {
-  const present = sql.exec<{ name: string }>("SELECT name FROM pragma_table_info('session')").toArray();
-  if (present.length === 0) return;
-  for (const [name, definition] of Object.entries(LATER_COLUMNS)) {
-    if (present.every((column) => column.name !== name))
-      sql.exec(`ALTER TABLE session ADD COLUMN ${name} ${definition}`);
+  for (const [table, columns] of Object.entries(LATER_COLUMNS)) {
+    const present = sql.exec<{ name: string }>("SELECT name FROM pragma_table_info(?)", table).toArray();
+    if (present.length === 0) return;
+    for (const [name, definition] of Object.entries(columns)) {
+      if (present.every((column) => column.name !== name))
+        sql.exec(`ALTER TABLE ${table} ADD COLUMN ${name} ${definition}`);
+    }
   }
   sql.exec(BRANCHES);
+}
+
+function laterColumns(table: keyof typeof LATER_COLUMNS): string {
+  return Object.entries(LATER_COLUMNS[table])
+    .map(([name, definition]) => `${name} ${definition}`)
+    .join(", ");
 }
 
 /** Creates the tables on first use; costs nothing on an object that has them. */
@@ -44,9 +55,7 @@ export function createTables(sql: SqlStorage): void {
       created_at INTEGER NOT NULL,
       drained_seq INTEGER NOT NULL,
       erased INTEGER NOT NULL DEFAULT 0,
-      ${Object.entries(LATER_COLUMNS)
-        .map(([name, definition]) => `${name} ${definition}`)
-        .join(", ")}
+      ${laterColumns("session")}
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS messages (
       seq INTEGER PRIMARY KEY,
@@ -77,6 +86,7 @@ export function createTables(sql: SqlStorage): void {
       turn_id TEXT NOT NULL,
       first_id INTEGER NOT NULL,
       frames TEXT NOT NULL,
+      ${laterColumns("events")},
       PRIMARY KEY (turn_id, first_id)
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS idempotency (
