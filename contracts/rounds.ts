@@ -95,12 +95,14 @@ export function usageOf(request: Prompt, said: string, { usage, deltas, isFinish
 
 export const NO_USAGE: Usage = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
 
-/**
- * What a call cost that came to no answer: what is known of it, and a guess where a provider was left in the middle, which has read the
- * prompt; one that refused has not.
- */
+/** What texts cost that were made vectors of, where the provider does not say. */
+export function estimateTexts(texts: string[]): Usage {
+  const prompt_tokens = texts.reduce((sum, text) => sum + estimateTokens(text), 0);
+  return { prompt_tokens, completion_tokens: 0, total_tokens: prompt_tokens, estimated: true };
+}
+
+/** What a call cost that came to no answer: as it was told, else a guess where the caller left it in the middle. */
 export function spentBy(request: Prompt, { code, usage }: Pick<Failure, "code" | "usage">): Usage {
-  const isLeft = code === "cancelled" || code === "upstream_timeout";
-  if (usage === undefined) return isLeft ? estimateUsage(request, "") : NO_USAGE;
-  return isLeft ? addUsage(usage, estimateUsage(request, "")) : usage;
+  if (usage !== undefined) return usage;
+  return code === "cancelled" || code === "upstream_timeout" ? estimateUsage(request, "") : NO_USAGE;
 }

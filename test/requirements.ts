@@ -1135,6 +1135,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/decisions/0044",
     text: "A turn that is stopped, cut or taken up again is written down by the figures that were told until then.",
   },
+  "LEDGER-12": {
+    source: "docs/decisions/0044",
+    text: "Attempts that were let in and came to nothing are counted by estimate, whoever answered after them; a refusal costs nothing.",
+  },
   F42: {
     source: "faults",
     text: "Limits that cannot be read let no model be asked; reads go on. A limiter's object that starts again forgives nothing.",

@@ -15,6 +15,7 @@ import {
   BROKEN,
   type DirectCall,
   type DirectDeps,
+  type DirectEnd,
   type DirectTold,
   type DirectWriter,
   reach,
@@ -54,8 +55,9 @@ export class DirectStream {
   #beat: ReturnType<typeof setInterval> | undefined;
   #words = "";
   #calls: ToolCall[] = [];
-  /** Of the first answer, where a second one is made. */
+  /** Of what came before: the first answer, where a second one is made, and attempts that came to nothing. */
   #spent: Usage | undefined;
+  #isSecond = false;
   /** What is asked now: the request, or its mending. */
   #asked: ModelRequest;
   #sent = 0;
@@ -101,12 +103,13 @@ export class DirectStream {
     const opened = await this.#opened;
     if (this.#ended) return [];
     if (!opened.ok) return this.#fail(opened.error);
-    const { body, dialect, provider, model } = opened.value;
+    const { body, dialect, provider, model, paid } = opened.value;
+    if (paid) this.#spent = addUsage(this.#spent, paid);
     const { stallTimeoutMs, streamTimeoutMs: totalTimeoutMs, now, newCallId } = this.#deps;
     const reader = body.getReader();
     const watch = watchReader(reader, { signal: this.#call.signal, stallTimeoutMs, totalTimeoutMs, now });
     this.#reading = { reader, decoder: createDecoder(dialect, { newCallId }), watch, provider };
-    return this.#spent ? [] : [{ event: "meta", data: { model, provider } }];
+    return this.#isSecond ? [] : [{ event: "meta", data: { model, provider } }];
   }
 
   async #next({ reader, decoder, watch }: Reading): Promise<DirectTold[]> {
@@ -147,8 +150,9 @@ export class DirectStream {
     const problem = findProblem(heldTo, this.#words);
     if (problem === undefined) return undefined;
     const rewind: DirectTold = { event: "rewind", data: { after: 1 } };
-    if (reason !== "stop" || this.#spent) return [rewind, ...this.#fail(unusable().failure)];
+    if (reason !== "stop" || this.#isSecond) return [rewind, ...this.#fail(unusable().failure)];
     this.#spent = this.#taken();
+    this.#isSecond = true;
     this.#asked = toMend(this.#asked, this.#words, problem);
     this.#reading?.watch.end();
     void this.#reading?.reader.cancel().catch(() => {}); // it is over
@@ -196,8 +200,19 @@ export class DirectStream {
     reading?.watch.end();
     void reading?.reader.cancel().catch(() => {}); // it may be over already
     const answer = finishReason && { content: this.#words, toolCalls: this.#calls, finishReason };
-    tellEnd(this.#call, { model: request.model, provider: reading?.provider, usage, failure, answer });
+    const end = { model: request.model, provider: reading?.provider, usage, failure, answer };
+    if (reading === undefined && failure === LEFT) this.#call.admitted.hold(this.#endOpening(end));
+    else tellEnd(this.#call, end);
     return usage;
+  }
+
+  /** Whoever was asked is told to stop, and answers at once: it knows what attempts took that came to nothing. */
+  async #endOpening(end: DirectEnd): Promise<void> {
+    const opened = await this.#opened;
+    const last = opened.ok
+      ? addUsage(opened.value.paid, spentBy(this.#asked, LEFT))
+      : spentBy(this.#asked, opened.error);
+    tellEnd(this.#call, { ...end, usage: addUsage(this.#spent, last) });
   }
 
   /** What all replies together took so far. */

@@ -187,7 +187,9 @@ export class TurnSteps {
   async #open(asked: ModelRequest, gone: WhenGone): Promise<ModelStream> {
     this.#askedAtMs = this.#run.deps.now();
     try {
-      return await openStream(asked, this.#run, gone);
+      const opened = await openStream(asked, this.#run, gone);
+      if (opened.paid) this.#add(opened.paid);
+      return opened;
     } catch (error) {
       // A provider that was left before its first word has its price too.
       if (error instanceof AppError) this.#add(spentBy(asked, error.failure));

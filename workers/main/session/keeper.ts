@@ -247,9 +247,9 @@ export class TurnKeeper {
   /** Behind the reply, beside the drain: nobody waits for a title. */
   async #titleByModel({ id, requestId }: LiveTurn, titleModel: TitleModel): Promise<void> {
     const { now, newId, accounts } = this.#deps;
-    const tellUsage: TitlingHost["tellUsage"] = ({ id: sessionId, userId }, { model, provider, usage }) => {
+    const tellUsage: TitlingHost["tellUsage"] = ({ id: sessionId, userId }, usage, provider) => {
       const record = { id: newId(), kind: "title", sessionId, turnId: id, provider } as const;
-      void accounts.settle(userId, { model, usage, record });
+      void accounts.settle(userId, { model: titleModel.model, usage, record });
     };
     const host = { sql: this.#state.storage.sql, now, titleModel, tellUsage };
     if (await titleByModel(host, id, requestId)) await this.#drain.run();
