@@ -1139,6 +1139,14 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/decisions/0044",
     text: "Attempts that were let in and came to nothing are counted by estimate, whoever answered after them; a refusal costs nothing.",
   },
+  "LEDGER-13": {
+    source: "docs/decisions/0044",
+    text: "Vectors that the cache and the knowledge base ask for are written down for the user on whose behalf they are made.",
+  },
+  "LEDGER-14": {
+    source: "docs/decisions/0044",
+    text: "What is settled without a reservation counts once against the limits, however often it is told.",
+  },
   F42: {
     source: "faults",
     text: "Limits that cannot be read let no model be asked; reads go on. A limiter's object that starts again forgives nothing.",

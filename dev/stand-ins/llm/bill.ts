@@ -16,6 +16,13 @@ export interface Bill {
 
 export const BILL_COUNTERS = ["billed_tokens", "reported_tokens", "unreported_calls"];
 
+/** Texts that were read are billed, whatever becomes of the reply. */
+export function billEmbeddings(call: Pick<StandInCall, "count">, tokens: number, isReported: boolean): void {
+  call.count("billed_tokens", tokens);
+  if (isReported) call.count("reported_tokens", tokens);
+  else call.count("unreported_calls");
+}
+
 export function openBill(call: Pick<StandInCall, "count">, completion: Completion): Bill {
   let text = "";
   let pieces = 0;

@@ -39,7 +39,7 @@ import type {
   WindowQuery,
 } from "../../../contracts/history.ts";
 import { readDbFault, type Db } from "../../../db/open.ts";
-import { insertUsage } from "./ledger.ts";
+import { insertUsage } from "../../../db/ledger.ts";
 import { attachments, chatSessions, deadLetters, messages, users } from "../../../db/schema.ts";
 import { createAttempt, type OnFault, toFailure } from "./faults.ts";
 
