@@ -41,7 +41,7 @@ beforeAll(async () => {
     },
   };
   const MODELS = JSON.stringify({ providers, models });
-  const timeouts = { LLM_FIRST_TOKEN_TIMEOUT_MS: "1000", LLM_TOTAL_TIMEOUT_MS: "1500" };
+  const timeouts = { LLM_FIRST_TOKEN_TIMEOUT_MS: "2500", LLM_TOTAL_TIMEOUT_MS: "2500" };
   house = await openHouse({ settings: { MODELS, PROVIDER_KEYS: JSON.stringify(keys), ...timeouts } });
 });
 afterAll(async () => {

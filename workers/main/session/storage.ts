@@ -4,16 +4,13 @@
  * and the one secondary index holds the few messages alone at which a branch begins.
  */
 
-/** Columns that objects made before they were thought of get when they are next opened. */
-const LATER_COLUMNS = {
-  session: {
-    title_by: "TEXT NOT NULL DEFAULT 'words'",
-    is_active: "INTEGER NOT NULL DEFAULT 1",
-    changed_at: "INTEGER NOT NULL DEFAULT 0",
-    drained_change: "INTEGER NOT NULL DEFAULT 0",
-    held_at: "INTEGER NOT NULL DEFAULT 0",
-  },
-  events: { spent: "TEXT" },
+/** Columns of the session that objects made before they were thought of get when they are next opened. */
+const LATER_COLUMNS: Record<string, string> = {
+  title_by: "TEXT NOT NULL DEFAULT 'words'",
+  is_active: "INTEGER NOT NULL DEFAULT 1",
+  changed_at: "INTEGER NOT NULL DEFAULT 0",
+  drained_change: "INTEGER NOT NULL DEFAULT 0",
+  held_at: "INTEGER NOT NULL DEFAULT 0",
 };
 const BRANCHES = `CREATE INDEX IF NOT EXISTS branch_starts ON messages (seq, parent_seq)
   WHERE seq > 1 AND parent_seq IS NOT seq - 1`;
@@ -25,21 +22,15 @@ export function hasTables(sql: SqlStorage): boolean {
 
 /** Once in an object's life: gives tables that are there what they lack. Writes nothing where nothing is missing. */
 export function upgradeTables(sql: SqlStorage): void {
-  for (const [table, columns] of Object.entries(LATER_COLUMNS)) {
-    const present = sql.exec<{ name: string }>("SELECT name FROM pragma_table_info(?)", table).toArray();
-    if (present.length === 0) return;
-    for (const [name, definition] of Object.entries(columns)) {
-      if (present.every((column) => column.name !== name))
-        sql.exec(`ALTER TABLE ${table} ADD COLUMN ${name} ${definition}`);
-    }
+  const present = sql.exec<{ name: string }>("SELECT name FROM pragma_table_info('session')").toArray();
+  if (present.length === 0) return;
+  for (const [name, definition] of Object.entries(LATER_COLUMNS)) {
+    if (present.every((column) => column.name !== name))
+      sql.exec(`ALTER TABLE session ADD COLUMN ${name} ${definition}`);
   }
+  const spent = sql.exec("SELECT 1 FROM pragma_table_info('events') WHERE name = 'spent'").toArray();
+  if (spent.length === 0) sql.exec("ALTER TABLE events ADD COLUMN spent TEXT");
   sql.exec(BRANCHES);
-}
-
-function laterColumns(table: keyof typeof LATER_COLUMNS): string {
-  return Object.entries(LATER_COLUMNS[table])
-    .map(([name, definition]) => `${name} ${definition}`)
-    .join(", ");
 }
 
 /** Creates the tables on first use; costs nothing on an object that has them. */
@@ -55,7 +46,9 @@ export function createTables(sql: SqlStorage): void {
       created_at INTEGER NOT NULL,
       drained_seq INTEGER NOT NULL,
       erased INTEGER NOT NULL DEFAULT 0,
-      ${laterColumns("session")}
+      ${Object.entries(LATER_COLUMNS)
+        .map(([name, definition]) => `${name} ${definition}`)
+        .join(", ")}
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS messages (
       seq INTEGER PRIMARY KEY,
@@ -86,7 +79,7 @@ export function createTables(sql: SqlStorage): void {
       turn_id TEXT NOT NULL,
       first_id INTEGER NOT NULL,
       frames TEXT NOT NULL,
-      ${laterColumns("events")},
+      spent TEXT,
       PRIMARY KEY (turn_id, first_id)
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS idempotency (
