@@ -1,7 +1,7 @@
 /** The decoder of OpenAI's Chat Completions stream: what good, odd and hostile servers send. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { createDecoder, type Decoder, type ModelEvent } from "./dialects.ts";
+import { createDecoder, type Decoder, type ModelEvent, type Told } from "./dialects.ts";
 import { MAX_LINE_CHARS } from "./sse-lines.ts";
 import { MAX_ARGUMENT_CHARS, MAX_CALLS } from "./tool-call-deltas.ts";
 
@@ -20,6 +20,13 @@ const part = (index: number | undefined, id: string | undefined, name: string | 
 function newDecoder(): Decoder {
   let serial = 0;
   return createDecoder("openai-chat", { newCallId: () => `made_${(serial += 1)}` });
+}
+
+/** What is known of a reply's price after these pieces. */
+function toldOf(...pieces: string[]): Told {
+  const decoder = newDecoder();
+  for (const piece of pieces) decoder.push(utf8.encode(piece));
+  return decoder.told();
 }
 
 function decode(...pieces: (string | Uint8Array)[]): ModelEvent[] {
@@ -42,13 +49,12 @@ const failing = (code: string) => [
 ];
 
 describe("a good stream", () => {
-  test("gives text, usage and finish in this order, usage after the finish on the wire", () => {
+  test("gives text, then its finish", () => {
     const events = decode(
       chunk({ role: "assistant", content: "" }) + text("Hel") + text("lo") + finish("stop") + usage + DONE,
     );
     expect(events).toEqual([
       { type: "text", text: "Hello" },
-      { type: "usage", usage: { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7 } },
       { type: "finish", reason: "stop" },
     ]);
   });
@@ -160,8 +166,7 @@ describe("tool calls", () => {
 
   test("beat the finish reason, and a reason without calls is a stop", () => {
     const withCall = decode(part(0, "a", "f", "{}") + finish("stop") + usage + DONE);
-    // What they cost comes before them: whoever fails on them knows it.
-    expect(withCall.map((event) => event.type)).toEqual(["usage", "tool_calls", "finish"]);
+    expect(withCall.map((event) => event.type)).toEqual(["tool_calls", "finish"]);
     expect(withCall.at(-1)).toEqual({ type: "finish", reason: "tool_calls" });
     expect(decode(finish("tool_calls") + DONE)).toEqual([{ type: "finish", reason: "stop" }]);
   });
@@ -200,10 +205,41 @@ describe("a bad stream", () => {
     expect(events).toEqual([{ type: "text", text: "a" }, ...failing("upstream_error")]);
     expect(JSON.stringify(events)).not.toContain("secret");
   });
+});
 
-  test("usage comes before the failure of a cut reply; usage that is no counts is left out", () => {
-    expect(decode(usage).map((event) => event.type)).toEqual(["usage", "failure"]);
+describe("what a reply takes", () => {
+  const figures = { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7 };
+  const soFar = (content: string, completion: number) =>
+    frame({
+      choices: [{ delta: { content } }],
+      usage: { prompt_tokens: 3, total_tokens: 3 + completion, completion_tokens: completion },
+    });
+
+  test("is told by figures that come after the finish", () => {
+    expect(toldOf(text("a") + finish("stop") + usage)).toEqual({ usage: figures, deltas: 0, isFinished: true });
+    expect(toldOf(text("a") + finish("abort") + usage)).toEqual({ usage: figures, deltas: 0, isFinished: true });
+  });
+
+  test("[LEDGER-10] is known at any time where the figures come with every chunk: they are those up to it", () => {
+    const decoder = newDecoder();
+    for (const [at, piece] of ["a", "b", "c"].entries()) {
+      decoder.push(utf8.encode(soFar(piece, at + 1)));
+      expect(decoder.told()).toMatchObject({ usage: { prompt_tokens: 3, completion_tokens: at + 1 }, deltas: 0 });
+    }
+    expect(decoder.told().isFinished).toBe(false);
+  });
+
+  test("is a token a delta at least where they do not: text, calls, and thoughts that are not shown", () => {
+    const opening = chunk({ role: "assistant", content: "" });
+    const thought = chunk({ reasoning_content: "hm" });
+    const said = opening + thought + text("a") + part(0, "a", "f", "{}");
+    expect(toldOf(said)).toEqual({ usage: undefined, deltas: 3, isFinished: false });
+    expect(toldOf(usage + said)).toEqual({ usage: figures, deltas: 3, isFinished: false });
+  });
+
+  test("figures that are no counts are left out", () => {
     const bad = frame({ choices: [], usage: { prompt_tokens: -1, completion_tokens: "4" } });
-    expect(decode(finish("stop") + bad + DONE)).toEqual([{ type: "finish", reason: "stop" }]);
+    expect(toldOf(finish("stop") + bad).usage).toBeUndefined();
+    expect(toldOf(usage + bad).usage).toEqual(figures);
   });
 });

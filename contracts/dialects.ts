@@ -14,18 +14,29 @@ export type Dialect = "openai-chat";
 
 export type ModelEvent =
   | { type: "text"; text: string }
-  | { type: "usage"; usage: Usage }
   /** All calls of the reply, once, before `finish`. */
   | { type: "tool_calls"; calls: (ToolCall | MalformedToolCall)[] }
   | { type: "finish"; reason: FinishReason }
   /** Terminal: the reply is not complete. */
   | { type: "failure"; failure: Failure };
 
-/** Events come in this order: text, usage, tool calls, then one `finish` or `failure`, after which a decoder is silent. */
+/** Events come in this order: text, tool calls, then one `finish` or `failure`, after which a decoder is silent. */
 export interface Decoder {
   push(bytes: Uint8Array): ModelEvent[];
   /** The stream ended: gives exactly one `finish` or `failure` if none was given before. */
   end(): ModelEvent[];
+  /** At any time, whether or not the reply comes to its end. */
+  told(): Told;
+}
+
+/** What is known so far of what a reply takes. */
+export interface Told {
+  /** The provider's figures, the last that it sent; some send them with every chunk. */
+  usage: Usage | undefined;
+  /** Deltas that came since those figures, each of a token at least. */
+  deltas: number;
+  /** A finish reason was sent: nothing more is made. */
+  isFinished: boolean;
 }
 
 export interface DecoderOptions {
@@ -80,6 +91,7 @@ function createOpenAiChatDecoder({ newCallId }: DecoderOptions): Decoder {
       if (!closed) close(...reply.conclude(newCallId));
       return drain();
     },
+    told: () => reply.told(),
   };
 }
 
@@ -88,6 +100,7 @@ class Reply {
   readonly #calls = createToolCallDeltas();
   #text = "";
   #usage: Usage | undefined;
+  #deltas = 0;
   #finish: FinishReason | "unknown" | undefined;
 
   takeText(): string {
@@ -101,21 +114,30 @@ class Reply {
     const frame = parseFrame(payload);
     if (frame === undefined) return NOT_OURS;
     if (frame["error"] !== undefined && frame["error"] !== null) return REPORTED;
-    this.#usage = readUsage(frame["usage"]) ?? this.#usage;
     const choices = frame["choices"];
-    if (choices === undefined || choices === null) return undefined;
-    if (!Array.isArray(choices)) return NOT_OURS;
-    return choices.length === 0 || this.#readChoice(choices[0]) ? undefined : NOT_OURS;
+    if (choices !== undefined && choices !== null) {
+      if (!Array.isArray(choices)) return NOT_OURS;
+      if (choices.length > 0 && !this.#readChoice(choices[0])) return NOT_OURS;
+    }
+    const usage = readUsage(frame["usage"]);
+    if (usage === undefined) return undefined;
+    this.#usage = usage;
+    this.#deltas = 0;
+    return undefined;
+  }
+
+  told(): Told {
+    return { usage: this.#usage, deltas: this.#deltas, isFinished: this.#finish !== undefined };
   }
 
   conclude(newCallId: () => string): ModelEvent[] {
-    const spent: ModelEvent[] = this.#usage === undefined ? [] : [{ type: "usage", usage: this.#usage }];
-    if (this.#finish === undefined || this.#finish === "unknown")
-      return [...spent, { type: "failure", failure: TRUNCATED }];
+    if (this.#finish === undefined || this.#finish === "unknown") return [{ type: "failure", failure: TRUNCATED }];
     const reason = settleFinish(this.#finish, this.#calls.size);
-    if (this.#calls.size === 0) return [...spent, { type: "finish", reason }];
-    // Whoever can do nothing with the calls still knows what they cost.
-    return [...spent, { type: "tool_calls", calls: this.#calls.parse(newCallId) }, { type: "finish", reason }];
+    if (this.#calls.size === 0) return [{ type: "finish", reason }];
+    return [
+      { type: "tool_calls", calls: this.#calls.parse(newCallId) },
+      { type: "finish", reason },
+    ];
   }
 
   #readChoice(choice: unknown): boolean {
@@ -128,6 +150,8 @@ class Reply {
     if (typeof content === "string") this.#text += content;
     else if (content !== undefined && content !== null) return false;
     const parts = delta["tool_calls"];
+    // Thoughts are not shown, and cost the same.
+    if (content || parts || delta["reasoning_content"]) this.#deltas += 1;
     if (parts === undefined || parts === null) return true;
     return Array.isArray(parts) && parts.every(this.#calls.add);
   }

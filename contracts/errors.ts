@@ -55,7 +55,7 @@ export interface Failure {
   details?: Record<string, unknown>;
   /** How the user's limits stand, for the headers. */
   limits?: LimitState;
-  /** What a provider took for an answer that is none; for the ledger, not for the wire. */
+  /** What providers took for answers that came to nothing; for the ledger, not for the wire. */
   usage?: Usage;
 }
 

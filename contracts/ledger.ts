@@ -22,20 +22,22 @@ export interface UsageRecord {
   completionTokens: number;
   /** At the model's price then; null: no price is known. */
   costUsd: number | null;
-  /** The provider gave no figures for all of it. */
+  /** The provider has not told all of it: there may have been more, or it is a guess. */
   isEstimated: boolean;
   createdAtMs: number;
 }
 
-/** The truth about what was reserved. */
-export interface Settlement {
-  /** Left out: it was asked for without one. */
-  reservationId?: string;
-  model: string;
-  usage: Usage;
-  /** Left out: nothing was used, or the session's own outbox brings it to the ledger. */
-  record?: Pick<UsageRecord, "id" | "kind" | "sessionId" | "turnId" | "provider">;
-}
+type Named = Pick<UsageRecord, "id" | "kind" | "sessionId" | "turnId" | "provider">;
+
+/** The truth about what was reserved, or taken without that. The same one twice is one. */
+export type Settlement = { model: string; usage: Usage } & (
+  | {
+      reservationId: string;
+      /** Left out: nothing was used, or the session's own outbox brings it to the ledger. */
+      record?: Named;
+    }
+  | { reservationId?: undefined; record: Named }
+);
 
 /** Fails with `db_unavailable` or `db_timeout`: try again later, the same records are safe to repeat. */
 export interface Ledger {

@@ -68,6 +68,8 @@ export interface ModelStream {
   route: string;
   dialect: Dialect;
   body: ReadableStream<Uint8Array>;
+  /** What attempts took that came to nothing before this one answered; left out: there were none. */
+  paid?: Usage;
 }
 
 export interface Completion {

@@ -35,6 +35,8 @@ export const Quirks = z.strictObject({
   max_tokens_field: z.enum(["max_tokens", "max_completion_tokens"]),
   /** Some servers refuse `stream_options`; their streams come without usage. */
   stream_usage: z.boolean(),
+  /** vLLM tells in every chunk what the answer has taken so far, if it is asked to: what a stream took that was cut is known then. */
+  continuous_usage: z.boolean(),
   /** How a session's prompt is kept where it was computed, and apart from other users'. */
   cache_hint: z.enum(["prompt_cache_key", "cache_salt", "none"]),
 });

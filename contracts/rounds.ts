@@ -3,6 +3,7 @@
  * Pure.
  */
 import type { Usage } from "./chat.ts";
+import type { Told } from "./dialects.ts";
 import type { Failure } from "./errors.ts";
 import type { ModelMessage, ModelRequest } from "./llm.ts";
 import { estimateAttachmentTokens, type Prelude } from "./parts.ts";
@@ -72,12 +73,12 @@ function attachmentTokens(message: ModelMessage): number {
 /** What there is to read for whoever answers. */
 type Prompt = Pick<ModelRequest, "messages" | "tools" | "responseFormat">;
 
-/** What a call cost where the provider does not say. */
-export function estimateUsage({ messages, tools, responseFormat }: Prompt, said: string): Usage {
+/** What a call cost where the provider does not say: at least a token a delta. */
+export function estimateUsage({ messages, tools, responseFormat }: Prompt, said: string, deltas = 0): Usage {
   const attached = messages.reduce((sum, message) => sum + attachmentTokens(message), 0);
   const words = estimateTokens(JSON.stringify([messages.map(withoutAttachments), tools]));
   const prompt_tokens = words + estimateSchema(responseFormat) + attached;
-  const completion_tokens = estimateTokens(said);
+  const completion_tokens = Math.max(estimateTokens(said), deltas);
   return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens, estimated: true };
 }
 
@@ -86,14 +87,28 @@ export function estimateSchema(format: ModelRequest["responseFormat"]): number {
   return format?.type === "json_schema" ? estimateTokens(JSON.stringify(format.json_schema)) : 0;
 }
 
+/**
+ * What a reply took, whether or not it came to its end. The provider's figures are final once it has finished and told them last; those of a
+ * reply that was cut are right as far as it was read, and what was still on its way is not in them: they are marked as estimated.
+ */
+export function usageOf(request: Prompt, said: string, { usage, deltas, isFinished }: Told): Usage {
+  if (usage === undefined) return estimateUsage(request, said, deltas);
+  if (isFinished && deltas === 0) return usage;
+  const { prompt_tokens, completion_tokens } = usage;
+  const atLeast = completion_tokens + deltas;
+  return { prompt_tokens, completion_tokens: atLeast, total_tokens: prompt_tokens + atLeast, estimated: true };
+}
+
 export const NO_USAGE: Usage = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
 
-/**
- * What a call cost that came to no answer: what is known of it, and a guess where a provider was left in the middle, which has read the
- * prompt; one that refused has not.
- */
+/** What texts cost that were made vectors of, where the provider does not say. */
+export function estimateTexts(texts: string[]): Usage {
+  const prompt_tokens = texts.reduce((sum, text) => sum + estimateTokens(text), 0);
+  return { prompt_tokens, completion_tokens: 0, total_tokens: prompt_tokens, estimated: true };
+}
+
+/** What a call cost that came to no answer: as it was told, else a guess where the caller left it in the middle. */
 export function spentBy(request: Prompt, { code, usage }: Pick<Failure, "code" | "usage">): Usage {
-  const isLeft = code === "cancelled" || code === "upstream_timeout";
-  if (usage === undefined) return isLeft ? estimateUsage(request, "") : NO_USAGE;
-  return isLeft ? addUsage(usage, estimateUsage(request, "")) : usage;
+  if (usage !== undefined) return usage;
+  return code === "cancelled" || code === "upstream_timeout" ? estimateUsage(request, "") : NO_USAGE;
 }

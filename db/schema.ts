@@ -208,7 +208,7 @@ export const usage = pgTable(
     completionTokens: integer("completion_tokens").notNull(),
     /** At the model's price then; null: no price is known. */
     costUsd: doublePrecision("cost_usd"),
-    /** The provider gave no figures for all of it. */
+    /** The provider has not told all of it. */
     isEstimated: boolean("is_estimated").notNull(),
     createdAt: time("created_at"),
   },

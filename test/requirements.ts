@@ -1131,6 +1131,26 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   "LEDGER-7": { source: "docs/decisions/0044", text: "Erasing a user removes the user's records." },
   "LEDGER-8": { source: "docs/decisions/0044", text: "Statistics and invoices are queries of the ledger." },
   "LEDGER-9": { source: "docs/decisions/0044", text: "A title is written down as a call of its own." },
+  "LEDGER-10": {
+    source: "docs/decisions/0044",
+    text: "What a stream took that was cut is known to the last chunk where the provider tells it with each; elsewhere a delta is a token at least.",
+  },
+  "LEDGER-11": {
+    source: "docs/decisions/0044",
+    text: "A turn that is stopped, cut or taken up again is written down by the figures that were told until then.",
+  },
+  "LEDGER-12": {
+    source: "docs/decisions/0044",
+    text: "Attempts that were let in and came to nothing are counted by estimate, whoever answered after them; a refusal costs nothing.",
+  },
+  "LEDGER-13": {
+    source: "docs/decisions/0044",
+    text: "Vectors that the cache and the knowledge base ask for are written down for the user on whose behalf they are made.",
+  },
+  "LEDGER-14": {
+    source: "docs/decisions/0044",
+    text: "What is settled without a reservation counts once against the limits, however often it is told.",
+  },
   F42: {
     source: "faults",
     text: "Limits that cannot be read let no model be asked; reads go on. A limiter's object that starts again forgives nothing.",

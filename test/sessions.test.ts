@@ -164,6 +164,7 @@ test("[SESS-3] an object that was made before its tables had all their columns i
   for (const column of ["title_by", "is_active", "changed_at", "drained_change", "held_at"]) {
     await house.querySession(session_id, `ALTER TABLE session DROP COLUMN ${column}`);
   }
+  await house.querySession(session_id, "ALTER TABLE events DROP COLUMN spent");
   await house.evict(session_id);
   expect(seqs(await pageOf(session_id))).toEqual([2, 1]);
   await say("New", { session_id });

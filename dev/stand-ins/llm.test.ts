@@ -112,6 +112,17 @@ describe("the demo model", () => {
     expect(text.endsWith("data: [DONE]\n\n")).toBe(true);
   });
 
+  it("tells the usage so far in every chunk where it is asked to, as vLLM does", async () => {
+    const options = { stream_options: { include_usage: true, continuous_usage_stats: true } };
+    const chunks = chunksOf((await readAll(await streamOf("demo:tokens.3", "hello", options))).text);
+    const prompt_tokens = chunks[0]?.usage?.prompt_tokens ?? Number.NaN;
+    expect(chunks.map(({ usage }) => usage)).toEqual(
+      [0, 1, 2, 3, 3, 3].map((completion_tokens) => ({
+        ...{ prompt_tokens, total_tokens: prompt_tokens + completion_tokens, completion_tokens },
+      })),
+    );
+  });
+
   it("remembers the conversation it is sent", async () => {
     const before: Message[] = [
       { role: "user", content: "Hello, my name is Zoë." },

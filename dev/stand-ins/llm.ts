@@ -131,11 +131,11 @@ async function complete(request: StandInRequest, response: ServerResponse, answe
   call.count("prompt_chars", promptChars);
   call.count("reused_chars", reusedChars);
   call.count("reusable_chars", reusableChars);
-  const bill = openBill(call, completion, faults);
+  const bill = openBill(call, completion);
   const sending = { response, call, faults, pace, bill, newChars: promptChars - reusedChars };
   const release = await takeSlot(request.signal);
   try {
-    await (asked.stream ? sendStream(completion, asked.includeUsage, sending) : sendReply(completion, sending));
+    await (asked.stream ? sendStream(completion, asked.usage, sending) : sendReply(completion, sending));
   } finally {
     bill.close();
     release();

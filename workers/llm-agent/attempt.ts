@@ -4,13 +4,14 @@
  */
 import { createDecoder } from "../../contracts/dialects.ts";
 import type { Completion, ModelContext, ModelRequest } from "../../contracts/llm.ts";
+import { estimateUsage } from "../../contracts/rounds.ts";
 import { toChatCompletion } from "./convert-request.ts";
 import type { Config } from "./env.ts";
 import { callProvider, type Net } from "./openai-compatible.ts";
 import type { Endpoint } from "./provider.ts";
 import { readCompletion } from "./read-completion.ts";
 import { readText } from "./read-text.ts";
-import { faulty, type Outcome, type Refused, refused, tooSlow } from "./refusal.ts";
+import { faulty, type Outcome, paidFor, type Refused, refused, tooSlow } from "./refusal.ts";
 
 const MAX_REPLY_BYTES = 4 * 1024 * 1024;
 
@@ -44,10 +45,10 @@ export async function openOnce(attempt: Attempt, deps: AttemptDeps): Promise<Out
     const body = toChatCompletion(attempt, true);
     const call = { path: "/chat/completions", body, mediaType: "text/event-stream", signal: limit.signal } as const;
     const sent = await callProvider(endpoint, call, deps);
-    if (!sent.ok) return limit.verdict() ?? sent;
+    if (!sent.ok) return given(attempt, limit.verdict()) ?? sent;
     limit.arm(deps.config.LLM_FIRST_TOKEN_TIMEOUT_MS);
     const opened = await readFirst(sent.value, endpoint, deps);
-    return limit.verdict() ?? opened;
+    return given(attempt, limit.verdict() ?? opened);
   } finally {
     limit.disarm();
   }
@@ -62,13 +63,19 @@ export async function completeOnce(attempt: Attempt, deps: AttemptDeps): Promise
     const body = toChatCompletion(attempt, false);
     const call = { path: "/chat/completions", body, mediaType: "application/json", signal: limit.signal } as const;
     const sent = await callProvider(endpoint, call, deps);
-    if (!sent.ok) return limit.verdict() ?? sent;
+    if (!sent.ok) return given(attempt, limit.verdict()) ?? sent;
     const text = await readText(sent.value, MAX_REPLY_BYTES).catch(() => "");
     const { provider } = endpoint;
-    return limit.verdict() ?? readCompletion(text ?? "", { request, provider, newCallId: deps.newCallId });
+    const completed = readCompletion(text ?? "", { request, provider, newCallId: deps.newCallId });
+    return given(attempt, limit.verdict() ?? completed);
   } finally {
     limit.disarm();
   }
+}
+
+/** An outcome of a call that a node had taken on, or may have: the prompt has its price. */
+function given<O extends Outcome<unknown> | undefined>({ request }: Attempt, outcome: O): O | Refused {
+  return outcome === undefined || outcome.ok ? outcome : paidFor(outcome, estimateUsage(request, ""));
 }
 
 /** The first chunk, and whether it already tells of a failure. */

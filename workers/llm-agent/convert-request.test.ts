@@ -4,7 +4,12 @@ import type { Quirks } from "../../contracts/models.ts";
 import type { ModelAttachment } from "../../contracts/parts.ts";
 import { toChatCompletion } from "./convert-request.ts";
 
-const QUIRKS: Quirks = { max_tokens_field: "max_tokens", stream_usage: true, cache_hint: "none" };
+const QUIRKS: Quirks = {
+  max_tokens_field: "max_tokens",
+  stream_usage: true,
+  continuous_usage: false,
+  cache_hint: "none",
+};
 const context = { sessionId: "session", cacheSalt: "salt" };
 
 function convert(of: ModelRequest, quirks: Partial<Quirks>, stream: boolean): Record<string, unknown> {
@@ -75,6 +80,10 @@ test("[LLM-1] quirks are data: a provider's own words for the cache and for usag
   expect(convert(asked, { cache_hint: "cache_salt" }, true)).toMatchObject({ cache_salt: "salt" });
   const plain = convert(asked, { stream_usage: false }, true);
   expect(plain).toEqual({ model: "m", messages: [], stream: true });
+  expect(convert(asked, {}, true)).toMatchObject({ stream_options: { include_usage: true } });
+  const stream_options = { include_usage: true, continuous_usage_stats: true };
+  expect(convert(asked, { continuous_usage: true }, true)).toMatchObject({ stream_options });
+  expect(convert(asked, { continuous_usage: true }, false)).not.toHaveProperty("stream_options");
 });
 
 test("[MEDIA-1] attachments stand where they stood, whoever joined the messages; a name is made where there is none", () => {

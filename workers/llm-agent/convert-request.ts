@@ -31,8 +31,12 @@ export function toChatCompletion(
     ...(responseFormat !== undefined && { response_format: responseFormat }),
     ...cacheHint(quirks.cache_hint, context),
     stream,
-    ...(stream && quirks.stream_usage && { stream_options: { include_usage: true } }),
+    ...(stream && quirks.stream_usage && { stream_options: usageOptions(quirks) }),
   };
+}
+
+function usageOptions({ continuous_usage }: Endpoint["quirks"]) {
+  return { include_usage: true, ...(continuous_usage && { continuous_usage_stats: true }) };
 }
 
 /** OpenAI finds the machine that has a session's prefix by the key; vLLM shares a prefix only among requests of one salt. */

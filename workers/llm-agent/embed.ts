@@ -10,11 +10,11 @@ import {
   MAX_DIMENSIONS,
   MAX_TEXTS,
 } from "../../contracts/embeddings.ts";
-import { estimateTokens } from "../../contracts/rounds.ts";
+import { estimateTexts } from "../../contracts/rounds.ts";
 import { type Attempt, type AttemptDeps, createLimit } from "./attempt.ts";
 import { callProvider } from "./openai-compatible.ts";
 import { readText } from "./read-text.ts";
-import { faulty, type Outcome, refused } from "./refusal.ts";
+import { faulty, type Outcome, paidFor, type Refused, refused } from "./refusal.ts";
 
 /** The longest vectors of the most texts, where a server writes its numbers as text. */
 const MAX_REPLY_BYTES = 32 * 1024 * 1024;
@@ -29,6 +29,7 @@ const Reply = z.object({
 
 export async function embedOnce(attempt: Attempt<EmbedRequest>, deps: AttemptDeps): Promise<Outcome<Embeddings>> {
   const { endpoint, request, model, left } = attempt;
+  const given = (refusal: Refused): Refused => paidFor(refusal, estimateTexts(request.texts));
   const limit = createLimit(left);
   try {
     limit.arm(deps.config.LLM_HEADERS_TIMEOUT_MS);
@@ -37,9 +38,11 @@ export async function embedOnce(attempt: Attempt<EmbedRequest>, deps: AttemptDep
     const body = { model, input, encoding_format: "base64", ...(dimensions !== undefined && { dimensions }) };
     const call = { path: "/embeddings", body, mediaType: "application/json", signal: limit.signal } as const;
     const sent = await callProvider(endpoint, call, deps);
-    if (!sent.ok) return limit.verdict() ?? sent;
+    const over = limit.verdict();
+    if (!sent.ok) return over ? given(over) : sent;
     const text = await readText(sent.value, MAX_REPLY_BYTES).catch(() => undefined);
-    return limit.verdict() ?? readEmbeddings(text, request, endpoint.provider);
+    const embedded = limit.verdict() ?? readEmbeddings(text, request, endpoint.provider);
+    return embedded.ok ? embedded : given(embedded);
   } finally {
     limit.disarm();
   }
@@ -62,9 +65,9 @@ export function readEmbeddings(
   const isOfText = ordered.every(({ index }, at) => index === undefined || index === at);
   if (vectors.length !== texts.length || !isOfText || vectors.some((vector) => vector.length !== length))
     return refused("upstream_error", "the model provider sent other vectors than were asked for");
-  const prompt_tokens = usage?.prompt_tokens ?? texts.reduce((sum, one) => sum + estimateTokens(one), 0);
+  const prompt_tokens = usage?.prompt_tokens ?? 0;
   const counted = { prompt_tokens, completion_tokens: 0, total_tokens: prompt_tokens };
-  return { ok: true, value: { model, provider, vectors, usage: usage ? counted : { ...counted, estimated: true } } };
+  return { ok: true, value: { model, provider, vectors, usage: usage ? counted : estimateTexts(texts) } };
 }
 
 function toVector(embedding: string | number[]): Float32Array | undefined {

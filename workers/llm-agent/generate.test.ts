@@ -4,6 +4,7 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createDecoder } from "../../contracts/dialects.ts";
+import { estimateUsage } from "../../contracts/rounds.ts";
 import type { ModelRequest } from "../../contracts/llm.ts";
 import { serveLlm } from "../../dev/stand-ins/llm.ts";
 import type { StandIn } from "../../dev/stand-ins/serve.ts";
@@ -80,8 +81,35 @@ test("a stream's bytes arrive whole, from the first on", async () => {
   const events = decoder.push(opened.value.first);
   for await (const bytes of opened.value.rest) events.push(...decoder.push(bytes));
   events.push(...decoder.end());
-  expect(events.map((event) => event.type)).toEqual(expect.arrayContaining(["text", "usage", "finish"]));
+  expect(events.map((event) => event.type)).toEqual(expect.arrayContaining(["text", "finish"]));
+  expect(decoder.told()).toMatchObject({ usage: { prompt_tokens: expect.any(Number) }, isFinished: true });
   expect(events.at(-1)).toEqual({ type: "finish", reason: "stop" });
+});
+
+test.each<[string, RequestListener, boolean]>([
+  ["no answer", answer(200, SSE, ""), true],
+  ["an error in place of its first words", answer(200, SSE, 'data: {"error":{"message":"canary"}}\n\n'), true],
+  ["a lost connection", (_, response) => response.writeHead(200, { "content-type": SSE }).flushHeaders(), true],
+  ["a refusal", answer(503, "text/html", "away"), false],
+  ["a login page", answer(200, "text/html", "log in"), false],
+])("[LEDGER-12] what an attempt took that gave %s goes with the stream of the next one", async (_, first, isPaid) => {
+  const lost: RequestListener = (request, response) => {
+    first(request, response);
+    if (!response.writableEnded) setImmediate(() => response.destroy());
+  };
+  const [{ url }, next] = await Promise.all([serve(lost), serve(answer(200, SSE, HELLO))]);
+  const MODELS = JSON.stringify({
+    providers: { one: { kind: "compatible", nodes: [url] }, two: { kind: "compatible", nodes: [next.url] } },
+    models: { m: { routes: [{ provider: "one" }, { provider: "two" }] }, alone: { routes: [{ provider: "one" }] } },
+  });
+  const opened = await openStream(ask("m"), depsFor(url, { MODELS }).deps);
+  if (!opened.ok) throw new Error(opened.error.code);
+  const prompt = estimateUsage(ask("m").request, "");
+  expect(opened.value.paid).toEqual(isPaid ? prompt : undefined);
+  const { deps } = depsFor(url, { MODELS });
+  const refused = await openStream(ask("alone"), deps);
+  const taken = refused.ok ? undefined : refused.error.usage?.prompt_tokens;
+  expect(taken ?? 0).toBe(isPaid ? deps.trace.length * prompt.prompt_tokens : 0);
 });
 
 test("vLLM gets the access headers and no key; OpenAI its key; process.env is not read", async () => {

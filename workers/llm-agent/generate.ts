@@ -50,28 +50,26 @@ export interface ModelCall<R extends Routed = ModelRequest> {
 }
 
 /** The stream counts as a call in flight until it is released. */
-export type HeldStream = OpenedStream & { release: Release };
+export type HeldStream = OpenedStream & { release: Release; paid: Usage | undefined };
 
 /** Resolves with the provider's first bytes; a failure in them is still tried again. */
-export function openStream(call: ModelCall, deps: CallDeps): Promise<Result<HeldStream>> {
-  return withFailover(call, deps, async (attempt, release) => {
-    const opened = await openOnce(attempt, deps);
-    return opened.ok ? { ok: true, value: { ...opened.value, release } } : opened;
+export async function openStream(call: ModelCall, deps: CallDeps): Promise<Result<HeldStream>> {
+  const opened = await withFailover(call, deps, async (attempt, release) => {
+    const stream = await openOnce(attempt, deps);
+    return stream.ok ? { ok: true, value: { ...stream.value, release } } : stream;
   });
+  return opened.ok ? { ok: true, value: { ...opened.value.of, paid: opened.value.paid } } : opened;
 }
 
-/** The reply in one piece. What was paid for answers that are none is part of its usage. */
+/** The reply in one piece. */
 export async function complete(call: ModelCall, deps: CallDeps): Promise<Result<Completion>> {
-  let paid: Usage | undefined;
-  const result = await withFailover(call, deps, async (attempt, release) => {
-    const completed = await completeOnce(attempt, deps);
-    release();
-    if (!completed.ok && completed.error.usage) paid = addUsage(paid, completed.error.usage);
-    return completed;
-  });
-  if (paid === undefined) return result;
-  if (!result.ok) return { ok: false, error: { ...result.error, usage: paid } };
-  return { ok: true, value: { ...result.value, usage: addUsage(paid, result.value.usage) } };
+  return withPaid(
+    await withFailover(call, deps, async (attempt, release) => {
+      const completed = await completeOnce(attempt, deps);
+      release();
+      return completed;
+    }),
+  );
 }
 
 /** Texts as vectors. The whole reply is small and costs little: what was cut off is asked for again. */
@@ -82,11 +80,26 @@ export async function embed(call: ModelCall<EmbedRequest>, deps: CallDeps): Prom
   const model = findModel(deps.config.MODELS, request.model);
   const able = model.ok ? requireAbilities(model.value, ["embeddings"]) : model;
   if (!able.ok) return able;
-  return withFailover(call, deps, async (attempt, release) => {
-    const embedded = await embedOnce(attempt, deps);
-    release();
-    return embedded;
-  });
+  return withPaid(
+    await withFailover(call, deps, async (attempt, release) => {
+      const embedded = await embedOnce(attempt, deps);
+      release();
+      return embedded;
+    }),
+  );
+}
+
+/** What was paid for answers that came to nothing is part of the usage. */
+function withPaid<T extends { usage: Usage }>(answered: Result<Answered<T>>): Result<T> {
+  if (!answered.ok) return answered;
+  const { of, paid } = answered.value;
+  return { ok: true, value: { ...of, usage: addUsage(paid, of.usage) } };
+}
+
+interface Answered<T> {
+  of: T;
+  /** What attempts took that came to nothing. Of a call without an answer it is in the failure. */
+  paid: Usage | undefined;
 }
 
 interface Target {
@@ -98,11 +111,12 @@ async function withFailover<T, R extends Routed>(
   { request, context, left }: ModelCall<R>,
   deps: CallDeps,
   send: (attempt: Attempt<R>, release: Release) => Promise<Outcome<T>>,
-): Promise<Result<T>> {
+): Promise<Result<Answered<T>>> {
   const routes = routesFor(deps.config, request);
   if (!routes.ok) return routes;
   const story = new Story(routes.value, deps, context.sessionId);
   story.avoid(request.avoid ?? []);
+  let paid: Usage | undefined;
   let target = story.next("node");
   while (target !== undefined) {
     const { endpoint, route } = target;
@@ -114,12 +128,13 @@ async function withFailover<T, R extends Routed>(
     deps.attempts.push({ provider: endpoint.provider, node: endpoint.id, code });
     if (outcome.ok) {
       deps.fleet.began(endpoint);
-      return outcome;
+      return { ok: true, value: { of: outcome.value, paid } };
     }
     release();
+    if (outcome.error.usage !== undefined) paid = addUsage(paid, outcome.error.usage);
     target = await story.after(outcome, target);
   }
-  return { ok: false, error: story.failure };
+  return { ok: false, error: paid === undefined ? story.failure : { ...story.failure, usage: paid } };
 }
 
 /** What has been tried for one request, and what is left to try. */

@@ -37,11 +37,11 @@ export class LlmAgentEntrypoint extends WorkerEntrypoint<object> implements LlmA
       const left = whenLeft(gone);
       const opened = await this.#heard(left, openStream({ request, context, left }, deps));
       if (!opened.ok) return opened;
-      const { endpoint, first, rest, release } = opened.value;
+      const { endpoint, first, rest, release, paid } = opened.value;
       const { id: route, provider, dialect } = endpoint;
       const { readable: body, ended } = relay(first, rest);
       void this.#heard(left, ended.then(release));
-      return ok({ model: request.model, provider, route, dialect, body });
+      return ok({ model: request.model, provider, route, dialect, body, ...(paid && { paid }) });
     });
   }
 

@@ -37,6 +37,15 @@ test("OpenAI and vLLM are two configurations of one kind", () => {
   ]);
 });
 
+test("[LEDGER-10] vLLM is asked for figures in every chunk; OpenAI, which refuses what it does not know, is not", () => {
+  const config = readConfig({ ...vllm, ...access, OPENAI_API_KEY: "k" });
+  const asked = configuredProviders(config).map(({ name, endpoints }) => [name, endpoints[0]?.quirks.continuous_usage]);
+  expect(asked).toEqual([
+    ["openai", false],
+    ["vllm", true],
+  ]);
+});
+
 test("[LLM-1] a server is described, not programmed: nodes, key, quirks and the service token where it belongs", () => {
   const config = readConfig({ ...registry, ...access });
   expect(endpointsOf(config, "gpus")).toMatchObject({
@@ -49,7 +58,7 @@ test("[LLM-1] a server is described, not programmed: nodes, key, quirks and the 
     value: [
       {
         ...{ baseUrl: "http://localhost:11434/v1", apiKey: undefined, headers: {} },
-        quirks: { max_tokens_field: "max_tokens", stream_usage: false, cache_hint: "none" },
+        quirks: { max_tokens_field: "max_tokens", stream_usage: false, continuous_usage: false, cache_hint: "none" },
       },
     ],
   });

@@ -27,9 +27,12 @@ export interface Endpoint {
 }
 
 const QUIRKS: Record<ProviderKind, Quirks> = {
-  openai: { max_tokens_field: "max_completion_tokens", stream_usage: true, cache_hint: "prompt_cache_key" },
-  vllm: { max_tokens_field: "max_tokens", stream_usage: true, cache_hint: "cache_salt" },
-  compatible: { max_tokens_field: "max_tokens", stream_usage: true, cache_hint: "none" },
+  openai: {
+    ...{ max_tokens_field: "max_completion_tokens", cache_hint: "prompt_cache_key" },
+    ...{ stream_usage: true, continuous_usage: false },
+  },
+  vllm: { max_tokens_field: "max_tokens", cache_hint: "cache_salt", stream_usage: true, continuous_usage: true },
+  compatible: { max_tokens_field: "max_tokens", cache_hint: "none", stream_usage: true, continuous_usage: false },
 };
 
 /** By the settings that they are of, which are read once in an isolate. */

@@ -3,12 +3,11 @@
  * calls present beat it, arguments are parsed once. Refuses a reply with a call that cannot be parsed.
  */
 import * as z from "zod";
-import type { Usage } from "../../contracts/chat.ts";
 import { readFinishReason, readUsage, settleFinish, TRUNCATED } from "../../contracts/dialects.ts";
 import type { Completion, ModelRequest } from "../../contracts/llm.ts";
 import { estimateUsage } from "../../contracts/rounds.ts";
 import { MAX_ARGUMENT_CHARS, MAX_CALLS, parseToolCalls } from "../../contracts/tool-call-deltas.ts";
-import { faulty, type Outcome, type Refused, refused } from "./refusal.ts";
+import { faulty, type Outcome, paidFor, refused } from "./refusal.ts";
 
 const Name = z.string().max(256);
 const Call = z.object({
@@ -52,11 +51,6 @@ export function readCompletion(text: string, { request, provider, newCallId }: R
     return paidFor(refused("upstream_error", "the model called a tool with unreadable arguments"), usage);
   const finishReason = settleFinish(finish, toolCalls.length);
   return { ok: true, value: { model: request.model, provider, content, toolCalls, finishReason, usage } };
-}
-
-/** An answer that cannot be used has been made all the same. */
-function paidFor(refusal: Refused, usage: Usage): Refused {
-  return { ...refusal, error: { ...refusal.error, usage } };
 }
 
 function parseJson(text: string): unknown {

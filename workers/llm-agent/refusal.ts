@@ -2,6 +2,7 @@
  * What a provider's refusal means for us: a public failure, and whether another call may help. Pure: the clock is an argument.
  * Decides by status, media type and error code, never by a vendor's text.
  */
+import type { Usage } from "../../contracts/chat.ts";
 import type { Failure } from "../../contracts/errors.ts";
 
 /** A call of the same node that may help; each kind is tried at most once a request. */
@@ -67,6 +68,11 @@ export function faulty(message: string, code: Failure["code"] = "upstream_error"
 export function tooSlow(): Refused {
   const refusal = refused("upstream_timeout", "the model provider did not answer in time");
   return { ...refusal, elsewhere: "node", node: "failed" };
+}
+
+/** It was let in: the provider has read what it was sent, and may bill it, whatever became of the answer. */
+export function paidFor(refusal: Refused, usage: Usage): Refused {
+  return { ...refusal, error: { ...refusal.error, usage: refusal.error.usage ?? usage } };
 }
 
 export function refused(code: Failure["code"], message: string): Refused {

@@ -140,13 +140,14 @@ export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InS
   const tools = measureTools(server, meter, now);
   const prices = pricesOf(config.MODELS);
   const models = makeModels(env, config, meter);
+  const accounts = makeAccounts(env, config);
   const turns = createTurnRunner({
     ...{ cache, tools, now, log, inSpan, ...models },
     onModelCall(call, request) {
       measureCall(meter, call);
       log(modelLine(call, request, costUsd(prices, call.model, call.usage)));
     },
-    semantic: makeSemantic(config, cache, models.llm),
+    semantic: makeSemantic(config, { cache, llm: models.llm, settle: accounts.settle }),
     flights: config.CACHE_ENABLED === "true" ? makeFlights(env, config) : undefined,
     placeTimeoutMs: config.CACHE_READ_TIMEOUT_MS,
     joinTimeoutMs: config.CACHE_JOIN_TIMEOUT_MS,
@@ -156,9 +157,8 @@ export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InS
     showAttachments: (messages, turn) => attachments.fill(messages, turn, lackedBy(config.MODELS, turn.model)),
   });
   return {
-    ...{ turns, cache, tools, now, log, onBehalfOf, meter, prices },
+    ...{ turns, cache, tools, now, log, onBehalfOf, meter, prices, accounts },
     onTurnEnd: (turn) => measureTurn(meter, prices, turn),
-    accounts: makeAccounts(env, config),
     resolve: (request, preferences, said) => orThrow(resolveChat(request, preferences, defaultsOf(config), said)),
     recheckMs: config.ACCOUNT_RECHECK_MS,
     purge: (...asked) => admin().purge(...asked),

@@ -124,12 +124,22 @@ function questionsOf(config: Config): QuestionIndex | undefined {
   return enabled === "true" && model !== undefined ? makeStores(config).questions() : undefined;
 }
 
-export function makeSemantic(config: Config, cache: Cache, llm: LlmAgent): Semantic | undefined {
+export function makeSemantic(
+  config: Config,
+  { cache, llm, settle }: { cache: Cache; llm: LlmAgent; settle: Accounts["settle"] },
+): Semantic | undefined {
   const { CACHE_SEMANTIC_MODEL: model, CACHE_SEMANTIC_THRESHOLD: threshold } = config;
   const index = questionsOf(config);
   if (model === undefined || index === undefined) return undefined;
   const log = makeLog(config, writeLine);
-  return createSemantic({ ...{ model, threshold, index, cache, now, log }, embed: (...asked) => llm.embed(...asked) });
+  return createSemantic({
+    ...{ model, threshold, index, cache, now, log },
+    embed: (...asked) => llm.embed(...asked),
+    onSpent(userId, { usage, provider }) {
+      const record = { id: makeId(), kind: "embedding", sessionId: null, turnId: null, provider } as const;
+      void settle(userId, { model, usage, record });
+    },
+  });
 }
 
 export function makeCache(config: Config, meter: Meter): Cache {

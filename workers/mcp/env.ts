@@ -3,7 +3,10 @@
  */
 import * as z from "zod";
 import { LOG_MEANINGS, LogLevel } from "../../contracts/log.ts";
+import { Models, pricesOf } from "../../contracts/models.ts";
 import { OriginList } from "../../contracts/origins.ts";
+import type { ModelPrices } from "../../contracts/prices.ts";
+import { jsonSetting } from "../../contracts/settings.ts";
 import { HostList } from "./web/address.ts";
 import type { SearchProvider } from "./web/search.ts";
 
@@ -58,6 +61,10 @@ export const Settings = z.object({
     description:
       "a model that makes vectors: the knowledge base is searched by meaning too; needs pgvector in Postgres",
   }),
+  MODELS: jsonSetting(Models).optional().catch(undefined).meta({
+    default: "no prices",
+    description: "as in `main`: what the vectors of the knowledge base cost; malformed, it is not known",
+  }),
   KNOWLEDGE_MIN_SIMILARITY: z.coerce.number().min(0).max(1).default(0.35).meta({
     description: "cosine similarity, 0 to 1, from which on a piece of a document is found by its meaning",
   }),
@@ -89,7 +96,7 @@ export interface Config {
   /** Undefined: there is neither a knowledge base nor a history to search. */
   database: { databaseUrl: string; httpUrl: string | undefined } | undefined;
   /** Undefined: documents are found by their words alone. */
-  vectors: { model: string; minSimilarity: number } | undefined;
+  vectors: { model: string; minSimilarity: number; prices: ModelPrices } | undefined;
 }
 
 export type ConfigResult = { ok: true; config: Config } | { ok: false; badKeys: string[] };
@@ -134,7 +141,10 @@ export function readConfig(env: object): ConfigResult {
       vectors:
         data.KNOWLEDGE_EMBEDDING_MODEL === undefined
           ? undefined
-          : { model: data.KNOWLEDGE_EMBEDDING_MODEL, minSimilarity: data.KNOWLEDGE_MIN_SIMILARITY },
+          : {
+              ...{ model: data.KNOWLEDGE_EMBEDDING_MODEL, minSimilarity: data.KNOWLEDGE_MIN_SIMILARITY },
+              prices: data.MODELS === undefined ? {} : pricesOf(data.MODELS),
+            },
     },
   };
 }

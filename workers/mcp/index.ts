@@ -16,6 +16,7 @@ import { createBreaker } from "./gateway/breaker.ts";
 import { createGateway } from "./gateway/gateway.ts";
 import { createVault, type Vault } from "./gateway/secret.ts";
 import { createEmbedder } from "./knowledge/embedder.ts";
+import { createSpentWriter } from "./knowledge/spent.ts";
 import { createKnowledgeStore } from "./knowledge/store.ts";
 import { MonitorObject as MonitorHost } from "./monitor/object.ts";
 import { makeParts, type Outside } from "./parts.ts";
@@ -83,8 +84,15 @@ function makeOutside(env: Env, config: Config | undefined): Whole["outside"] {
     );
   const store = database && createKnowledgeStore({ ...database, onFault });
   const onMissing = (reason: string) => log({ service: "mcp", route: "embeddings", error: reason });
-  const embedder = vectors && createEmbedder({ ...vectors, llm: llmOf(env), onFault: onMissing });
   const makeId = () => newId(now(), randomBytes);
+  const wait = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+  const embedder =
+    vectors &&
+    store &&
+    createEmbedder({
+      ...{ ...vectors, llm: llmOf(env), onFault: onMissing, waitUntil },
+      writeSpent: createSpentWriter({ ...vectors, store, newId: makeId, now, wait }),
+    });
   return { snapshots, vault, gateway, log, record, fetch: reach, store, embedder, newId: makeId };
 }
 

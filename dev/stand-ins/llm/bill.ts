@@ -3,8 +3,7 @@
  * `billed_tokens` is all of it, `reported_tokens` that of replies whose usage the caller was sent, `unreported_calls` counts the others.
  */
 import type { StandInCall } from "../serve.ts";
-import { type Completion, countTokens } from "./completion.ts";
-import type { Faults } from "./faults.ts";
+import type { Completion } from "./completion.ts";
 
 export interface Bill {
   /** A piece of the answer was sent. */
@@ -17,7 +16,14 @@ export interface Bill {
 
 export const BILL_COUNTERS = ["billed_tokens", "reported_tokens", "unreported_calls"];
 
-export function openBill(call: Pick<StandInCall, "count">, completion: Completion, faults: Faults): Bill {
+/** Texts that were read are billed, whatever becomes of the reply. */
+export function billEmbeddings(call: Pick<StandInCall, "count">, tokens: number, isReported: boolean): void {
+  call.count("billed_tokens", tokens);
+  if (isReported) call.count("reported_tokens", tokens);
+  else call.count("unreported_calls");
+}
+
+export function openBill(call: Pick<StandInCall, "count">, completion: Completion): Bill {
   let text = "";
   let pieces = 0;
   let isReported = false;
@@ -33,8 +39,7 @@ export function openBill(call: Pick<StandInCall, "count">, completion: Completio
       const { prompt_tokens: prompt, total_tokens: total } = completion.usage;
       if (isReported) call.count("reported_tokens", total);
       else call.count("unreported_calls");
-      const said = faults.tokens === undefined ? countTokens(text) : pieces;
-      call.count("billed_tokens", isReported ? total : prompt + said);
+      call.count("billed_tokens", isReported ? total : prompt + completion.count(text, pieces));
     },
   };
 }

@@ -13,6 +13,8 @@ export interface Completion {
   model: string;
   /** Seconds since 1970. */
   created: number;
+  /** Tokens of so much of the answer. */
+  count(said: string, pieces: number): number;
   /** Text or tool calls, in the pieces that a stream sends. */
   content: { kind: "text"; pieces: string[] } | { kind: "calls"; deltas: ScriptedCalls["deltas"] };
   finish: string | null;
@@ -27,9 +29,10 @@ export function composeCompletion(
   const { content, finish } = compose(request, faults);
   const said = content.kind === "text" ? content.pieces.join("") : JSON.stringify(content.deltas);
   const prompt = countTokens(JSON.stringify(request.body.messages) + JSON.stringify(request.body.tools ?? ""));
-  const completion = faults.tokens === undefined ? countTokens(said) : faults.tokens.count;
+  const count: Completion["count"] = (text, pieces) => (faults.tokens === undefined ? countTokens(text) : pieces);
+  const completion = count(said, faults.tokens?.count ?? 0);
   return {
-    ...made,
+    ...{ ...made, count },
     model: request.model,
     content,
     finish: faults.finish === undefined ? finish : faults.finish,
@@ -37,7 +40,7 @@ export function composeCompletion(
   };
 }
 
-export function countTokens(text: string): number {
+function countTokens(text: string): number {
   return Math.ceil(text.length / 4);
 }
 

@@ -5,6 +5,7 @@
 import type { ServerResponse } from "node:http";
 import * as z from "zod";
 import type { Faults } from "./faults.ts";
+import { billEmbeddings } from "./bill.ts";
 import { replyJson, type StandInCall } from "../serve.ts";
 
 const DIMENSIONS = 256;
@@ -44,7 +45,9 @@ export function sendEmbeddings(
   call.count("texts_embedded", texts.length);
   const usage = faults.usage === "none" ? {} : { usage: { prompt_tokens: tokens, total_tokens: tokens } };
   const reply = { object: "list", data, model, ...usage };
-  if (faults.breaks === undefined && faults.stallFirst === undefined) return replyJson(response, 200, reply);
+  const isWhole = faults.breaks === undefined && faults.stallFirst === undefined;
+  billEmbeddings(call, tokens, isWhole && faults.usage !== "none");
+  if (isWhole) return replyJson(response, 200, reply);
   response.writeHead(200, { "content-type": "application/json" });
   response.flushHeaders();
   if (faults.stallFirst !== undefined || faults.breaks?.kind === "stall") return;

@@ -4,6 +4,7 @@
  */
 import type { Completion } from "./completion.ts";
 import type { Faults } from "./faults.ts";
+import type { CompletionRequest } from "./request.ts";
 import { joinDeltas } from "./tool-scripts.ts";
 
 export interface Frame {
@@ -16,9 +17,21 @@ export interface Frame {
   isUsage?: true;
 }
 
-export function* framesOf(completion: Completion, faults: Faults, includeUsage: boolean): Generator<Frame> {
-  const withUsage = includeUsage && faults.usage !== "none";
-  const chunk = (choices: object[], usage: object | null = null): object => ({
+export function* framesOf(completion: Completion, faults: Faults, asked: CompletionRequest["usage"]): Generator<Frame> {
+  const withUsage = asked !== "none" && faults.usage !== "none";
+  const prompt = completion.usage.prompt_tokens;
+  let [said, pieces] = ["", 0];
+  /** In vLLM's order. */
+  const soFar = (): object | null => {
+    if (!withUsage || asked !== "continuous") return null;
+    const made = completion.count(said, pieces);
+    return { prompt_tokens: prompt, total_tokens: prompt + made, completion_tokens: made };
+  };
+  const add = (piece: string): string => {
+    [said, pieces] = [said + piece, pieces + 1];
+    return piece;
+  };
+  const chunk = (choices: object[], usage = soFar()): object => ({
     id: completion.id,
     object: "chat.completion.chunk",
     created: completion.created,
@@ -41,10 +54,10 @@ export function* framesOf(completion: Completion, faults: Faults, includeUsage: 
   };
   if (completion.content.kind === "text") {
     for (const piece of completion.content.pieces)
-      yield { kind: "content", said: piece, data: chunk([choice({ content: piece })]) };
+      yield { kind: "content", said: add(piece), data: chunk([choice({ content: piece })]) };
   } else {
     for (const delta of completion.content.deltas)
-      yield { kind: "content", said: JSON.stringify(delta), data: chunk([choice({ tool_calls: [delta] })]) };
+      yield { kind: "content", said: add(JSON.stringify(delta)), data: chunk([choice({ tool_calls: [delta] })]) };
   }
   yield { kind: "closing", data: chunk([choice({}, completion.finish)]) };
   if (faults.duplicateFinish === true) yield { kind: "closing", data: chunk([choice({}, completion.finish)]) };

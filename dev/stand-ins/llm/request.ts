@@ -41,7 +41,9 @@ const Body = z.looseObject({
   tools: z.array(Tool).optional(),
   tool_choice: z.unknown().optional(),
   stream: z.boolean().nullish(),
-  stream_options: z.looseObject({ include_usage: z.boolean().optional() }).nullish(),
+  stream_options: z
+    .looseObject({ include_usage: z.boolean().optional(), continuous_usage_stats: z.boolean().optional() })
+    .nullish(),
   max_tokens: z.int().min(1).nullish(),
   max_completion_tokens: z.int().min(1).nullish(),
   response_format: z
@@ -61,7 +63,8 @@ export interface CompletionRequest {
   /** Empty when the request forbids tools. */
   tools: OfferedTool[];
   stream: boolean;
-  includeUsage: boolean;
+  /** "continuous": in every chunk, as vLLM can. */
+  usage: "none" | "last" | "continuous";
   maxTokens: number;
   json: boolean;
   /** Of `response_format`, where there is one. */
@@ -84,7 +87,7 @@ export function parseCompletionRequest(body: Buffer): CompletionRequest | { prob
     messages: data.messages.map(({ role, content }) => ({ role, text: textOf(content), parts: partsOf(content) })),
     tools: data.tool_choice === "none" ? [] : (data.tools ?? []).map((tool) => tool.function),
     stream: data.stream === true,
-    includeUsage: data.stream_options?.include_usage === true,
+    usage: toUsage(data.stream_options ?? {}),
     maxTokens: data.max_completion_tokens ?? data.max_tokens ?? Infinity,
     json: ["json_object", "json_schema"].includes(data.response_format?.type ?? ""),
     schema: data.response_format?.json_schema?.schema,
@@ -92,6 +95,12 @@ export function parseCompletionRequest(body: Buffer): CompletionRequest | { prob
     cacheSalt: data.cache_salt,
     body: { messages: data.messages, tools: data.tools },
   };
+}
+
+/** Asked for alone, vLLM's option does nothing. */
+function toUsage({ include_usage, continuous_usage_stats }: NonNullable<z.infer<typeof Body>["stream_options"]>) {
+  if (include_usage !== true) return "none";
+  return continuous_usage_stats === true ? "continuous" : "last";
 }
 
 function parseJson(body: Buffer): unknown {

@@ -9,6 +9,7 @@ import type { Completion } from "./completion.ts";
 import type { Break, Faults } from "./faults.ts";
 import { framesOf, replyOf } from "./frames.ts";
 import { errorBody } from "./refusals.ts";
+import type { CompletionRequest } from "./request.ts";
 import type { StandInCall } from "../serve.ts";
 
 export interface Pace {
@@ -34,7 +35,11 @@ const SERVER_ERROR = {
   message: "The server had an error at upstream.internal.",
 };
 
-export async function sendStream(completion: Completion, includeUsage: boolean, sending: Sending): Promise<void> {
+export async function sendStream(
+  completion: Completion,
+  usage: CompletionRequest["usage"],
+  sending: Sending,
+): Promise<void> {
   const { response, call, faults, bill } = sending;
   response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" });
   response.flushHeaders();
@@ -46,7 +51,7 @@ export async function sendStream(completion: Completion, includeUsage: boolean, 
     call.count("chunks_sent");
   };
   let sent = 0;
-  for (const frame of framesOf(completion, faults, includeUsage)) {
+  for (const frame of framesOf(completion, faults, usage)) {
     // A break beyond the content comes right after it: no broken stream ever finishes.
     const due = frame.kind !== "opening" && (sent === faults.breaks?.after || frame.kind === "closing");
     if (faults.breaks !== undefined && due) return breakStream(faults.breaks, sendFrame, sending);

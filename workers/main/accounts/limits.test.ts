@@ -143,7 +143,7 @@ test("[LIMIT-4] what a call of yesterday turns out to cost is not today's, and a
   reserve(spent, limits, call("early", 100), T0 + DAY_MS);
   settle(spent, "late", { tokens: 499, costUsd: 0 });
   expect(spent.tokens).toBe(100);
-  add(spent, { tokens: 50, costUsd: 0 }, T0 + DAY_MS);
+  add(spent, "title", { tokens: 50, costUsd: 0 }, T0 + DAY_MS);
   expect(spent.tokens).toBe(150);
 });
 
@@ -156,4 +156,21 @@ test("[LIMIT-6] a call whose end is never told gives up its place, and stays as 
   expect(reserve(spent, limits, call("next", 500), T0 + LOST_AFTER_MS).ok).toBe(true);
   expect(settle(spent, "lost", { tokens: 1, costUsd: 0 })).toBe(false);
   expect(spent.tokens).toBe(900);
+});
+
+test("[LEDGER-14] what nobody had asked leave for is counted once, however often it is told within a minute", () => {
+  const spent = nothingSpent();
+  const amount = { tokens: 50, costUsd: 0.5 };
+  for (const [id, atMs] of [
+    ["title", T0],
+    ["title", T0 + 59_000],
+    ["another", T0 + 59_000],
+    ["another", T0 + 59_000],
+  ] as const) {
+    add(spent, id, amount, atMs);
+  }
+  expect(spent).toMatchObject({ tokens: 100, costUsd: 1 });
+  // It is not kept for ever.
+  add(spent, "later", amount, T0 + 200_000);
+  expect(spent.added).toHaveLength(1);
 });

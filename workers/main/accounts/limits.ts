@@ -40,6 +40,8 @@ export interface Spent {
   /** Of the last minute, oldest first, by the second in which calls began. */
   seconds: { second: number; requests: number; tokens: number }[];
   open: OpenCall[];
+  /** Ids of the last minute of what nobody had asked leave for; left out: none. */
+  added?: { id: string; second: number }[];
   /** Number of the day that the two figures are of. */
   day: number;
   tokens: number;
@@ -94,9 +96,12 @@ export function settle(spent: Spent, id: string, truth: Amount): boolean {
   return true;
 }
 
-/** Counts what nobody has asked leave for. */
-export function add(spent: Spent, amount: Amount, nowMs: number): void {
+/** Counts what nobody has asked leave for. Told again within a minute, it is the same. */
+export function add(spent: Spent, id: string, amount: Amount, nowMs: number): void {
   tidy(spent, nowMs);
+  const added = spent.added ?? [];
+  if (added.some((one) => one.id === id)) return;
+  spent.added = [...added, { id, second: secondOf(nowMs) }];
   count(spent, { ...amount, minuteTokens: amount.tokens, requests: 0 }, nowMs);
 }
 
@@ -117,6 +122,7 @@ export function takeLost(spent: Spent, nowMs: number): OpenCall[] {
 function tidy(spent: Spent, nowMs: number): void {
   const second = secondOf(nowMs);
   spent.seconds = spent.seconds.filter((one) => one.second + COUNTED_SECONDS > second);
+  if (spent.added) spent.added = spent.added.filter((one) => one.second + COUNTED_SECONDS > second);
   const day = dayOf(nowMs);
   if (spent.day < day) Object.assign(spent, { day, tokens: 0, costUsd: 0 });
 }

@@ -52,11 +52,11 @@ export class Spending {
   }
 
   async settle(userId: string, settlement: Settlement): Promise<void> {
-    const { reservationId, model, usage } = settlement;
+    const { model, usage } = settlement;
     const spent = await this.#load();
     const amount = this.#amountOf(model, usage);
-    if (reservationId === undefined) limits.add(spent, amount, this.#deps.now());
-    else limits.settle(spent, reservationId, amount);
+    if (settlement.reservationId !== undefined) limits.settle(spent, settlement.reservationId, amount);
+    else limits.add(spent, settlement.record.id, amount, this.#deps.now());
     this.#save(spent);
     if (this.#note(userId, settlement)) await this.#wakeIn(GATHER_MS);
   }
@@ -90,7 +90,7 @@ export class Spending {
   }
 
   /** False: there is nothing to write down. */
-  #note(userId: string, { model, usage, record }: Settlement): boolean {
+  #note(userId: string, { model, usage, record }: Pick<Settlement, "model" | "usage" | "record">): boolean {
     if (record === undefined || usage.total_tokens === 0) return false;
     owe(this.#storage.sql, {
       ...{ ...record, userId, model, promptTokens: usage.prompt_tokens, completionTokens: usage.completion_tokens },

@@ -1,6 +1,7 @@
 /** The cache by meaning against fakes of its contracts: what takes too long, what fails over and over, and what is not for it. */
 import { expect, test } from "vitest";
-import { fail, ok } from "../../../contracts/errors.ts";
+import type { Embeddings } from "../../../contracts/embeddings.ts";
+import { fail, ok, type Result } from "../../../contracts/errors.ts";
 import type { Cache, Slot } from "./cache.ts";
 import { createSemantic, type SemanticOptions } from "./semantic.ts";
 
@@ -16,6 +17,7 @@ const stored = { ...value, model: "m", provider: "p" };
 function open(more: Partial<SemanticOptions> = {}) {
   const said: unknown[] = [];
   const scopes: string[] = [];
+  const spent: unknown[] = [];
   const clock = { ms: 0 };
   const read = async (slots: readonly Slot<"llm">[]) => ({
     reads: slots.map(() => ({ verdict: "hit", value: stored, saves, ageSeconds: 1, question: "how can i pay" })),
@@ -32,10 +34,11 @@ function open(more: Partial<SemanticOptions> = {}) {
       },
       ...{ add: async () => ok(undefined), ping: async () => ok(undefined) },
     },
+    onSpent: (userId, told) => void spent.push({ userId, ...told }),
     ...{ now: () => clock.ms, log: (line) => void said.push(line), state: { failures: 0, pausedUntilMs: 0 } },
     ...more,
   });
-  return { semantic, said, scopes, clock };
+  return { semantic, said, scopes, spent, clock };
 }
 
 test("[SEM-1] an entry over the threshold whose question is the same is a hit; one below it is not even read", async () => {
@@ -106,4 +109,24 @@ test("[SEM-5] what takes too long, fails or throws is a miss; after three in a r
   const away = async () => fail("not_configured", "no pgvector");
   const without = open({ index: { nearest: away, add: away, ping: away } });
   expect(await without.semantic.seek(slot({}), CONTEXT)).toEqual({});
+});
+
+test("[LEDGER-13] what a vector took is told whoever waits for it: of a hit, of one that failed, of one that came late", async () => {
+  const usage = { prompt_tokens: 3, completion_tokens: 0, total_tokens: 3 };
+  const hit = open();
+  await hit.semantic.seek(slot({}), CONTEXT);
+  expect(hit.spent).toEqual([{ userId: "u", provider: "p", usage: value.usage }]);
+  const failed = open({ embed: async () => fail("upstream_timeout", "late", { usage }) });
+  await failed.semantic.seek(slot({}), CONTEXT);
+  expect(failed.spent).toEqual([{ userId: "u", provider: null, usage }]);
+  const refused = open({ embed: async () => fail("rate_limited", "busy") });
+  await refused.semantic.seek(slot({}), CONTEXT);
+  expect(refused.spent).toEqual([]);
+  const { promise, resolve } = Promise.withResolvers<Result<Embeddings>>();
+  const late = open({ embed: () => promise, timeoutMs: 1 });
+  expect(await late.semantic.seek(slot({}), CONTEXT)).toEqual({});
+  expect(late.spent).toEqual([]);
+  resolve(ok({ model: "v", provider: "p", vectors: [new Float32Array([1])], usage }));
+  await promise;
+  expect(late.spent).toEqual([{ userId: "u", provider: "p", usage }]);
 });

@@ -52,6 +52,8 @@ export interface SemanticOptions {
   /** Cosine similarity from which on questions are compared word by word. */
   threshold: number;
   embed(request: EmbedRequest, context: CallContext): Promise<Result<Embeddings>>;
+  /** Told what a vector took, also when nobody waits for it any more. */
+  onSpent(userId: string, spent: Pick<Embeddings, "usage"> & { provider: string | null }): void;
   index: QuestionIndex;
   cache: Pick<Cache, "read">;
   now: () => number;
@@ -87,9 +89,11 @@ interface Asked {
 }
 
 async function seek(options: SemanticOptions, asked: Asked): Promise<Result<Sought>> {
-  const { model, threshold, embed, index, cache } = options;
+  const { model, threshold, embed, onSpent, index, cache } = options;
   const { slot, scope, question, context, maxAgeSeconds } = asked;
   const embedded = await embed({ model, texts: [question] }, context);
+  const { usage, provider = null } = embedded.ok ? embedded.value : { usage: embedded.error.usage };
+  if (usage !== undefined) onSpent(context.userId, { usage, provider });
   if (!embedded.ok) return embedded;
   const [vector] = embedded.value.vectors;
   if (vector === undefined) return fail("upstream_error", "there is no vector");

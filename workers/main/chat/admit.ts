@@ -42,6 +42,8 @@ export interface AdmittedCall<R = ModelRequest> {
   settle(end: Pick<DirectEnd, "model" | "provider" | "usage">): void;
   /** In its place: no model is asked after all. */
   release(): void;
+  /** Work without which it cannot be settled goes on when its client has left. */
+  hold(work: Promise<unknown>): void;
 }
 
 /** A model that is asked for words. */
@@ -67,7 +69,7 @@ export async function admitCall<R>(
   const { limits } = admitted.value;
   const request = judge(admitted.value, asked, guessed);
   const release = (): void => settle({ model: "", provider: undefined, usage: NO_USAGE });
-  if (request.ok) return ok({ request: request.value, limits, settle, release });
+  if (request.ok) return ok({ request: request.value, limits, settle, release, hold: deps.waitUntil });
   release();
   return { ok: false, error: { ...request.error, limits } };
 }

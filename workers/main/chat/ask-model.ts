@@ -1,10 +1,9 @@
 /**
  * What a turn asks of a model: its prompt, its tools, and the stream that answers. No state. Refuses what the model service refuses, as errors.
  */
-import type { Usage } from "../../../contracts/chat.ts";
 import { AppError, orThrow, type Result } from "../../../contracts/errors.ts";
 import type { ModelMessage, ModelRequest, ModelStream, OfferedTool, WhenGone } from "../../../contracts/llm.ts";
-import { addUsage, estimateUsage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
+import { roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
 import type { ToolDefinition } from "../../../contracts/tools.ts";
 import { systemMessage } from "./prompt.ts";
 import { hasAttachments } from "./reuse.ts";
@@ -26,19 +25,6 @@ export function modelRequest(request: TurnRequest, rounds: ToolRound[], more: Mo
     ...(tools !== undefined && tools.tools.length > 0 && more.length === 0 && { tools: tools.tools.map(offer) }),
     ...(more.length === 0 && ownTools),
   };
-}
-
-/** What an earlier life of the turn took: its log tells what the model said, not the figures. */
-export function spentBefore(request: TurnRequest): Usage | undefined {
-  const { rounds = [], open, approval, words = "" } = request.resumed ?? {};
-  const last = open ?? (approval && { content: words, calls: approval.calls });
-  const replies = [...rounds, ...(last ? [last] : [])];
-  return replies.reduce<Usage | undefined>((sum, { content, calls }, at) => {
-    return addUsage(
-      sum,
-      estimateUsage(modelRequest(request, rounds.slice(0, at), []), content + JSON.stringify(calls)),
-    );
-  }, undefined);
 }
 
 function offer({ name, description, inputSchema }: ToolDefinition): OfferedTool {

@@ -7,7 +7,7 @@ import { createDecoder, type Decoder, type MalformedToolCall, type ModelEvent } 
 import { type Failure, isRetryable, type Result } from "../../../contracts/errors.ts";
 import { encodeFrame, KEEP_ALIVE_FRAME } from "../../../contracts/events.ts";
 import type { ModelRequest, ModelStream, WhenGone } from "../../../contracts/llm.ts";
-import { addUsage, estimateUsage, spentBy } from "../../../contracts/rounds.ts";
+import { addUsage, NO_USAGE, spentBy, usageOf } from "../../../contracts/rounds.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
 import { findProblem, unusable } from "./answer-format.ts";
 import {
@@ -15,6 +15,7 @@ import {
   BROKEN,
   type DirectCall,
   type DirectDeps,
+  type DirectEnd,
   type DirectTold,
   type DirectWriter,
   reach,
@@ -54,9 +55,9 @@ export class DirectStream {
   #beat: ReturnType<typeof setInterval> | undefined;
   #words = "";
   #calls: ToolCall[] = [];
-  #usage: Usage | undefined;
-  /** Of the first answer, where a second one is made. */
+  /** Of what came before: the first answer, where a second one is made, and attempts that came to nothing. */
   #spent: Usage | undefined;
+  #isSecond = false;
   /** What is asked now: the request, or its mending. */
   #asked: ModelRequest;
   #sent = 0;
@@ -102,12 +103,13 @@ export class DirectStream {
     const opened = await this.#opened;
     if (this.#ended) return [];
     if (!opened.ok) return this.#fail(opened.error);
-    const { body, dialect, provider, model } = opened.value;
+    const { body, dialect, provider, model, paid } = opened.value;
+    if (paid) this.#spent = addUsage(this.#spent, paid);
     const { stallTimeoutMs, streamTimeoutMs: totalTimeoutMs, now, newCallId } = this.#deps;
     const reader = body.getReader();
     const watch = watchReader(reader, { signal: this.#call.signal, stallTimeoutMs, totalTimeoutMs, now });
     this.#reading = { reader, decoder: createDecoder(dialect, { newCallId }), watch, provider };
-    return this.#spent ? [] : [{ event: "meta", data: { model, provider } }];
+    return this.#isSecond ? [] : [{ event: "meta", data: { model, provider } }];
   }
 
   async #next({ reader, decoder, watch }: Reading): Promise<DirectTold[]> {
@@ -127,9 +129,6 @@ export class DirectStream {
       case "text":
         this.#words += event.text;
         return [{ event: "delta", data: { content: event.text } }];
-      case "usage":
-        this.#usage = event.usage;
-        return [];
       case "tool_calls":
         return this.#takeCalls(event.calls);
       case "finish": {
@@ -147,18 +146,18 @@ export class DirectStream {
 
   /** Undefined: the answer stands. Else what takes it back, and the model is asked once more. */
   #hold(reason: FinishReason): DirectTold[] | undefined {
-    const { request, context, heldTo } = this.#call;
+    const { context, heldTo } = this.#call;
     const problem = findProblem(heldTo, this.#words);
     if (problem === undefined) return undefined;
     const rewind: DirectTold = { event: "rewind", data: { after: 1 } };
-    if (reason !== "stop" || this.#spent) return [rewind, ...this.#fail(unusable().failure)];
-    this.#spent = this.#usage ?? estimateUsage(request, this.#words);
-    this.#asked = toMend(request, this.#words, problem);
+    if (reason !== "stop" || this.#isSecond) return [rewind, ...this.#fail(unusable().failure)];
+    this.#spent = this.#taken();
+    this.#isSecond = true;
+    this.#asked = toMend(this.#asked, this.#words, problem);
     this.#reading?.watch.end();
     void this.#reading?.reader.cancel().catch(() => {}); // it is over
     this.#reading = undefined;
     this.#words = "";
-    this.#usage = undefined;
     this.#opened = reach(this.#deps.llm.stream(this.#asked, context, this.#gone));
     return [rewind];
   }
@@ -192,10 +191,7 @@ export class DirectStream {
   #end(failure?: Failure, finishReason?: FinishReason): Usage {
     const { request } = this.#call;
     const reading = this.#reading;
-    const said = this.#words + (this.#calls.length > 0 ? JSON.stringify(this.#calls) : "");
-    const asked = this.#asked;
-    const last = this.#usage ?? (reading || !failure ? estimateUsage(asked, said) : spentBy(asked, failure));
-    const usage = addUsage(this.#spent, last);
+    const usage = this.#taken(failure);
     if (this.#ended) return usage;
     this.#ended = true;
     this.#reading = undefined;
@@ -204,8 +200,26 @@ export class DirectStream {
     reading?.watch.end();
     void reading?.reader.cancel().catch(() => {}); // it may be over already
     const answer = finishReason && { content: this.#words, toolCalls: this.#calls, finishReason };
-    tellEnd(this.#call, { model: request.model, provider: reading?.provider, usage, failure, answer });
+    const end = { model: request.model, provider: reading?.provider, usage, failure, answer };
+    if (reading === undefined && failure === LEFT) this.#call.admitted.hold(this.#endOpening(end));
+    else tellEnd(this.#call, end);
     return usage;
+  }
+
+  /** Whoever was asked is told to stop, and answers at once: it knows what attempts took that came to nothing. */
+  async #endOpening(end: DirectEnd): Promise<void> {
+    const opened = await this.#opened;
+    const last = opened.ok
+      ? addUsage(opened.value.paid, spentBy(this.#asked, LEFT))
+      : spentBy(this.#asked, opened.error);
+    tellEnd(this.#call, { ...end, usage: addUsage(this.#spent, last) });
+  }
+
+  /** What all replies together took so far. */
+  #taken(failure?: Failure): Usage {
+    const said = this.#words + (this.#calls.length > 0 ? JSON.stringify(this.#calls) : "");
+    const before = failure ? spentBy(this.#asked, failure) : NO_USAGE;
+    return addUsage(this.#spent, this.#reading ? usageOf(this.#asked, said, this.#reading.decoder.told()) : before);
   }
 
   #send(controller: Controller, events: DirectTold[]): void {

@@ -34,6 +34,7 @@ function callThat(llm: Partial<LlmAgent>): {
     admitted: {
       ...{ request, limits: { requests: QUOTA, tokens: QUOTA }, settle: (end) => settled.push(end) },
       release: () => settled.push(NO_USAGE),
+      hold: () => undefined,
     },
     ...{ request, context: { userId: "u", requestId: "r" }, signal: new AbortController().signal },
     ...{ onEnd: (end) => ends.push(end), heldTo: { type: "json_object" } },

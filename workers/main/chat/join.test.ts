@@ -65,7 +65,7 @@ function setUp(sharesAnswers = true) {
       throw new Error("nothing asks first");
     },
   });
-  const emit = { last: 0, append: () => {}, text: () => {}, save: () => {} };
+  const emit = { last: 0, spent: () => undefined, append: () => {}, text: () => {}, save: () => {} };
   const begin = () => runner.begin(REQUEST).run(emit, { ask: never }, new AbortController().signal);
   return { asked, begin, values, place, runner };
 }

@@ -1,8 +1,8 @@
 /**
- * Reads one model reply from a provider's bytes: text goes out as it comes, calls and usage at the end.
+ * Reads one model reply from a provider's bytes: text goes out as it comes, calls at the end; the decoder knows what it took.
  * Refuses a reply that stalls, is cut, or grows without end; leaving early cancels the provider's request.
  */
-import type { FinishReason, Usage } from "../../../contracts/chat.ts";
+import type { FinishReason } from "../../../contracts/chat.ts";
 import type { Decoder, MalformedToolCall } from "../../../contracts/dialects.ts";
 import { AppError } from "../../../contracts/errors.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
@@ -10,7 +10,6 @@ import { BrokenReply, watchReader, type WatchOptions } from "./watchdog.ts";
 
 export interface Reply {
   calls: (ToolCall | MalformedToolCall)[];
-  usage: Usage | undefined;
   finishReason: FinishReason;
 }
 
@@ -37,7 +36,6 @@ export async function readReply(
         if (leftChars < 0) throw new AppError("upstream_error", "the model's answer is too long");
         options.onText(event.text);
       } else if (event.type === "tool_calls") reply.calls = event.calls;
-      else if (event.type === "usage") reply.usage = event.usage;
       else reply.finishReason = event.reason;
     }
   };
@@ -61,5 +59,5 @@ export async function readReply(
     void reader.cancel().catch(() => {}); // frees the provider's connection; it may be gone already
   }
   if (reply.finishReason === undefined) throw new BrokenReply("upstream_truncated", "the model's answer was cut off");
-  return { calls: reply.calls ?? [], usage: reply.usage, finishReason: reply.finishReason };
+  return { calls: reply.calls ?? [], finishReason: reply.finishReason };
 }

@@ -8,9 +8,9 @@ import type { CacheValue } from "../../../contracts/cache.ts";
 import { createDecoder } from "../../../contracts/dialects.ts";
 import { AppError } from "../../../contracts/errors.ts";
 import type { ModelMessage, ModelRequest, ModelStream, WhenGone } from "../../../contracts/llm.ts";
-import { addUsage, estimateUsage, spentBy, type ToolRound } from "../../../contracts/rounds.ts";
+import { addUsage, spentBy, usageOf, type ToolRound } from "../../../contracts/rounds.ts";
 import { askToMend, findProblem, unusable, wantsJson } from "./answer-format.ts";
-import { modelRequest, openStream, spentBefore } from "./ask-model.ts";
+import { modelRequest, openStream } from "./ask-model.ts";
 import { callSpan } from "./spans.ts";
 import { type Reply, readReply } from "./read-reply.ts";
 import { type Found, isShareable, type Reusable, tokensOf } from "./reuse.ts";
@@ -46,6 +46,8 @@ export class TurnSteps {
   /** The words of the model's latest reply. */
   #words = "";
   #askedAtMs = 0;
+  /** What the reply took until now that is being read. */
+  #reading: (() => Usage) | undefined;
   #openRound: NonNullable<TurnRequest["resumed"]>["open"];
 
   constructor(run: TurnRun, found: Found) {
@@ -55,12 +57,13 @@ export class TurnSteps {
     this.#cachedCalls = found.intent.verdict === "hit" ? found.intent.value.calls : undefined;
     const { content = "", rounds = [] } = run.request.resumed ?? {};
     this.progress = {
-      ...{ content, rounds: [...rounds], usage: spentBefore(run.request), finishReason: undefined, modelCalls: 0 },
+      ...{ content, rounds: [...rounds], usage: run.request.resumed?.spent, finishReason: undefined, modelCalls: 0 },
       model: run.request.model,
       provider: run.request.modelType,
       // Of a turn that was cut nothing is kept: what it depended on is not all known any more.
       reusable: { intent: undefined, toolEntries: [], answer: run.request.resumed === undefined },
     };
+    run.emit.spent = () => (this.#reading ? addUsage(this.progress.usage, this.#reading()) : this.progress.usage);
   }
 
   /** The calls to run first: from the cached intent, or from the model, whose words are the answer if it makes none. */
@@ -184,13 +187,21 @@ export class TurnSteps {
   async #open(asked: ModelRequest, gone: WhenGone): Promise<ModelStream> {
     this.#askedAtMs = this.#run.deps.now();
     try {
-      return await openStream(asked, this.#run, gone);
+      const opened = await openStream(asked, this.#run, gone);
+      if (opened.paid) this.#add(opened.paid);
+      return opened;
     } catch (error) {
       // A provider that was left before its first word has its price too.
       if (error instanceof AppError) this.#add(spentBy(asked, error.failure));
       this.#noteCall(this.#run.request.modelType, asked, { error });
       throw error;
     }
+  }
+
+  #endReading(spent: Usage): Usage {
+    this.#reading = undefined;
+    this.#add(spent);
+    return spent;
   }
 
   #add(usage: Usage): void {
@@ -223,7 +234,9 @@ export class TurnSteps {
     progress.model = opened.model;
     progress.provider = opened.provider;
     this.#words = "";
-    const reading = readReply(opened.body, createDecoder(opened.dialect, { newCallId: deps.newCallId }), {
+    const decoder = createDecoder(opened.dialect, { newCallId: deps.newCallId });
+    this.#reading = () => usageOf(asked, this.#words, decoder.told());
+    const reading = readReply(opened.body, decoder, {
       onText: (text) => {
         if (this.#words === "" && progress.rounds.length === 0) this.#tellIntent("answer", "model");
         this.#words += text;
@@ -235,15 +248,14 @@ export class TurnSteps {
     });
     const reply = await reading.catch((error: unknown) => {
       // A reply that was cut or stopped has its price too.
-      const spent = estimateUsage(asked, this.#words);
-      this.#add(spent);
+      const spent = this.#endReading(usageOf(asked, this.#words, decoder.told()));
       this.#noteCall(opened.provider, asked, { usage: spent, error });
       if (error instanceof BrokenReply) return error;
       throw error;
     });
     if (reply instanceof BrokenReply) return reply;
-    const spent = reply.usage ?? estimateUsage(asked, this.#words);
-    this.#add(spent);
+    const said = this.#words + (reply.calls.length > 0 ? JSON.stringify(reply.calls) : "");
+    const spent = this.#endReading(usageOf(asked, said, decoder.told()));
     this.#noteCall(opened.provider, asked, { usage: spent });
     progress.finishReason = reply.finishReason;
     return reply;

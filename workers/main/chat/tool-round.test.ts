@@ -64,7 +64,7 @@ function runWith(content: string): TurnRun {
         throw new Error("nothing asks first");
       },
     },
-    emit: { last: 0, append: () => {}, text: () => {}, save: () => {} },
+    emit: { last: 0, spent: () => undefined, append: () => {}, text: () => {}, save: () => {} },
     approver: { ask: never },
     looked: [],
     signal: new AbortController().signal,

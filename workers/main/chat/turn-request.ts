@@ -1,7 +1,7 @@
 /** What a turn is asked, and what an earlier life of it has done: plain data, and all that it runs on. Pure types. */
 import type { Approval, Decision } from "../../../contracts/approvals.ts";
 import type { CachedRoute } from "../../../contracts/cache.ts";
-import type { CacheVerdict, ModelType, ResponseFormat } from "../../../contracts/chat.ts";
+import type { CacheVerdict, ModelType, ResponseFormat, Usage } from "../../../contracts/chat.ts";
 import type { ModelMessage } from "../../../contracts/llm.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
 import type { ClientOptions } from "../../../contracts/session.ts";
@@ -61,6 +61,8 @@ export interface ResumedTurn {
   decisions?: Decision[];
   /** Rounds whose every call is settled. */
   rounds: ToolRound[];
+  /** What its earlier lives took of the models. */
+  spent: Usage | undefined;
   /** The round that was cut: its calls, and the results that are there. */
   open: { content: string; calls: ToolCall[]; results: Map<string, ToolOutcome> } | undefined;
 }

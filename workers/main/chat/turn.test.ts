@@ -82,7 +82,7 @@ async function run(
     ...more,
   });
   const append = (event: { event: string }) => void events.push(event.event);
-  const emit = { last: 0, append, text: () => {}, save: () => {} };
+  const emit = { last: 0, spent: () => undefined, append, text: () => {}, save: () => {} };
   const result = await runner.begin({ ...REQUEST, tools }).run(emit, { ask: never }, new AbortController().signal);
   return { result, events };
 }

@@ -85,6 +85,8 @@ export interface Approver {
 export interface TurnEmitter {
   /** The number of the newest event. */
   readonly last: number;
+  /** Set by whoever knows it: what the turn has taken so far, to be kept with what is made durable. */
+  spent: () => Usage | undefined;
   append(event: ChatEvent): void;
   text(text: string): void;
   /** Makes what was told so far durable. */

@@ -1,12 +1,11 @@
 /**
- * The ledger in Postgres: a row for what a turn or another call of a model took. No state; a save is one HTTP round trip. A row that is there stays
- * as it is: the same record may be sent twice.
+ * The ledger in Postgres: a row for what a turn or another call of a model took. No state; a save is one HTTP round trip. The same
+ * record may be sent twice.
  */
 import type { Ledger, UsageRecord } from "../../../contracts/ledger.ts";
 import { ok, type Result } from "../../../contracts/errors.ts";
-import { storable } from "../../../contracts/text.ts";
+import { insertUsage } from "../../../db/ledger.ts";
 import { type Db, readDbFault } from "../../../db/open.ts";
-import { usage } from "../../../db/schema.ts";
 import { type OnFault, toFailure } from "./faults.ts";
 
 /** A batch can break one foreign key only: its user's. */
@@ -36,13 +35,4 @@ export function createLedger(db: Db, onFault: OnFault): Ledger {
   }
 
   return { save };
-}
-
-export function insertUsage(db: Db, records: UsageRecord[]) {
-  return db.insert(usage).values(records.map(toRow)).onConflictDoNothing();
-}
-
-function toRow({ createdAtMs, model, provider, ...record }: UsageRecord): typeof usage.$inferInsert {
-  const names = { model: storable(model), provider: provider && storable(provider) };
-  return { ...record, ...names, createdAt: new Date(createdAtMs) };
 }

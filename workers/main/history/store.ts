@@ -15,9 +15,9 @@ import type {
   SessionRow,
 } from "../../../contracts/history.ts";
 import { readDbFault, type Db } from "../../../db/open.ts";
-import { agedMessages, forgetMessages, idleSessions, usedSessions } from "./aged.ts";
-import { insertUsage } from "./ledger.ts";
+import { insertUsage } from "../../../db/ledger.ts";
 import { attachments, chatSessions, deadLetters, messages } from "../../../db/schema.ts";
+import { agedMessages, forgetMessages, idleSessions, usedSessions } from "./aged.ts";
 import { createAttempt, type OnFault, toFailure } from "./faults.ts";
 import { findTurn, inspectSession, readPage, readWindow, selectSession, toSession } from "./stored-sessions.ts";
 

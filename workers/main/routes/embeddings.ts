@@ -6,7 +6,7 @@ import { EmbeddingsReply, EmbeddingsRequest, viewEmbeddings } from "../../../con
 import { AppError, type ErrorCode, ok, orThrow } from "../../../contracts/errors.ts";
 import { limitHeaders } from "../../../contracts/limits.ts";
 import type { LlmAgent } from "../../../contracts/llm.ts";
-import { estimateTokens } from "../../../contracts/rounds.ts";
+import { estimateTexts } from "../../../contracts/rounds.ts";
 import { admitCall, type AdmitDeps } from "../chat/admit.ts";
 import { asker } from "./chat.ts";
 import { type Route, route } from "../http/route.ts";
@@ -19,9 +19,6 @@ const FAILS: ErrorCode[] = [
   ...(["model_not_found", "context_length_exceeded", "rate_limited", "budget_exceeded"] as const),
   ...(["upstream_error", "upstream_auth", "upstream_truncated", "upstream_timeout", "overloaded"] as const),
 ];
-
-/** The provider has read the texts, as far as it can be told. */
-const MADE_IN_VAIN: ErrorCode[] = ["upstream_timeout", "upstream_truncated"];
 
 export function embeddingsRoutes(deps: EmbeddingsRoutesDeps): Route[] {
   return [
@@ -39,7 +36,7 @@ export function embeddingsRoutes(deps: EmbeddingsRoutesDeps): Route[] {
         const { credential, preferences } = call.user;
         const { requestId } = call;
         const asked = { credential, requestId, preferences, plan: () => ok(request) };
-        const promptTokens = texts.reduce((sum, text) => sum + estimateTokens(text), 0);
+        const { prompt_tokens: promptTokens } = estimateTexts(texts);
         const weigh = () => ({ model, promptTokens, answerTokens: 0 });
         const { limits, settle, release } = orThrow(await admitCall(asked, { kind: "embedding", weigh }, deps));
         const embedded = await deps.llm.embed(request, asker(call)).catch((error: unknown) => {
@@ -47,10 +44,9 @@ export function embeddingsRoutes(deps: EmbeddingsRoutesDeps): Route[] {
           throw error;
         });
         if (!embedded.ok) {
-          const { code, message, ...more } = embedded.error;
-          const usage = { prompt_tokens: promptTokens, completion_tokens: 0, total_tokens: promptTokens };
-          if (MADE_IN_VAIN.includes(code)) settle({ model, provider: undefined, usage: { ...usage, estimated: true } });
-          else release();
+          const { code, message, usage, ...more } = embedded.error;
+          if (usage === undefined) release();
+          else settle({ model, provider: undefined, usage });
           throw new AppError(code, message, { ...more, limits });
         }
         const { provider, usage } = embedded.value;

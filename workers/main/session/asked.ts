@@ -1,7 +1,8 @@
 /** What a turn's plan asks the workflow for. Pure: the same plan asks for the same, wherever it is looked at. */
 import type { ModelMessage } from "../../../contracts/llm.ts";
 import type { ToolList } from "../../../contracts/tools.ts";
-import type { TurnRequest } from "../chat/turn-request.ts";
+import type { ToolRound } from "../../../contracts/rounds.ts";
+import type { ResumedTurn, TurnRequest } from "../chat/turn-request.ts";
 import type { Session } from "./session.ts";
 import type { TurnPlan } from "./turns.ts";
 
@@ -35,7 +36,7 @@ export function toTurnRequest(
     },
     ...(onlyType && { onlyType }),
     ...(client && { client }),
-    ...(given && { resumed: { verdict: undefined, content: "", words: "", rounds: [given].flat(), open: undefined } }),
+    ...(given && { resumed: toResumed([given].flat()) }),
     sessionId: session.id,
     userId: session.userId,
     responseFormat: request.response_format,
@@ -49,6 +50,11 @@ export function toTurnRequest(
       maxAgeSeconds: request.cache?.max_age_seconds,
     },
   };
+}
+
+/** The turn goes on from what another one had asked for, and paid. */
+function toResumed(rounds: ToolRound[]): ResumedTurn {
+  return { verdict: undefined, content: "", words: "", rounds, spent: undefined, open: undefined };
 }
 
 function offeredTools(

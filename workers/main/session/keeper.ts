@@ -34,7 +34,7 @@ import {
   startTurn,
 } from "./live-turn.ts";
 import { readFrames, TurnLog } from "./log.ts";
-import { interrupt, resumable } from "./recover.ts";
+import { interrupt, resumable, spentUntil } from "./recover.ts";
 import { seenTurn, turnLine } from "./responses.ts";
 import { readSession, type Session } from "./session.ts";
 import { hasTables } from "./storage.ts";
@@ -175,7 +175,8 @@ export class TurnKeeper {
     }
     if (turn.state === "running") countResume(storage.sql, turn.id);
     const log = new TurnLog(storage.sql, turn.id, this.#deps.now, frames);
-    this.#attend(resumeTurn(this.#host(session, tools), turn, log, resumed), session);
+    const spent = spentUntil(storage.sql, turn, resumed);
+    this.#attend(resumeTurn(this.#host(session, tools), turn, log, { ...resumed, spent }), session);
   }
 
   #host(session: Session, tools: ToolList | undefined) {
@@ -250,9 +251,9 @@ export class TurnKeeper {
   /** Behind the reply, beside the drain: nobody waits for a title. */
   async #titleByModel({ id, requestId }: LiveTurn, titleModel: TitleModel): Promise<void> {
     const { now, newId, accounts } = this.#deps;
-    const tellUsage: TitlingHost["tellUsage"] = ({ id: sessionId, userId }, { model, provider, usage }) => {
+    const tellUsage: TitlingHost["tellUsage"] = ({ id: sessionId, userId }, usage, provider) => {
       const record = { id: newId(), kind: "title", sessionId, turnId: id, provider } as const;
-      void accounts.settle(userId, { model, usage, record });
+      void accounts.settle(userId, { model: titleModel.model, usage, record });
     };
     const host = { sql: this.#state.storage.sql, now, titleModel, tellUsage };
     if (await titleByModel(host, id, requestId)) await this.#drain.run();

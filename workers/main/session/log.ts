@@ -2,6 +2,7 @@
  * The numbered event log of one turn. Events live in memory while the turn runs and in the object's SQLite in batches;
  * every connection, the first one too, is a viewer that reads from it. Numbers rise by one from 1.
  */
+import type { Usage } from "../../../contracts/chat.ts";
 import { type ChatEvent, encodeEvent, isTerminal, KEEP_ALIVE_FRAME } from "../../../contracts/events.ts";
 
 /** Text arriving within this time of the last delta joins the next one; the first of a burst is sent at once. */
@@ -40,6 +41,8 @@ export class TurnLog implements Viewable {
   #unsavedChars = 0;
   #savedAt: number;
   #saveEveryMs = FIRST_SAVE_MS;
+  /** What the turn has taken so far; asked when something is written, and written beside it. */
+  spent: () => Usage | undefined = () => undefined;
   /** When the first words of the answer came, in this life of the turn. */
   firstTextAtMs: number | undefined;
 
@@ -126,7 +129,8 @@ export class TurnLog implements Viewable {
 
   #save(): void {
     if (this.#saved === this.#frames.length) return;
-    writeFrames(this.#sql, this.#turnId, this.#saved + 1, this.#frames.slice(this.#saved));
+    const batch = { firstId: this.#saved + 1, frames: this.#frames.slice(this.#saved), spent: this.spent() };
+    writeFrames(this.#sql, this.#turnId, batch);
     this.#saved = this.#frames.length;
     this.#unsavedChars = 0;
     this.#savedAt = this.#now();
@@ -134,8 +138,17 @@ export class TurnLog implements Viewable {
   }
 }
 
-/** Writes the frames of the events from number `firstId` on: one row, or several where they are large. */
-export function writeFrames(sql: SqlStorage, turnId: string, firstId: number, frames: string[]): void {
+interface Batch {
+  /** Of the events that the frames tell. */
+  firstId: number;
+  frames: string[];
+  /** Until the last of them. */
+  spent?: Usage | undefined;
+}
+
+/** One row, or several where the frames are large. */
+export function writeFrames(sql: SqlStorage, turnId: string, { firstId, frames, spent }: Batch): void {
+  const told = spent === undefined ? null : JSON.stringify(spent);
   let at = 0;
   while (at < frames.length) {
     let end = at + 1;
@@ -145,7 +158,8 @@ export function writeFrames(sql: SqlStorage, turnId: string, firstId: number, fr
       end += 1;
     }
     const row = frames.slice(at, end).join("");
-    sql.exec("INSERT INTO events (turn_id, first_id, frames) VALUES (?, ?, ?)", turnId, firstId + at, row);
+    const id = firstId + at;
+    sql.exec("INSERT INTO events (turn_id, first_id, frames, spent) VALUES (?, ?, ?, ?)", turnId, id, row, told);
     at = end;
   }
 }
@@ -159,6 +173,13 @@ export function readFrames(sql: SqlStorage, turnId: string): string[] {
     )
     .toArray();
   return rows.flatMap((row) => row.frames.split(/(?<=\n\n)/));
+}
+
+/** What a turn had taken when its log was last written; undefined: nothing. */
+export function readSpent(sql: SqlStorage, turnId: string): Usage | undefined {
+  const query = "SELECT spent FROM events WHERE turn_id = ? ORDER BY first_id DESC LIMIT 1";
+  const spent = sql.exec<{ spent: string | null }>(query, turnId).toArray()[0]?.spent ?? undefined;
+  return spent === undefined ? undefined : (JSON.parse(spent) as Usage); // written by writeFrames
 }
 
 /** A finished turn's log, for viewers. */

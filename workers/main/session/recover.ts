@@ -4,13 +4,13 @@
  * ends as interrupted, and what had been saved of it is kept.
  */
 import { createEventDecoder, encodeEvent, type NumberedEvent, standing } from "../../../contracts/events.ts";
-import { addUsage, estimateUsage, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
+import { addUsage, estimateUsage, NO_USAGE, roundMessages, type ToolRound } from "../../../contracts/rounds.ts";
 import type { Usage } from "../../../contracts/chat.ts";
 import type { ToolCall, ToolOutcome } from "../../../contracts/tools.ts";
 import type { TurnOutcome } from "../chat/turn.ts";
 import type { ResumedTurn } from "../chat/turn-request.ts";
 import { stateOf, terminalEvent, toStored, writeEnd } from "./live-turn.ts";
-import { writeFrames } from "./log.ts";
+import { readSpent, writeFrames } from "./log.ts";
 import { contextWindow } from "./window.ts";
 import type { StoredOutcome, TurnRow } from "./turns.ts";
 
@@ -19,8 +19,11 @@ const MAX_RESUMES = 2;
 /** Of a turn that an earlier version of this code has started. */
 const CONTEXT_TOKENS = 8_000;
 
-/** How far a cut turn had come; undefined when it must not be run again. */
-export function resumable(turn: TurnRow, frames: string[]): ResumedTurn | undefined {
+/** How far a cut turn had come. */
+type Progress = Omit<ResumedTurn, "spent">;
+
+/** Undefined when it must not be run again. */
+export function resumable(turn: TurnRow, frames: string[]): Progress | undefined {
   // Waiting for a person costs nothing, however often the object goes.
   if (turn.cancelRequested || (turn.resumed >= MAX_RESUMES && turn.state === "running")) return undefined;
   const events = decode(frames);
@@ -38,12 +41,12 @@ export function interrupt(
   frames: string[],
   nowMs: number,
 ): StoredOutcome {
-  const { resumed } = readProgress(decode(frames) ?? []);
+  const { resumed, asking } = readProgress(decode(frames) ?? []);
   const cache = resumed.verdict ?? "bypass";
   const { model, modelType: provider } = turn.plan.chat;
   const outcome: TurnOutcome = {
     ...{ content: resumed.content, rounds: resumed.rounds, model, provider, cache },
-    usage: estimateSpent(storage.sql, turn, resumed),
+    usage: spentUntil(storage.sql, turn, asking ? { ...resumed, approval: turn.approval } : resumed) ?? NO_USAGE,
     ok: false,
     failure: turn.cancelRequested
       ? { code: "cancelled", message: "the turn was stopped" }
@@ -59,22 +62,25 @@ export function interrupt(
   ];
   storage.transactionSync(() => {
     const tail = events.map((event, at) => encodeEvent(first + at, event));
-    writeFrames(storage.sql, turn.id, first, tail);
+    writeFrames(storage.sql, turn.id, { firstId: first, frames: tail });
     const end = { state: stateOf(outcome), outcome: stored, endedAtMs: nowMs, cutAfter: frames.length };
     writeEnd(storage.sql, turn, outcome, end);
   });
   return stored;
 }
 
-/** What the model has taken until the cut, as far as it was saved: each of its replies was asked for with the messages before it. */
-function estimateSpent(sql: SqlStorage, { plan }: TurnRow, { rounds, open, words }: ResumedTurn): Usage {
+/**
+ * What the models have taken until the cut: as it was written beside the last events. A reply that had not begun then may have been asked
+ * for: its prompt is guessed.
+ */
+export function spentUntil(sql: SqlStorage, turn: TurnRow, progress: Progress): Usage | undefined {
+  const { rounds, open, approval, words } = progress;
+  const saved = readSpent(sql, turn.id);
+  if (open !== undefined || approval !== undefined || (words !== "" && saved !== undefined)) return saved;
+  const { plan } = turn;
   const tokenBudget = plan.chat.contextTokens ?? CONTEXT_TOKENS;
   const { messages } = contextWindow({ sql, leafSeq: plan.parentSeq, upcoming: [], tokenBudget });
-  const asked = rounds.map(roundMessages);
-  const said = [...rounds, ...(open ? [open] : [])].map(({ content, calls }) => content + JSON.stringify(calls));
-  return [...said, ...(open ? [] : [words])]
-    .map((text, at) => estimateUsage({ messages: [...messages, ...asked.slice(0, at).flat()] }, text))
-    .reduce(addUsage);
+  return addUsage(saved, estimateUsage({ messages: [...messages, ...rounds.flatMap(roundMessages)] }, words));
 }
 
 /** Undefined for a log that cannot be read: the turn is then ended, never run again. */
@@ -93,7 +99,11 @@ interface OpenRound {
 }
 
 /** Reads a log back. `answering`: words came after the last tool, or without any. `asking`: a person was asked last. */
-function readProgress(log: NumberedEvent[]): { resumed: ResumedTurn; answering: boolean; asking: boolean } {
+function readProgress(log: NumberedEvent[]): {
+  resumed: Progress;
+  answering: boolean;
+  asking: boolean;
+} {
   const events = standing(log);
   const rounds: OpenRound[] = [];
   let content = "";

@@ -29,6 +29,8 @@ export function upgradeTables(sql: SqlStorage): void {
     if (present.every((column) => column.name !== name))
       sql.exec(`ALTER TABLE session ADD COLUMN ${name} ${definition}`);
   }
+  const spent = sql.exec("SELECT 1 FROM pragma_table_info('events') WHERE name = 'spent'").toArray();
+  if (spent.length === 0) sql.exec("ALTER TABLE events ADD COLUMN spent TEXT");
   sql.exec(BRANCHES);
 }
 
@@ -78,6 +80,7 @@ export function createTables(sql: SqlStorage): void {
       turn_id TEXT NOT NULL,
       first_id INTEGER NOT NULL,
       frames TEXT NOT NULL,
+      spent TEXT,
       PRIMARY KEY (turn_id, first_id)
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS idempotency (

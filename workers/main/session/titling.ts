@@ -2,7 +2,8 @@
  * Names a session that its user has not named: by its first words, and where a model is set for it, by one call of that model after
  * the session's first complete turn. State: the session's row. A title of the user's is never replaced, and no turn waits for one.
  */
-import type { Completion, LlmAgent, ModelMessage } from "../../../contracts/llm.ts";
+import type { Usage } from "../../../contracts/chat.ts";
+import type { LlmAgent, ModelMessage } from "../../../contracts/llm.ts";
 import { firstOf, type Message } from "./messages.ts";
 import { changeSession, readSession, type Session } from "./session.ts";
 import { cleanTitle, titleOf } from "./title.ts";
@@ -36,7 +37,7 @@ export interface TitlingHost {
   now: () => number;
   titleModel: TitleModel;
   /** What the call took. */
-  tellUsage(session: Session, completion: Completion): void;
+  tellUsage(session: Session, usage: Usage, provider: string | null): void;
 }
 
 /** Asks the model after the first complete turn. True: there is another title. A call that fails leaves the words. */
@@ -52,7 +53,8 @@ export async function titleByModel(host: TitlingHost, turnId: string, requestId:
   const title = completion?.ok ? cleanTitle(completion.value.content) : undefined;
   // As it is now: it may have been renamed or deleted meanwhile.
   const current = readSession(sql);
-  if (completion?.ok) host.tellUsage(session, completion.value);
+  if (completion?.ok) host.tellUsage(session, completion.value.usage, completion.value.provider);
+  else if (completion?.error.usage) host.tellUsage(session, completion.error.usage, null);
   if (title === undefined || current === undefined || !isNameable(current)) return false;
   changeSession(sql, current, { title, titleBy: "model" }, now());
   return true;

@@ -5,7 +5,9 @@
  */
 import { and, desc, eq, inArray, or, type SQL, sql } from "drizzle-orm";
 import { fail, ok, type Result } from "../../../contracts/errors.ts";
+import type { UsageRecord } from "../../../contracts/ledger.ts";
 import { toVectorText } from "../../../contracts/vectors.ts";
+import { insertUsage } from "../../../db/ledger.ts";
 import { type Db, openDb, readDbFault } from "../../../db/open.ts";
 import { chatSessions, documentChunks, documents, messages } from "../../../db/schema.ts";
 import type { Caller } from "../tools/tool.ts";
@@ -57,6 +59,8 @@ interface Search {
 /** Fails with `db_timeout` or `db_unavailable`. */
 export interface KnowledgeStore {
   addDocument(document: NewDocument): Promise<Result<void>>;
+  /** Into the ledger; the same one twice is one. */
+  addUsage(record: UsageRecord): Promise<Result<void>>;
   /** False: there is none of the user's; an admin's are the shared ones as well. */
   deleteDocument(by: Pick<Caller, "userId" | "isAdmin">, id: string): Promise<Result<boolean>>;
   searchDocuments(search: DocumentSearch): Promise<Result<FoundChunk[]>>;
@@ -89,6 +93,10 @@ export function createKnowledgeStore({ databaseUrl, httpUrl, onFault }: StoreOpt
   return {
     addDocument: (document) =>
       attempt(() => withoutVectors(document.vectors, (vectors) => addDocument(db, { ...document, vectors }), onFault)),
+    addUsage: (record) =>
+      attempt(async () => {
+        await insertUsage(db, [record]);
+      }),
     deleteDocument: ({ userId, isAdmin }, id) =>
       attempt(async () => {
         const isOwn = eq(documents.userId, userId);
