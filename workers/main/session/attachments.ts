@@ -9,12 +9,9 @@ import type { HistoryStore } from "../../../contracts/history.ts";
 import type { ModelMessage } from "../../../contracts/llm.ts";
 import type { Ability } from "../../../contracts/models.ts";
 import { ABILITY_FOR, type AttachedFile, type ModelAttachment } from "../../../contracts/parts.ts";
+import { hasTable } from "./storage.ts";
 
 const PIECE_BYTES = 1024 * 1024;
-
-function hasTable(sql: SqlStorage): boolean {
-  return sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'attachments'").toArray().length > 0;
-}
 
 /** `isSent`: they come from Postgres. What is here already stays as it is. */
 export function keepFiles(sql: SqlStorage, files: AttachedFile[], isSent = false): void {
@@ -38,7 +35,7 @@ export function keepFiles(sql: SqlStorage, files: AttachedFile[], isSent = false
 }
 
 function readFile(sql: SqlStorage, sha256: string): AttachedFile | undefined {
-  if (!hasTable(sql)) return undefined;
+  if (!hasTable(sql, "attachments")) return undefined;
   const query = "SELECT mime_type, bytes FROM attachments WHERE sha256 = ? ORDER BY piece";
   const pieces = sql.exec<{ mime_type: string; bytes: ArrayBuffer }>(query, sha256).toArray();
   const mimeType = pieces[0]?.mime_type;
@@ -50,12 +47,12 @@ function readFile(sql: SqlStorage, sha256: string): AttachedFile | undefined {
 
 /** A file that Postgres does not have yet. */
 export function owedFile(sql: SqlStorage): AttachedFile | undefined {
-  const sha256 = hasTable(sql) ? owedHash(sql) : undefined;
+  const sha256 = hasTable(sql, "attachments") ? owedHash(sql) : undefined;
   return sha256 === undefined ? undefined : readFile(sql, sha256);
 }
 
 export function isFileOwed(sql: SqlStorage): boolean {
-  return hasTable(sql) && owedHash(sql) !== undefined;
+  return hasTable(sql, "attachments") && owedHash(sql) !== undefined;
 }
 
 function owedHash(sql: SqlStorage): string | undefined {
@@ -69,7 +66,7 @@ export function markSent(sql: SqlStorage, sha256: string): void {
 
 /** Deletes what no message here refers to any more. */
 export function dropUnused(sql: SqlStorage): void {
-  if (!hasTable(sql)) return;
+  if (!hasTable(sql, "attachments")) return;
   sql.exec(`DELETE FROM attachments WHERE sha256 NOT IN (
     SELECT attached.value ->> '$.sha256' FROM messages, json_each(messages.details, '$.attachments') AS attached
     WHERE attached.value ->> '$.sha256' IS NOT NULL)`);

@@ -9,9 +9,6 @@ import type { FollowTurn } from "../../../contracts/session.ts";
 import type { TurnFlight } from "../chat/flight.ts";
 import type { Viewable } from "./log.ts";
 
-/** Whoever follows keeps time of its own. */
-const LONGEST_SILENCE_MS = 3_600_000;
-
 export class Boarding {
   #flight: TurnFlight | undefined;
   #isStarted = false;
@@ -53,7 +50,7 @@ function showWhileOpen(log: Viewable, flight: TurnFlight, requestId: string): Re
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        await Promise.race([log.beyond(seen, LONGEST_SILENCE_MS), flight.closed]);
+        await Promise.race([log.beyond(seen), flight.closed]);
         if (!flight.isOpen) {
           const data = {
             code: "conflict",

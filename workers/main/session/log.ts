@@ -20,8 +20,8 @@ export interface Viewable {
   readonly last: number;
   /** True once the terminal event is in. */
   readonly closed: boolean;
-  /** Resolves when there is an event after `id`, or the log is closed, or `timeoutMs` is over. */
-  beyond(id: number, timeoutMs: number): Promise<void>;
+  /** Resolves when there is an event after `id`, or the log is closed. */
+  beyond(id: number): Promise<void>;
   /** The encoded frames after event `id`. */
   after(id: number): string;
 }
@@ -31,7 +31,7 @@ export class TurnLog implements Viewable {
   readonly #turnId: string;
   readonly #now: () => number;
   readonly #frames: string[];
-  readonly #waiting = new Set<() => void>();
+  #waiting: (() => void)[] = [];
   #closed = false;
   #pendingText = "";
   #windowTimer: ReturnType<typeof setTimeout> | undefined;
@@ -87,17 +87,9 @@ export class TurnLog implements Viewable {
     return this.#closed;
   }
 
-  beyond(id: number, timeoutMs: number): Promise<void> {
+  beyond(id: number): Promise<void> {
     if (this.#closed || this.#frames.length > id) return Promise.resolve();
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        clearTimeout(timer);
-        this.#waiting.delete(wake);
-        resolve();
-      };
-      const timer = setTimeout(wake, timeoutMs);
-      this.#waiting.add(wake);
-    });
+    return new Promise((resolve) => void this.#waiting.push(resolve));
   }
 
   after(id: number): string {
@@ -110,12 +102,12 @@ export class TurnLog implements Viewable {
     this.#frames.push(frame);
     this.#unsavedChars += frame.length;
     this.#closed = isTerminal(event);
-    for (const wake of [...this.#waiting]) wake();
+    for (const wake of this.#waiting.splice(0)) wake();
     if (this.#unsavedChars >= SAVE_CHARS || this.#now() - this.#savedAt >= this.#saveEveryMs) this.#save();
   }
 
   #flushText(): void {
-    clearTimeout(this.#windowTimer);
+    if (this.#windowTimer !== undefined) clearTimeout(this.#windowTimer);
     this.#windowTimer = undefined;
     if (this.#pendingText === "") return;
     const content = this.#pendingText;
@@ -202,8 +194,8 @@ export interface ViewOptions {
 }
 
 /**
- * A viewer: the log's frames after event `after` as a byte stream, with a comment after each `keepAliveMs` of silence.
- * It is pulled, so a slow reader holds nothing but its place, and its leaving does not touch the turn.
+ * A viewer: the log's frames after event `after` as a byte stream, with a comment after each beat of `keepAliveMs` in which nothing came, unless
+ * the last one is still unread. It is pulled, so a slow reader holds nothing but its place, and its leaving does not touch the turn.
  */
 export function viewLog(
   log: Viewable,
@@ -213,36 +205,40 @@ export function viewLog(
   const encoder = new TextEncoder();
   let seen = after;
   let left = false;
+  let beat: ReturnType<typeof setInterval> | undefined;
+  const leave = (): void => {
+    left = true;
+    clearInterval(beat);
+    onEnd?.();
+  };
   return new ReadableStream<Uint8Array>(
     {
       start(controller) {
         signal?.addEventListener("abort", () => {
           if (left) return;
-          left = true;
-          onEnd?.();
+          leave();
           controller.close();
         });
+        let seenBefore = seen;
+        beat = setInterval(() => {
+          if (seen === seenBefore && controller.desiredSize === 0) controller.enqueue(encoder.encode(KEEP_ALIVE_FRAME));
+          seenBefore = seen;
+        }, keepAliveMs);
       },
       async pull(controller) {
-        await log.beyond(seen, keepAliveMs);
+        await log.beyond(seen);
         if (left) return;
         if (log.last > seen) {
           const frames = log.after(seen);
           seen = log.last;
           controller.enqueue(encoder.encode(frames));
-        } else if (!log.closed) {
-          controller.enqueue(encoder.encode(KEEP_ALIVE_FRAME));
         }
         if (log.closed && log.last <= seen) {
-          left = true;
-          onEnd?.();
+          leave();
           controller.close();
         }
       },
-      cancel() {
-        left = true;
-        onEnd?.();
-      },
+      cancel: leave,
     },
     { highWaterMark: 0 },
   );

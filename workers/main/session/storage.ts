@@ -18,7 +18,12 @@ const BRANCHES = `CREATE INDEX IF NOT EXISTS branch_starts ON messages (seq, par
 
 /** False for an object that nothing was ever written to: it is only asked about. */
 export function hasTables(sql: SqlStorage): boolean {
-  return sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'session'").toArray().length > 0;
+  return hasTable(sql, "session");
+}
+
+/** Of one that not every session needs. */
+export function hasTable(sql: SqlStorage, name: string): boolean {
+  return sql.exec("SELECT 1 FROM sqlite_master WHERE name = ?", name).toArray().length > 0;
 }
 
 /** Once in an object's life: gives tables that are there what they lack. Writes nothing where nothing is missing. */
@@ -82,12 +87,6 @@ export function createTables(sql: SqlStorage): void {
       frames TEXT NOT NULL,
       spent TEXT,
       PRIMARY KEY (turn_id, first_id)
-    ) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS idempotency (
-      key TEXT PRIMARY KEY,
-      body_hash TEXT NOT NULL,
-      turn_id TEXT,
-      claimed_at INTEGER NOT NULL
     ) WITHOUT ROWID;
   `);
 }
