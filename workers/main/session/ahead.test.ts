@@ -93,7 +93,14 @@ test("[CACHE-12] main looks where a first turn would: not where the cache is not
         : ok({ request, model: "m", modelType: "openai", temperature: undefined, maxTokens: undefined }),
   });
   const ask = (request: StartTurn["request"]) => {
-    const asker = { userId: ID, requestId: "r", sessionId: ID, preferences: {}, credential: {} };
+    const asker = {
+      userId: ID,
+      requestId: "r",
+      sessionId: ID,
+      preferences: {},
+      credential: {},
+      branch: { kind: "end" },
+    };
     return look({ ...asker, kind: "start", create: true, route: "chat", request } as unknown as StartTurn); // as main makes it
   };
   expect(await ask({ prompt: "a" })).toBe(NOTHING);
