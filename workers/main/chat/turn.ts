@@ -256,7 +256,8 @@ function replay(answer: CacheValue<"llm">, deps: TurnDeps, emit: TurnEmitter): T
       emit.append({ event: "tool_result", data: { id, name, ...(round.results[at] ?? { ok: false, content: "" }) } });
     }
   }
-  emit.text(content);
+  // Not as text that comes bit by bit: it is saved with the turn's end, before which nothing of it is shown.
+  emit.append({ event: "delta", data: { content } });
   return { ok: true, finishReason: "stop", content, rounds, usage, model, provider, cache: "hit" };
 }
 

@@ -206,9 +206,9 @@ export class TurnKeeper {
     const { outcome, keep } = await live.ended;
     if (!keep.entries.some(({ slot }) => slot.layer === "llm")) live.flight?.shut();
     this.#live = undefined;
-    this.#settle(live, session, outcome);
     // Its words are still to go out, and go first: nobody waits for what follows.
     if (outcome.cache === "hit") await nextTask();
+    this.#settle(live, session, outcome);
     const { log, now, cache, turnLogMs, titleModel } = this.#deps;
     const cost = outcome.cache === "hit" ? null : costUsd(this.#deps.prices, outcome.model, outcome.usage);
     log(turnLine(live, outcome, now(), cost));

@@ -65,7 +65,6 @@ export class TurnLog implements Viewable {
   /** Appends text as `delta` events: at once, unless one went out less than 8 ms ago. */
   text(text: string): void {
     this.#pendingText += text;
-    this.firstTextAtMs ??= this.#now();
     const waitMs = this.#lastDeltaAt + DELTA_WINDOW_MS - this.#now();
     if (waitMs <= 0) this.#flushText();
     else this.#windowTimer ??= setTimeout(() => this.#flushText(), waitMs);
@@ -98,6 +97,7 @@ export class TurnLog implements Viewable {
 
   #push(event: ChatEvent): void {
     if (this.#closed) return;
+    if (event.event === "delta") this.firstTextAtMs ??= this.#now();
     const frame = encodeEvent(this.#frames.length + 1, event);
     this.#frames.push(frame);
     this.#unsavedChars += frame.length;
