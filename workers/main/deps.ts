@@ -59,6 +59,8 @@ import {
 } from "./outside.ts";
 
 const DAY_MS = 86_400_000;
+/** For the way from main to an object. */
+const HANDING_ON_MS = 200;
 
 /** What the public routes need. */
 export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): AppDeps {
@@ -168,6 +170,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InS
     history,
     attachments,
     contextTokens: config.CONTEXT_TOKENS,
+    aheadTimeoutMs: config.CACHE_READ_TIMEOUT_MS + HANDING_ON_MS,
     keepAliveMs: config.KEEP_ALIVE_MS,
     turnLogMs: config.TURN_LOG_SECONDS * 1_000,
     titleModel:

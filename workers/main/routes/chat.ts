@@ -246,7 +246,9 @@ export async function start(
     ...asker(call),
     ...{ idempotency, credential, preferences, scope: "chat" },
   };
-  return deps.send(sessionId, command, near, command.create ? deps.lookAhead(command) : undefined);
+  // Bytes that a user attaches are large to send in pieces, and their answers are seldom in the cache.
+  const isAhead = command.create && !taken?.files.length;
+  return deps.send(sessionId, command, near, isAhead ? deps.lookAhead(command) : undefined);
 }
 
 function withBefore(said: SaidMessage[], before: Prelude[][]): SaidMessage[] {

@@ -6,16 +6,20 @@ import { createSlots } from "../chat/turn.ts";
 import { createLookAhead, readCommand } from "./ahead.ts";
 
 const ID = "01a208da-e978-7048-8025-8d0d150d1078";
+/** No test waits for so long. */
+const LONG_MS = 60_000;
 const NOTHING = { keys: [], values: undefined };
 
-/** A request whose body comes in these pieces, and then ends, or breaks off. */
-function bodyOf(pieces: Uint8Array[], breaksOff = false): Request {
+/** A request whose body comes in these pieces, and then ends, or does not. */
+function bodyOf(pieces: Uint8Array[], end: "ends" | "breaks off" | "hangs" = "ends"): Request {
   const body = new ReadableStream<Uint8Array>({
     pull(controller) {
       const piece = pieces.shift();
       if (piece !== undefined) controller.enqueue(piece);
-      else if (breaksOff) controller.error(new Error("gone"));
-      else controller.close();
+      else if (end === "breaks off") controller.error(new Error("gone"));
+      else if (end === "ends") controller.close();
+      else return new Promise(() => undefined);
+      return undefined;
     },
   });
   const headers = { "content-type": "application/jsonl" };
@@ -28,16 +32,22 @@ const told = { keys: ["k", "p"], values: ["ä\n", null] };
 
 test("[CACHE-12] what is found ahead comes behind its command, in whatever pieces, and is missed by nobody where it does not", async () => {
   const whole = `${JSON.stringify(command)}\n${JSON.stringify(told)}`;
-  const [first, ahead] = await readCommand(bodyOf(bytesOf(whole)));
+  const [first, ahead] = await readCommand(bodyOf(bytesOf(whole)), LONG_MS);
   expect(first).toEqual(command);
   expect(await ahead).toEqual(told);
-  const [, none] = await readCommand(bodyOf(bytesOf(`${JSON.stringify(command)}\nnull`)));
+  const [, none] = await readCommand(bodyOf(bytesOf(`${JSON.stringify(command)}\nnull`)), LONG_MS);
   expect(await none).toBeUndefined();
-  const [cut, lost] = await readCommand(bodyOf(bytesOf(whole.slice(0, -4)), true));
+  const [cut, lost] = await readCommand(bodyOf(bytesOf(whole.slice(0, -4)), "breaks off"), LONG_MS);
   expect(cut).toEqual(command);
   expect(await lost).toBeUndefined();
   const plain = new Request("https://session.internal/", { method: "POST", body: JSON.stringify(command) });
-  expect(await readCommand(plain)).toEqual([command, undefined]);
+  expect(await readCommand(plain, LONG_MS)).toEqual([command, undefined]);
+});
+
+test("[CACHE-12] a way to main that hangs in the middle of what is found ahead is not waited for", async () => {
+  const [hanging, late] = await readCommand(bodyOf(bytesOf(`${JSON.stringify(command)}\n{`), "hangs"), 1);
+  expect(hanging).toEqual(command);
+  expect(await late).toBeUndefined();
 });
 
 test("[CACHE-12] the cache asks Redis but where it was told of just the keys that it would ask for", async () => {

@@ -61,24 +61,56 @@ async function tell(writer: WritableStreamDefaultWriter<Uint8Array>, command: st
   await writer.close();
 }
 
-/** What was sent, and what comes behind it; undefined where nothing does. */
-export async function readCommand(request: Request): Promise<[SessionCommand, Promise<Ahead> | undefined]> {
+/**
+ * What was sent, and what comes behind it; undefined where nothing does, and where it does not come within `timeoutMs`: main's own look takes no
+ * longer, so the way to it is broken.
+ */
+export async function readCommand(
+  request: Request,
+  timeoutMs: number,
+): Promise<[SessionCommand, Promise<Ahead> | undefined]> {
   if (request.headers.get("content-type") !== LINES || request.body === null) return [await request.json(), undefined];
   const reader = (request.body as ReadableStream<Uint8Array>).getReader(); // a body holds bytes, its type says any
+  const [line, begun] = await readLine(reader);
+  const command = JSON.parse(line) as SessionCommand; // main's own
+  const rest = readRest(reader, begun).then((text) => (JSON.parse(text) as StoredValues | null) ?? undefined); // as of the command
+  return [command, within(timeoutMs, rest)];
+}
+
+type Reader = ReadableStreamDefaultReader<Uint8Array>;
+const NEWLINE = 10;
+
+/** The text before the first line's end, and the bytes that came with it from behind. */
+async function readLine(reader: Reader): Promise<[string, Uint8Array]> {
   const decoder = new TextDecoder();
   let text = "";
-  const more = async (): Promise<boolean> => {
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return [text + decoder.decode(), new Uint8Array()];
+    const end = value.indexOf(NEWLINE);
+    text += decoder.decode(end === -1 ? value : value.subarray(0, end), { stream: true });
+    if (end !== -1) return [text, value.subarray(end + 1)];
+  }
+}
+
+async function readRest(reader: Reader, begun: Uint8Array): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = decoder.decode(begun, { stream: true });
+  for (;;) {
     const { done, value } = await reader.read();
     text += decoder.decode(value, { stream: !done });
-    return !done;
-  };
-  while (!text.includes("\n") && (await more()));
-  const end = text.indexOf("\n");
-  const command = JSON.parse(text.slice(0, end)) as SessionCommand; // main's own
-  text = text.slice(end + 1);
-  const rest = async (): Promise<Ahead> => {
-    while (await more());
-    return (JSON.parse(text) as StoredValues | null) ?? undefined; // as of the command
-  };
-  return [command, rest().catch(() => undefined)];
+    if (done) return text;
+  }
+}
+
+async function within(ms: number, ahead: Promise<Ahead>): Promise<Ahead> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<undefined>((resolve) => (timer = setTimeout(resolve, ms, undefined)));
+  try {
+    return await Promise.race([ahead, late]);
+  } catch {
+    return undefined;
+  } finally {
+    clearTimeout(timer);
+  }
 }

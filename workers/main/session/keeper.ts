@@ -71,6 +71,8 @@ export interface SessionDeps {
   recheckMs: number;
   /** How long an ended turn's log can be read, and a session outside the history lives. */
   turnLogMs: number;
+  /** How long what main has read of the cache is waited for. */
+  aheadTimeoutMs: number;
   /** How long after its last use a session stays in its object. */
   restMs: number;
   /** Left out: titles are the first words of a session. */

@@ -74,7 +74,7 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
   }
 
   override async fetch(request: Request): Promise<Response> {
-    const [command, ahead] = await readCommand(request);
+    const [command, ahead] = await readCommand(request, this.#deps.aheadTimeoutMs);
     return this.#deps.onBehalfOf(command, () => this.#serve(command, ahead));
   }
 
