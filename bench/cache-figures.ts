@@ -2,13 +2,14 @@
  * P5, P6 and P12: what a hit costs beside one read of the same Redis, beside the least that it could be (dev/house/bare.ts), beside a miss,
  * and what a dead Redis costs. Medians of interleaved
  * rounds on this machine. `node bench/cache-figures.ts` prints the table. The objects write to the folder of temporary files: on a busy
- * disk its speed is what is measured, so let TMPDIR name one in memory.
+ * disk its speed is what is measured, so let TMPDIR name one in memory. Pinned to two cores where `taskset` is there, as bench/streams.ts is.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { buildWorkers } from "../dev/build.ts";
 import { type House, openHouse, type Tenant } from "../dev/house.ts";
 import { openBare } from "../dev/house/bare.ts";
 import { LOCAL_REDIS_TOKEN } from "../dev/local.ts";
+import { pin, withPid } from "./processes.ts";
 
 const REDIS_MS = 10;
 const MODEL_MS = 300;
@@ -57,7 +58,7 @@ async function measureHits(house: House, as: Tenant): Promise<string[][]> {
   const hot = fresh();
   await chat(house, as, hot);
   await house.redis.until(({ in_flight }) => in_flight === 0);
-  const bare = await openBare(house.redis.url, LOCAL_REDIS_TOKEN);
+  const [bare] = await withPid(() => openBare(house.redis.url, LOCAL_REDIS_TOKEN));
   for (let warm = 0; warm < 20; warm += 1) await askBare(bare.url);
   house.redis.control({ latencyMs: REDIS_MS });
   const times = { read: [] as number[], bare: [] as number[], hit: [] as number[], miss: [] as number[] };
@@ -118,7 +119,7 @@ async function withHouse(
   work: (house: House, as: Tenant) => Promise<string[][]>,
 ): Promise<string[][]> {
   const pace = { firstTokenMs, tokensPerSecond: Number.POSITIVE_INFINITY };
-  const house = await openHouse({ bundles, llm: { pace } });
+  const [house] = await withPid(() => openHouse({ bundles, llm: { pace } }));
   const as = await house.newTenant();
   for (let warm = 0; warm < 20; warm += 1) await chat(house, as, fresh());
   const rows = await work(house, as);
@@ -126,6 +127,7 @@ async function withHouse(
   return rows;
 }
 
+pin(process.pid, 0);
 const bundles = await buildWorkers();
 const rows = [...(await withHouse(MODEL_MS, measureHits)), ...(await withHouse(0, measureOutages))];
 console.log(

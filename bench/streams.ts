@@ -3,12 +3,12 @@
  * skeleton of the same work (bench/comparators), each on its own workerd. Rounds are interleaved; CPU is that of the workerd process.
  * `node bench/streams.ts` prints the table. Pinned to two cores where `taskset` is there: workerd on one, the rest on the other.
  */
-import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 import { buildWorkers } from "../dev/build.ts";
 import { openHouse } from "../dev/house.ts";
+import { cpuMs, pin, withPid } from "./processes.ts";
 import { LOCAL_LLM_KEY, LOCAL_REDIS_TOKEN } from "../dev/local.ts";
 
 const FIRST_TOKENS = 150;
@@ -22,38 +22,6 @@ interface Subject {
   /** Undefined: there is no process between. */
   pid: number | undefined;
   ask(prompt: string, model: string): Promise<Response>;
-}
-
-function children(): number[] {
-  const threads = readdirSync("/proc/self/task");
-  return threads
-    .flatMap((thread) => readFileSync(`/proc/self/task/${thread}/children`, "utf8").split(" "))
-    .filter((pid) => pid !== "")
-    .map(Number);
-}
-
-/** The process that `start` has started, and what it gave. */
-async function withPid<T>(start: () => Promise<T>): Promise<[T, number]> {
-  const before = new Set(children());
-  const started = await start();
-  const pid = children().find((one) => !before.has(one) && readFileSync(`/proc/${one}/comm`, "utf8") === "workerd\n");
-  if (pid === undefined) throw new Error("no workerd was started");
-  pin(pid, 1);
-  return [started, pid];
-}
-
-function pin(pid: number, core: number): void {
-  try {
-    execFileSync("taskset", ["-a", "-p", "-c", String(core), String(pid)], { stdio: "ignore" });
-  } catch {
-    console.log(`process ${pid} could not be pinned: figures vary more`);
-  }
-}
-
-/** CPU time of a process so far, in milliseconds: fields 14 and 15 of its stat, in hundredths of a second. */
-function cpuMs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
-  return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
 function median(values: number[]): number {
