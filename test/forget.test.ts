@@ -215,6 +215,18 @@ test("[RETAIN-7] what is attached goes with the last message that refers to it",
   expect(new Uint8Array(await read.arrayBuffer())).toEqual(png(3, 5));
 });
 
+test("[RETAIN-7] what is attached again is brought to Postgres again", async () => {
+  const { id } = await make();
+  const parts = [{ type: "text", text: "Look" }, imagePart(png(3, 5))];
+  const attach = () => house.call("/chat", { as, body: { session_id: id, parts, cache: { mode: "no-store" } } });
+  expect((await attach()).status).toBe(200);
+  await untilRows(house, 1, "select 1 from attachments where session_id = $1", id);
+  await expect.poll(() => house.querySession(id, "SELECT sent FROM attachments")).toEqual([{ sent: 1 }]);
+  await house.sql`delete from attachments where session_id = ${id}`;
+  expect((await attach()).status).toBe(200);
+  await untilRows(house, 1, "select 1 from attachments where session_id = $1", id);
+});
+
 test("[RETAIN-3] a session that no object holds is looked after as well, and is fetched with what is left", async () => {
   const said = [1, 2, 3, 4].map((seq) => ({ seq, content: `said ${seq}` }));
   const id = await importSession(house, as.id, said);
