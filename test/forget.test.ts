@@ -227,6 +227,17 @@ test("[RETAIN-7] what is attached again is brought to Postgres again", async () 
   await untilRows(house, 1, "select 1 from attachments where session_id = $1", id);
 });
 
+test("[RETAIN-3] an old newest message that Postgres could not take goes with those before it", async () => {
+  const { id } = await make();
+  await say(id, "Long ago");
+  await age(id, 31, { to: 2 });
+  await house.sql`delete from messages where session_id = ${id} and seq = 2`;
+  await house.sql`insert into dead_letters (session_id, seq, code) values (${id}, 2, 'conflict')`;
+  expect(await run()).toMatchObject({ deleted: 1 });
+  expect(await messagesIn(id)).toEqual([]);
+  expect(await house.sql`select seq from dead_letters where session_id = ${id}`).toEqual([]);
+});
+
 test("[RETAIN-3] a session that no object holds is looked after as well, and is fetched with what is left", async () => {
   const said = [1, 2, 3, 4].map((seq) => ({ seq, content: `said ${seq}` }));
   const id = await importSession(house, as.id, said);
