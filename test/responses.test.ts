@@ -415,6 +415,14 @@ describe("an input of several items", () => {
   });
 });
 
+test("[RESP-10] a response whose events have been deleted before their time is told whole", async () => {
+  const made = await client.responses.create({ input: fresh("Keep this") });
+  await house.querySession(await sessionOf(made.id), "DELETE FROM events");
+  expect(await client.responses.retrieve(made.id)).toEqual(made);
+  const stream = await house.call(`/chat/turns/${turnOf(made.id)}/stream`, { as });
+  expect(stream.status).toBe(410);
+});
+
 describe("who may", () => {
   test("[RESP-7] a response of somebody else is not there, for reading, cancelling, deleting and going on", async () => {
     const { id } = await client.responses.create({ input: fresh("Mine") });
