@@ -436,6 +436,16 @@ describe("who may", () => {
     await expect(client.responses.retrieve("resp_nothing")).rejects.toMatchObject({ status: 400 });
   });
 
+  test("[RESP-7] a deletion that a store delays is told as one", async () => {
+    const { id } = await client.responses.create({ input: fresh("Delete me later") });
+    house.redis.control({ mode: "down" });
+    const deleted = await house.call(`${PATH}/${id}`, { as, method: "DELETE" });
+    house.redis.control({ mode: "up" });
+    expect(deleted.status).toBe(202);
+    expect(await deleted.json()).toEqual({ id, object: "response", deleted: false });
+    await expect(client.responses.retrieve(id)).rejects.toMatchObject({ status: 404 });
+  });
+
   test("[RESP-7] deletes a response with its session, unless others go on from it", async () => {
     const first = await client.responses.create({ input: fresh("Delete me") });
     const deleted = await house.call(`${PATH}/${first.id}`, { as, method: "DELETE" });
