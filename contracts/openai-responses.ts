@@ -247,6 +247,8 @@ export const ResponseObject = z
   .meta({ id: "Response" });
 export type ResponseObject = z.infer<typeof ResponseObject>;
 
+/** `deleted` false: it is gone for its user, and goes from a store that is away when that is back. */
 export const DeletedResponse = z.strictObject({
-  ...{ id: z.string(), object: z.literal("response"), deleted: z.literal(true) },
+  ...{ id: z.string(), object: z.literal("response"), deleted: z.boolean() },
 });
+export type DeletedResponse = z.infer<typeof DeletedResponse>;

@@ -7,7 +7,7 @@ import { ROOT } from "../dev/build.ts";
 import { LOCAL_DATABASE_URL } from "../dev/local.ts";
 import { RetentionPage } from "../contracts/retention.ts";
 import { countHeld, countStored, showTable } from "../dev/retention.ts";
-import { type House, openHouse, type Tenant } from "./house.ts";
+import { type House, openHouse, type Tenant, untilRows } from "./house.ts";
 import { json, sessionCalls } from "./session-calls.ts";
 
 /** A line, or the end of a turn, comes when it comes. */
@@ -81,6 +81,14 @@ test("[RETAIN-9] an admin alone is told what is kept for how long, and counts by
   const { keeps, next_after } = await json(told, RetentionPage);
   expect(keeps).toEqual({ session_days: null, message_days: null, turn_log_seconds: 3 });
   expect(next_after).toBeNull();
+});
+
+test("[RETAIN-9] a session that is being erased holds nothing, and is no failure", async () => {
+  const { id } = await make();
+  await say(id, "Gone soon");
+  await untilRows(house, 2, "select 1 from messages where session_id = $1", id);
+  await house.querySession(id, "UPDATE session SET erased = 1");
+  expect(await held(0)).toMatchObject({ failed: 0 });
 });
 
 test("[RETAIN-8] the command prints a line for each kind, with the deployment's ages where none is given", async () => {

@@ -215,6 +215,44 @@ test("[RETAIN-7] what is attached goes with the last message that refers to it",
   expect(new Uint8Array(await read.arrayBuffer())).toEqual(png(3, 5));
 });
 
+test("[RETAIN-7] what is attached again is brought to Postgres again", async () => {
+  const { id } = await make();
+  const parts = [{ type: "text", text: "Look" }, imagePart(png(3, 5))];
+  const attach = () => house.call("/chat", { as, body: { session_id: id, parts, cache: { mode: "no-store" } } });
+  expect((await attach()).status).toBe(200);
+  await untilRows(house, 1, "select 1 from attachments where session_id = $1", id);
+  await expect.poll(() => house.querySession(id, "SELECT sent FROM attachments")).toEqual([{ sent: 1 }]);
+  await house.sql`delete from attachments where session_id = ${id}`;
+  expect((await attach()).status).toBe(200);
+  await untilRows(house, 1, "select 1 from attachments where session_id = $1", id);
+});
+
+test("[RETAIN-3] an old newest message that Postgres could not take goes with those before it", async () => {
+  const { id } = await make();
+  await say(id, "Long ago");
+  await age(id, 31, { to: 2 });
+  await house.sql`delete from messages where session_id = ${id} and seq = 2`;
+  await house.sql`insert into dead_letters (session_id, seq, code) values (${id}, 2, 'conflict')`;
+  expect(await run()).toMatchObject({ deleted: 1 });
+  expect(await messagesIn(id)).toEqual([]);
+  expect(await house.sql`select seq from dead_letters where session_id = ${id}`).toEqual([]);
+});
+
+test("[RETAIN-3] what the object has forgotten and Postgres still has is not shown", async () => {
+  const { id } = await make();
+  await say(id, "The first");
+  await say(id, "The second");
+  await untilRows(house, 4, "select 1 from messages where session_id = $1", id);
+  await house.querySession(id, "UPDATE session SET forgotten_seq = 1");
+  await house.querySession(id, "DELETE FROM messages WHERE seq < 4");
+  const newest = await pageOf(id, "?limit=1");
+  expect(newest).toMatchObject({ messages: [{ seq: 4 }], next_before: 4 });
+  const older = await pageOf(id, "?before=4");
+  expect(older).toMatchObject({ messages: [{ seq: 3 }, { seq: 2, parent_id: null }], next_before: null });
+  const onward = await pageOf(id, "?after=0");
+  expect(onward).toMatchObject({ messages: [{ seq: 2 }, { seq: 3 }], next_after: 3 });
+});
+
 test("[RETAIN-3] a session that no object holds is looked after as well, and is fetched with what is left", async () => {
   const said = [1, 2, 3, 4].map((seq) => ({ seq, content: `said ${seq}` }));
   const id = await importSession(house, as.id, said);

@@ -88,6 +88,19 @@ test("[LOG-8] a drain carries the ids of the requests whose messages it brings, 
   await expect.poll(() => fieldsOf(two ?? null, "outbox", "outcome"), PATIENT).toContainEqual(["drained"]);
 });
 
+test("[LOG-8] a message that comes while others are brought is brought under its own request's id", async () => {
+  house.neon.control({ latencyMs: 1_000 });
+  const first = await house.call("/chat", { as, body: { prompt: "A slow debt" } });
+  const session_id = first.headers.get("x-session-id") ?? "";
+  await house.neon.until(({ in_flight }) => in_flight > 0);
+  const second = await house.call("/chat", { as, body: { prompt: "A debt meanwhile", session_id } });
+  house.neon.control({ latencyMs: 0 });
+  for (const { headers } of [first, second]) {
+    const drains = () => fieldsOf(headers.get("x-request-id"), "outbox", "outcome", "request_ids");
+    await expect.poll(drains, PATIENT).toContainEqual(["drained", undefined]);
+  }
+});
+
 test("[LOG-8] what Postgres says has the id of the request that asked it: of main, of an account, of a tool", async () => {
   const unknown = await house.newTenant();
   house.neon.control({ mode: "down" });

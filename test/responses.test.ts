@@ -415,6 +415,14 @@ describe("an input of several items", () => {
   });
 });
 
+test("[RESP-10] a response whose events have been deleted before their time is told whole", async () => {
+  const made = await client.responses.create({ input: fresh("Keep this") });
+  await house.querySession(await sessionOf(made.id), "DELETE FROM events");
+  expect(await client.responses.retrieve(made.id)).toEqual(made);
+  const stream = await house.call(`/chat/turns/${turnOf(made.id)}/stream`, { as });
+  expect(stream.status).toBe(410);
+});
+
 describe("who may", () => {
   test("[RESP-7] a response of somebody else is not there, for reading, cancelling, deleting and going on", async () => {
     const { id } = await client.responses.create({ input: fresh("Mine") });
@@ -426,6 +434,16 @@ describe("who may", () => {
     await expect(other.responses.delete(id)).rejects.toMatchObject(missing);
     await expect(other.responses.create({ input: "Hi", previous_response_id: id })).rejects.toMatchObject(missing);
     await expect(client.responses.retrieve("resp_nothing")).rejects.toMatchObject({ status: 400 });
+  });
+
+  test("[RESP-7] a deletion that a store delays is told as one", async () => {
+    const { id } = await client.responses.create({ input: fresh("Delete me later") });
+    house.redis.control({ mode: "down" });
+    const deleted = await house.call(`${PATH}/${id}`, { as, method: "DELETE" });
+    house.redis.control({ mode: "up" });
+    expect(deleted.status).toBe(202);
+    expect(await deleted.json()).toEqual({ id, object: "response", deleted: false });
+    await expect(client.responses.retrieve(id)).rejects.toMatchObject({ status: 404 });
   });
 
   test("[RESP-7] deletes a response with its session, unless others go on from it", async () => {

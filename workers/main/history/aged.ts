@@ -19,7 +19,7 @@ import { attachments, chatSessions, deadLetters, messages } from "../../../db/sc
 const LEAST_ID = "00000000-0000-0000-0000-000000000000";
 
 /** The least id that can be made at this time. */
-const leastAt = (ms: number): string => newId(ms, (length) => new Uint8Array(length));
+const leastAt = (ms: number): string => newId(Math.max(0, ms), (length) => new Uint8Array(length));
 
 export function idleSessions(db: Db, { beforeMs, after = LEAST_ID, limit }: IdleQuery) {
   const { id, userId, updatedAt } = chatSessions;

@@ -16,7 +16,7 @@ import { retryHeaders, toOpenAiError } from "../../../contracts/openai-errors.ts
 import { type LimitState, readLimits } from "../../../contracts/limits.ts";
 import { count } from "../../../contracts/params.ts";
 import type { RecalledTurn, SessionCommand } from "../../../contracts/session.ts";
-import { SessionView } from "../../../contracts/sessions.ts";
+import { ErasedSession, SessionView } from "../../../contracts/sessions.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 import { createResponseReader, responseFrames, type ResponseReader } from "../openai/response-events.ts";
 import { toResponseTurn } from "../openai/response-request.ts";
@@ -141,7 +141,8 @@ function cancelRoute({ send }: ResponsesRoutesDeps): Route {
 function deleteRoute({ send }: ResponsesRoutesDeps): Route {
   return route(
     {
-      ...{ method: "DELETE", path: PATH, access: "user", params: ResponsePath, answers: { 200: DeletedResponse } },
+      ...{ method: "DELETE", path: PATH, access: "user", params: ResponsePath },
+      answers: { 200: DeletedResponse, 202: DeletedResponse },
       summary: "Deletes a response that no other one goes on from, with its session",
       fails: [...FAILS, ...RECALL_FAILS, "conflict", "upstream_error"],
     },
@@ -151,8 +152,9 @@ function deleteRoute({ send }: ResponsesRoutesDeps): Route {
       const ask = async (command: SessionCommand) => jsonOf(await send(turnId, command));
       const { message_count: messages } = SessionView.parse(await ask({ kind: "view", sessionId, ...asker(call) }));
       if (messages > 2) throw new AppError("conflict", "its session has more messages: delete the session");
-      await ask({ kind: "erase", sessionId, ...asker(call) });
-      return Response.json({ id: toResponseId(turnId), object: "response", deleted: true });
+      const { erased: deleted } = ErasedSession.parse(await ask({ kind: "erase", sessionId, ...asker(call) }));
+      const told: DeletedResponse = { id: toResponseId(turnId), object: "response", deleted };
+      return Response.json(told, { status: deleted ? 200 : 202 });
     },
   );
 }

@@ -7,6 +7,7 @@ import { orThrow } from "../../../contracts/errors.ts";
 import { RetentionPage, RetentionQuery } from "../../../contracts/retention.ts";
 import type { CountExpired, ExpiredCounts } from "../../../contracts/session.ts";
 import { type Route, route } from "../http/route.ts";
+import { NOTHING_EXPIRED } from "../session/expiry.ts";
 import type { SendToSession } from "./chat.ts";
 
 export interface RetentionRoutesDeps {
@@ -28,7 +29,9 @@ export function retentionRoutes({ history, send, keeps, restMs, now }: Retention
   async function ask(sessionId: string, command: CountExpired): Promise<ExpiredCounts | undefined> {
     try {
       const response = await send(sessionId, command);
-      return response.ok ? await response.json<ExpiredCounts>() : undefined;
+      if (response.ok) return await response.json<ExpiredCounts>();
+      await response.body?.cancel();
+      return response.status === 404 ? NOTHING_EXPIRED : undefined; // it is being erased
     } catch {
       return undefined; // an object that cannot be reached now
     }

@@ -13,7 +13,7 @@ import { hasTable } from "./storage.ts";
 
 const PIECE_BYTES = 1024 * 1024;
 
-/** `isSent`: they come from Postgres. What is here already stays as it is. */
+/** `isSent`: they come from Postgres. What is here already stays, and is sent again: Postgres may have forgotten it. */
 export function keepFiles(sql: SqlStorage, files: AttachedFile[], isSent = false): void {
   sql.exec(`CREATE TABLE IF NOT EXISTS attachments (
     sha256 TEXT NOT NULL,
@@ -27,7 +27,8 @@ export function keepFiles(sql: SqlStorage, files: AttachedFile[], isSent = false
     const bytes = fromBase64(data) ?? new Uint8Array(); // it was checked where it came in
     for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
       sql.exec(
-        "INSERT INTO attachments (sha256, piece, mime_type, sent, bytes) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        `INSERT INTO attachments (sha256, piece, mime_type, sent, bytes) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (sha256, piece) DO UPDATE SET sent = excluded.sent WHERE excluded.sent < sent`,
         ...[sha256, at / PIECE_BYTES, mimeType, isSent ? 1 : 0, bytes.slice(at, at + PIECE_BYTES).buffer],
       );
     }

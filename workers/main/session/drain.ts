@@ -56,21 +56,12 @@ export function createDrain(storage: DurableObjectStorage, deps: DrainDeps): Dra
     return session === undefined || !isOwed(storage.sql, session);
   }
 
-  /** On behalf of the newest turn whose messages it brings; of none, of whoever began it. */
-  function bring(): Promise<void> {
-    const requests = owedRequests(storage.sql);
-    const newest = requests.at(-1);
-    return newest === undefined ? drainAll([]) : deps.onBehalfOf(newest, () => drainAll(requests));
-  }
-
-  async function drainAll(requests: Served[]): Promise<void> {
-    const startedAtMs = now();
+  async function payAll(): Promise<void> {
     let outcome: DrainOutcome;
-    do outcome = await drainOutbox({ ...deps, sql: storage.sql }).catch(() => "waiting" as const);
+    do outcome = await pay(storage.sql, deps);
     while (outcome === "drained" && !isPaid());
     // In the same breath as the look at what is owed: whoever comes later starts another drain.
     draining = undefined;
-    tell(storage.sql, deps, { outcome, requests, ms: now() - startedAtMs });
     if (outcome === "waiting") return retryLater();
     failures = 0;
     if (outcome === "orphaned") await deps.onOrphaned();
@@ -78,7 +69,7 @@ export function createDrain(storage: DurableObjectStorage, deps: DrainDeps): Dra
 
   return {
     run() {
-      draining ??= bring();
+      draining ??= payAll();
       return draining;
     },
     idle: async () => draining,
@@ -106,6 +97,19 @@ export function createDrain(storage: DurableObjectStorage, deps: DrainDeps): Dra
       return removed;
     },
   };
+}
+
+/** On behalf of the newest turn whose messages it brings; of none, of whoever began the drain. */
+function pay(sql: SqlStorage, deps: DrainDeps): Promise<DrainOutcome> {
+  const requests = owedRequests(sql);
+  const newest = requests.at(-1);
+  const work = async (): Promise<DrainOutcome> => {
+    const startedAtMs = deps.now();
+    const outcome = await drainOutbox({ ...deps, sql }).catch(() => "waiting" as const);
+    tell(sql, deps, { outcome, requests, ms: deps.now() - startedAtMs });
+    return outcome;
+  };
+  return newest === undefined ? work() : deps.onBehalfOf(newest, work);
 }
 
 interface Drained {

@@ -11,7 +11,7 @@ import type { Drain } from "./drain.ts";
 import { unreadable } from "./hold.ts";
 import { forgetClaims } from "./idempotency.ts";
 import type { TurnKeeper } from "./keeper.ts";
-import { deleteBefore, firstSince } from "./messages.ts";
+import { deleteBefore, firstSince, readMessage } from "./messages.ts";
 import type { Rest } from "./rest.ts";
 import { isOwed, markForgotten, readSession, requireOwner } from "./session.ts";
 import type { TurnStarter } from "./starter.ts";
@@ -41,7 +41,9 @@ export function createForget({ storage, history, drain, keeper, starter, rest, n
     const session = requireOwner(readSession(sql), userId);
     if (keeper.live !== undefined || starter.isStarting || isOwed(sql, session))
       throw new AppError("conflict", "the session is in use, or owes messages");
-    const from = Math.min(keepFrom, firstSince(sql, beforeMs) ?? keepFrom, session.drainedSeq + 1);
+    let from = Math.min(keepFrom, firstSince(sql, beforeMs) ?? keepFrom, session.drainedSeq + 1);
+    // Dead letters: Postgres does not know of them.
+    while (from <= session.drainedSeq && isOlder(sql, from, beforeMs)) from += 1;
     storage.transactionSync(() => {
       markForgotten(sql, { upTo: from - 1, lastUsedMs: rest.lastUsedMs(session) });
       deleteBefore(sql, from);
@@ -60,4 +62,9 @@ export function createForget({ storage, history, drain, keeper, starter, rest, n
     if (!forgotten.ok) throw unreadable(forgotten.error);
     return forgotten.value;
   };
+}
+
+/** A message that is here was said before `ms`. */
+function isOlder(sql: SqlStorage, seq: number, ms: number): boolean {
+  return (readMessage(sql, seq)?.createdAtMs ?? ms) < ms;
 }

@@ -167,6 +167,11 @@ export function readFrames(sql: SqlStorage, turnId: string): string[] {
   return rows.flatMap((row) => row.frames.split(/(?<=\n\n)/));
 }
 
+/** False once the alarm has deleted the turn's log. */
+export function isSaved(sql: SqlStorage, turnId: string): boolean {
+  return sql.exec("SELECT 1 FROM events WHERE turn_id = ? LIMIT 1", turnId).toArray().length > 0;
+}
+
 /** What a turn had taken when its log was last written; undefined: nothing. */
 export function readSpent(sql: SqlStorage, turnId: string): Usage | undefined {
   const query = "SELECT spent FROM events WHERE turn_id = ? ORDER BY first_id DESC LIMIT 1";

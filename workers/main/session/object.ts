@@ -109,7 +109,8 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
       await this.#drain.erase(session);
     } else if (session?.stored) {
       await this.#drain.run();
-      expire(this.#sql, session, this.#deps);
+      // Of a user who is gone, nothing is left by now.
+      if (readSession(this.#sql) !== undefined) expire(this.#sql, session, this.#deps);
       await this.#rest.try();
     } else {
       await this.#expire();

@@ -12,12 +12,12 @@ import type { Log, Served } from "../../../contracts/log.ts";
 import { storable } from "../../../contracts/text.ts";
 import { branchFrom } from "../../../contracts/branches.ts";
 import { markSent, owedFile } from "./attachments.ts";
-import { type Message, messagesAfter, parentId } from "./messages.ts";
+import { type Message, messagesAfter, newestSeq, parentId } from "./messages.ts";
 import { isOwed, isRowOwed, readSession, type Session } from "./session.ts";
 
 const BATCH = 100;
 
-/** "drained": nothing is owed. "waiting": Postgres could not be reached; try again later. "orphaned": its user is gone there. */
+/** "drained": nothing that was owed at its start is. "waiting": Postgres could not be reached; try again later. "orphaned": its user is gone there. */
 export type DrainOutcome = "drained" | "waiting" | "orphaned";
 
 /** SQLSTATE foreign_key_violation. A batch can break one foreign key only: its session's user. */
@@ -30,11 +30,14 @@ export interface OutboxDeps {
   log: Log;
 }
 
+/** Pays what is owed when it begins; what a turn says meanwhile is left to the next one. */
 export async function drainOutbox(deps: OutboxDeps): Promise<DrainOutcome> {
   const { sql } = deps;
+  const upTo = newestSeq(sql) ?? 0;
   for (;;) {
     const session = readSession(sql);
     if (session === undefined || !isOwed(sql, session)) return "drained";
+    if (session.drainedSeq >= upTo && (newestSeq(sql) ?? 0) > upTo) return "drained";
     const outcome = isRowOwed(sql, session)
       ? await saveOrSplit(deps, session, messagesAfter(sql, session.drainedSeq, BATCH))
       : await sendFile(deps, session);

@@ -26,14 +26,19 @@ export interface Pages {
 }
 
 export function createPages(sql: SqlStorage, history: HistoryStore): Pages {
-  async function fromPostgres(query: ListMessages, floor: number | undefined): Promise<MessagePage> {
-    const { sessionId, userId, after, limit } = query;
+  async function fromPostgres(query: ListMessages, floor?: number, first = 1): Promise<MessagePage> {
+    const { sessionId, userId, limit } = query;
+    // What was forgotten here may still be there.
+    const after = query.after === undefined ? undefined : Math.max(query.after, first - 1);
     // What the object holds is read there.
     const before = floor === undefined ? query.before : Math.min(query.before ?? floor, floor);
     const read = await history.readMessages({ sessionId, userId, before, after, limit: limit + 1 });
     if (!read.ok) throw unreadable(read.error);
     if (read.value === undefined) throw new AppError("not_found", "there is no such session");
-    const { messages, starts, newestSeq: newest } = read.value;
+    const { starts, newestSeq: newest } = read.value;
+    const messages = read.value.messages
+      .filter(({ seq }) => seq >= first)
+      .map((row) => ((row.branchFrom ?? row.seq - 1) < first ? { ...row, parentId: null } : row));
     const end =
       floor === undefined ? newest : readBranch(newestSeq(sql) ?? 0, branchStarts(sql, floor - 1)).below(floor);
     const branch = readBranch(end, starts);
@@ -59,12 +64,12 @@ export function createPages(sql: SqlStorage, history: HistoryStore): Pages {
 
   return {
     async list(query, held) {
-      if (!held) return fromPostgres(query, undefined);
+      if (!held) return fromPostgres(query);
       // Nothing is before it, here or there.
       const first = (readSession(sql)?.forgottenSeq ?? 0) + 1;
       const floor = oldestSeq(sql) ?? first;
       const isOlder = query.after === undefined ? (query.before ?? Infinity) <= floor : query.after < floor - 1;
-      return isOlder && floor > first ? fromPostgres(query, floor) : fromObject(query, floor, first);
+      return isOlder && floor > first ? fromPostgres(query, floor, first) : fromObject(query, floor, first);
     },
   };
 }

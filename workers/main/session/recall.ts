@@ -10,7 +10,7 @@ import { NO_USAGE } from "../../../contracts/rounds.ts";
 import type { RecalledTurn, RecallTurn } from "../../../contracts/session.ts";
 import { toDetails, unreadable } from "./hold.ts";
 import { terminalEvent } from "./live-turn.ts";
-import { openSavedLog } from "./log.ts";
+import { isSaved, openSavedLog } from "./log.ts";
 import { findMessage, isSettled, type Message, newestOfTurn } from "./messages.ts";
 import { readSession, requireOwner } from "./session.ts";
 import { readTurn, type StoredOutcome, type TurnRow } from "./turns.ts";
@@ -40,8 +40,8 @@ export async function recallEnded(command: RecallTurn, deps: RecallDeps): Promis
 }
 
 /** Its events can still be read one by one. */
-export function hasLog({ endedAtMs }: TurnRow, { now, turnLogMs }: Pick<RecallDeps, "now" | "turnLogMs">): boolean {
-  return endedAtMs !== undefined && endedAtMs >= now() - turnLogMs;
+export function hasLog({ id, endedAtMs }: TurnRow, { sql, now, turnLogMs }: Omit<RecallDeps, "history">): boolean {
+  return endedAtMs !== undefined && endedAtMs >= now() - turnLogMs && isSaved(sql, id);
 }
 
 /** What its client asked, as far as the turn's row has it. */

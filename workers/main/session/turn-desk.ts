@@ -117,7 +117,7 @@ export class TurnDesk {
   }
 
   #openEnded(turn: TurnRow): Viewable {
-    if (hasLog(turn, this.#deps)) return openSavedLog(this.#sql, turn.id);
+    if (hasLog(turn, { ...this.#deps, sql: this.#sql })) return openSavedLog(this.#sql, turn.id);
     const details = { message_id: turn.plan.messageId };
     throw new AppError("turn_expired", "the turn's events are gone; its message is in the history", { details });
   }
