@@ -77,6 +77,7 @@ export class DirectStream {
           // Nobody may be reading then. Whoever is no longer allowed to read is told that, and nothing more.
           call.signal.addEventListener("abort", () => this.#abandon(controller), { once: true });
           this.#keepAlive(controller);
+          if (call.signal.aborted) this.#abandon(controller);
         },
         pull: (controller) =>
           this.#pull(controller).catch((error: unknown) => {
