@@ -220,7 +220,7 @@ export class DirectStream {
   #taken(failure?: Failure): Usage {
     const said = this.#words + (this.#calls.length > 0 ? JSON.stringify(this.#calls) : "");
     const before = failure ? spentBy(this.#asked, failure) : NO_USAGE;
-    return addUsage(this.#spent, this.#reading ? usageOf(this.#asked, said, this.#reading.decoder.told()) : before);
+    return addUsage(this.#spent, this.#reading ? usageOf(this.#asked)(said, this.#reading.decoder.told()) : before);
   }
 
   #send(controller: Controller, events: DirectTold[]): void {
