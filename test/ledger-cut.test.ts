@@ -228,6 +228,29 @@ function readOwn(response: Response) {
   });
 }
 
+test("[LEDGER-11] [F16] each life of a turn that was cut before its first word is counted with its prompt", async () => {
+  const who = await house.newTenant();
+  const before = billed();
+  const { calls } = house.llm.stats();
+  const asked = (lives: number) => house.llm.until((stats) => stats.calls === calls + lives);
+  const prompt = "Tell me what a life costs. ".repeat(40);
+  const stream = await house.call("/chat/stream", { as: who, body: { prompt, model: "demo:stall.first", ...QUICK } });
+  const path = `/chat/turns/${stream.headers.get("x-turn-id")}`;
+  for (const lives of [1, 2]) {
+    await asked(lives);
+    await house.kill();
+    await house.restart();
+    await (await house.call(path, { as: who })).text();
+  }
+  await asked(3);
+  await (await house.call(`${path}/cancel`, { as: who, method: "POST" })).text();
+  const rows = await ledgerOf(who, 1);
+  await settled();
+  const bill = billed() - before;
+  expect(tokensOf(rows)).toBeGreaterThan(0.9 * bill);
+  expect(tokensOf(rows)).toBeLessThan(1.1 * bill);
+});
+
 test("[LEDGER-11] a response that goes on with outputs of its client's tools pays for its own call alone", async () => {
   const who = await house.newTenant();
   const before = billed();

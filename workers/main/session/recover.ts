@@ -84,7 +84,10 @@ export function spentUntil(sql: SqlStorage, turn: TurnRow, progress: Progress): 
   const { plan } = turn;
   const tokenBudget = plan.chat.contextTokens ?? CONTEXT_TOKENS;
   const { messages } = contextWindow({ sql, leafSeq: plan.parentSeq, upcoming: [], tokenBudget });
-  return addUsage(saved, estimateUsage({ messages: [...messages, ...rounds.flatMap(roundMessages)] }, words));
+  const asked = { messages: [...messages, ...rounds.flatMap(roundMessages)] };
+  // Where nothing is written, each life that was cut may have asked.
+  const before = saved === undefined ? Array.from({ length: turn.resumed }, () => estimateUsage(asked, "")) : [];
+  return before.reduce(addUsage, addUsage(saved, estimateUsage(asked, words)));
 }
 
 /** Undefined for a log that cannot be read: the turn is then ended, never run again. */
