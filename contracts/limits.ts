@@ -3,6 +3,7 @@
  * told by headers of two kinds: the IETF draft's `RateLimit` and `RateLimit-Policy`, and those that OpenAI's clients read.
  */
 import * as z from "zod";
+import type { UsageKind } from "./ledger.ts";
 
 export interface Allowance {
   /** How many may come at once. */
@@ -27,8 +28,8 @@ export interface Reservation {
   model: string;
   promptTokens: number;
   answerTokens: number;
-  /** Nobody takes it up again when its end is never told: it is then written down as it was estimated. */
-  isOnItsOwn?: boolean;
+  /** Nobody takes it up again when its end is never told: it is then written down as it was estimated, as of this kind. */
+  aloneAs?: UsageKind;
 }
 
 export interface Quota {

@@ -73,13 +73,19 @@ function attachmentTokens(message: ModelMessage): number {
 /** What there is to read for whoever answers. */
 type Prompt = Pick<ModelRequest, "messages" | "tools" | "responseFormat">;
 
-/** What a call cost where the provider does not say: at least a token a delta. */
-export function estimateUsage({ messages, tools, responseFormat }: Prompt, said: string, deltas = 0): Usage {
+/** What a call cost where the provider does not say. */
+export function estimateUsage(request: Prompt, said: string): Usage {
+  return toEstimate(estimatePrompt(request), estimateTokens(said));
+}
+
+function toEstimate(prompt_tokens: number, completion_tokens: number): Usage {
+  return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens, estimated: true };
+}
+
+function estimatePrompt({ messages, tools, responseFormat }: Prompt): number {
   const attached = messages.reduce((sum, message) => sum + attachmentTokens(message), 0);
   const words = estimateTokens(JSON.stringify([messages.map(withoutAttachments), tools]));
-  const prompt_tokens = words + estimateSchema(responseFormat) + attached;
-  const completion_tokens = Math.max(estimateTokens(said), deltas);
-  return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens, estimated: true };
+  return words + estimateSchema(responseFormat) + attached;
 }
 
 /** Providers show a model the schema that its answer is to have. */
@@ -88,15 +94,20 @@ export function estimateSchema(format: ModelRequest["responseFormat"]): number {
 }
 
 /**
- * What a reply took, whether or not it came to its end. The provider's figures are final once it has finished and told them last; those of a
- * reply that was cut are right as far as it was read, and what was still on its way is not in them: they are marked as estimated.
+ * What a reply took, whether or not it came to its end; it may be asked for as often as wanted: a prompt that has to be estimated is so once.
+ * The provider's figures are final once it has finished and told them last; those of a reply that was cut are right as far as it was read, and
+ * what was still on its way is not in them: they are marked as estimated. Without any, a delta is a token at least.
  */
-export function usageOf(request: Prompt, said: string, { usage, deltas, isFinished }: Told): Usage {
-  if (usage === undefined) return estimateUsage(request, said, deltas);
-  if (isFinished && deltas === 0) return usage;
-  const { prompt_tokens, completion_tokens } = usage;
-  const atLeast = completion_tokens + deltas;
-  return { prompt_tokens, completion_tokens: atLeast, total_tokens: prompt_tokens + atLeast, estimated: true };
+export function usageOf(request: Prompt): (said: string, told: Told) => Usage {
+  let estimated: number | undefined;
+  return (said, { usage, deltas, isFinished }) => {
+    if (usage === undefined) {
+      estimated ??= estimatePrompt(request);
+      return toEstimate(estimated, Math.max(estimateTokens(said), deltas));
+    }
+    if (isFinished && deltas === 0) return usage;
+    return toEstimate(usage.prompt_tokens, usage.completion_tokens + deltas);
+  };
 }
 
 export const NO_USAGE: Usage = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };

@@ -194,6 +194,63 @@ test("[LEDGER-11] a turn that a restart cuts has the figures that were written w
   expect(Number(row?.["completion_tokens"])).toBeLessThanOrEqual(SILENT_AFTER);
 });
 
+test("[LEDGER-11] [F30] so has one that had followed another turn, and then made its own answer", async () => {
+  const [leader, follower] = [await house.newTenant(), await house.newTenant()];
+  const body = { prompt: "Go on for all of us", model: "silent", tools: "none" };
+  const leading = await house.call("/chat/stream", { as: leader, body });
+  const leads = await readEvents(leading, ({ event, data }) => event === "delta" && data.content.includes(LAST_WORD));
+  expect(leads[0]).toMatchObject({ data: { cache: "miss" } });
+  const following = await house.call("/chat/stream", { as: follower, body });
+  const turnId = String(following.headers.get("x-turn-id"));
+  const own = readOwn(following);
+  await (
+    await house.call(`/chat/turns/${leads[0]?.event === "meta" && leads[0].data.turn_id}/cancel`, {
+      as: leader,
+      method: "POST",
+    })
+  ).text();
+  expect((await own)[0]).toMatchObject({ data: { cache: "hit" } });
+  await house.kill();
+  await house.restart();
+  const view = TurnView.parse(await (await house.call(`/chat/turns/${turnId}`, { as: follower })).json());
+  expect(view).toMatchObject({ state: "interrupted" });
+  const [[paid], [cut]] = await Promise.all([ledgerOf(leader, 1), ledgerOf(follower, 1)]);
+  expect(cut).toMatchObject({ model: "silent", prompt_tokens: paid?.["prompt_tokens"], is_estimated: true });
+  expect(Number(cut?.["completion_tokens"])).toBeGreaterThan(0);
+});
+
+/** To the last word of the turn's own answer: what it was told of another one is taken back first. */
+function readOwn(response: Response) {
+  let isOwn = false;
+  return readEvents(response, ({ event, data }) => {
+    isOwn ||= event === "rewind";
+    return isOwn && event === "delta" && data.content.includes(LAST_WORD);
+  });
+}
+
+test("[LEDGER-11] [F16] each life of a turn that was cut before its first word is counted with its prompt", async () => {
+  const who = await house.newTenant();
+  const before = billed();
+  const { calls } = house.llm.stats();
+  const asked = (lives: number) => house.llm.until((stats) => stats.calls === calls + lives);
+  const prompt = "Tell me what a life costs. ".repeat(40);
+  const stream = await house.call("/chat/stream", { as: who, body: { prompt, model: "demo:stall.first", ...QUICK } });
+  const path = `/chat/turns/${stream.headers.get("x-turn-id")}`;
+  for (const lives of [1, 2]) {
+    await asked(lives);
+    await house.kill();
+    await house.restart();
+    await (await house.call(path, { as: who })).text();
+  }
+  await asked(3);
+  await (await house.call(`${path}/cancel`, { as: who, method: "POST" })).text();
+  const rows = await ledgerOf(who, 1);
+  await settled();
+  const bill = billed() - before;
+  expect(tokensOf(rows)).toBeGreaterThan(0.9 * bill);
+  expect(tokensOf(rows)).toBeLessThan(1.1 * bill);
+});
+
 test("[LEDGER-11] a response that goes on with outputs of its client's tools pays for its own call alone", async () => {
   const who = await house.newTenant();
   const before = billed();

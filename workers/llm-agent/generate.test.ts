@@ -159,6 +159,18 @@ test("[F6] waits what the provider asks for, once, and passes the rest on", asyn
   expect(waits).toEqual([2_000]);
 });
 
+test("[F13] [LEDGER-12] a caller that leaves during that wait ends it: nothing more is sent, and nothing was taken", async () => {
+  const { promise: left, resolve: leave } = Promise.withResolvers<void>();
+  const { deps } = depsFor();
+  const never = new Promise<void>(() => undefined);
+  const wait = (): Promise<void> => (leave(), never);
+  const calls = await callsDuring(async () => {
+    const refused = await openStream({ ...ask("demo:429.ra.2"), left }, { ...deps, wait });
+    expect(refused).toMatchObject({ ok: false, error: { code: "cancelled", usage: { total_tokens: 0 } } });
+  });
+  expect(calls).toBe(1);
+});
+
 test("[F6] a fault and a rate limit together never make more than three calls", async () => {
   const limited: RequestListener = (_, response) => response.writeHead(429, { "retry-after": "1" }).end();
   const { seen, url } = await serve(answer(503, "text/html", "<h1>x"), limited, answer(500, "text/html", "<h1>x"));

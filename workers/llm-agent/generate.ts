@@ -8,7 +8,7 @@ import { checkTexts, type Embeddings, type EmbedRequest } from "../../contracts/
 import type { Failure, Result } from "../../contracts/errors.ts";
 import type { Completion, ModelAttempt, ModelContext, ModelRequest } from "../../contracts/llm.ts";
 import { findModel, requireAbilities } from "../../contracts/models.ts";
-import { addUsage } from "../../contracts/rounds.ts";
+import { addUsage, NO_USAGE } from "../../contracts/rounds.ts";
 import { type Attempt, type AttemptDeps, completeOnce, openOnce, type OpenedStream } from "./attempt.ts";
 import { embedOnce } from "./embed.ts";
 import type { Fleet, Release } from "./fleet.ts";
@@ -30,6 +30,8 @@ const FULL: Failure = {
   message: "the model has all the calls it may have",
   retryAfterSeconds: 1,
 };
+
+const LEFT: Failure = { code: "cancelled", message: "the caller left" };
 
 export interface CallDeps extends AttemptDeps {
   fleet: Fleet;
@@ -117,6 +119,8 @@ async function withFailover<T, R extends Routed>(
   const story = new Story(routes.value, deps, context.sessionId);
   story.avoid(request.avoid ?? []);
   let paid: Usage | undefined;
+  let hasLeft = false;
+  const leaving = left?.then(() => void (hasLeft = true));
   let target = story.next("node");
   while (target !== undefined) {
     const { endpoint, route } = target;
@@ -132,8 +136,12 @@ async function withFailover<T, R extends Routed>(
     }
     release();
     if (outcome.error.usage !== undefined) paid = addUsage(paid, outcome.error.usage);
-    target = await story.after(outcome, target);
+    const next = story.after(outcome, target);
+    target = await (leaving ? Promise.race([next, leaving]) : next);
+    if (hasLeft) break;
   }
+  // Told, so that nobody takes it for a call that was left in its middle.
+  if (hasLeft) return { ok: false, error: { ...LEFT, usage: paid ?? NO_USAGE } };
   return { ok: false, error: paid === undefined ? story.failure : { ...story.failure, usage: paid } };
 }
 

@@ -4,7 +4,8 @@
  * day is UTC's. Refuses what would be one too many, and says when it would not be.
  */
 import { fail, ok, type Result } from "../../../contracts/errors.ts";
-import type { LimitState, Quota } from "../../../contracts/limits.ts";
+import type { UsageKind } from "../../../contracts/ledger.ts";
+import type { LimitState, Quota, Reservation } from "../../../contracts/limits.ts";
 
 export interface LimitSettings {
   requestsPerMinute: number;
@@ -32,7 +33,7 @@ export interface OpenCall extends Amount {
   /** Tokens that it was counted with in its minute, where that has fewer. */
   minuteTokens?: number | undefined;
   /** What to write down of it if its end is never told; left out: somebody else sees to that. */
-  alone?: { model: string; promptTokens: number; answerTokens: number } | undefined;
+  alone?: (Pick<Reservation, "model" | "promptTokens" | "answerTokens"> & { kind?: UsageKind }) | undefined;
 }
 
 /** What is kept of a user's calls. */

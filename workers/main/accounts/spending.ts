@@ -41,13 +41,13 @@ export class Spending {
       return fail("overloaded", "the limits cannot be checked now", { retryAfterSeconds: RETRY_AFTER_SECONDS });
     }
     if (this.#noteLost(userId, spent)) await this.#wakeIn(GATHER_MS);
-    const { id, model, promptTokens, answerTokens, isOnItsOwn } = reservation;
+    const { id, model, promptTokens, answerTokens, aloneAs: kind } = reservation;
     const amount = this.#amountOf(model, toUsage(promptTokens, answerTokens));
-    const alone = isOnItsOwn ? { model, promptTokens, answerTokens } : undefined;
+    const alone = kind && { kind, model, promptTokens, answerTokens };
     const verdict = limits.reserve(spent, this.#deps.limits, { id, ...amount, alone }, this.#deps.now());
     if (!verdict.ok) return verdict;
     this.#save(spent);
-    if (isOnItsOwn) await this.#wakeIn(limits.LOST_AFTER_MS);
+    if (alone) await this.#wakeIn(limits.LOST_AFTER_MS);
     return verdict;
   }
 
@@ -82,8 +82,9 @@ export class Spending {
     if (lost.length > 0) this.#save(spent);
     const noted = lost.map(({ id, alone }) => {
       if (alone === undefined) return false;
-      const usage = toUsage(alone.promptTokens, alone.answerTokens);
-      const record = { id, kind: "direct", sessionId: null, turnId: null, provider: null } as const;
+      const { kind = "direct", promptTokens, answerTokens } = alone;
+      const usage = toUsage(promptTokens, answerTokens);
+      const record = { id, kind, sessionId: null, turnId: null, provider: null } as const;
       return this.#note(userId, { model: alone.model, usage, record });
     });
     return noted.includes(true);

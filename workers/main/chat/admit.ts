@@ -42,7 +42,7 @@ export interface AdmittedCall<R = ModelRequest> {
   settle(end: Pick<DirectEnd, "model" | "provider" | "usage">): void;
   /** In its place: no model is asked after all. */
   release(): void;
-  /** Work without which it cannot be settled goes on when its client has left. */
+  /** Work without which it cannot be settled goes on when its client has left; what goes wrong in it is told elsewhere. */
   hold(work: Promise<unknown>): void;
 }
 
@@ -58,7 +58,7 @@ export async function admitCall<R>(
 ): Promise<Result<AdmittedCall<R>>> {
   const { credential, requestId, preferences, plan } = asked;
   const guessed = plan(preferences);
-  const weight = guessed.ok ? { ...weigh(guessed.value), isOnItsOwn: true } : UNKNOWN;
+  const weight = guessed.ok ? { ...weigh(guessed.value), aloneAs: kind } : UNKNOWN;
   const reservation = { id: requestId, ...weight };
   const admitted = await deps.accounts.admit(credential, { reservation });
   if (!admitted.ok) return admitted;
@@ -69,7 +69,8 @@ export async function admitCall<R>(
   const { limits } = admitted.value;
   const request = judge(admitted.value, asked, guessed);
   const release = (): void => settle({ model: "", provider: undefined, usage: NO_USAGE });
-  if (request.ok) return ok({ request: request.value, limits, settle, release, hold: deps.waitUntil });
+  const hold = (work: Promise<unknown>): void => deps.waitUntil(work.catch(() => undefined));
+  if (request.ok) return ok({ request: request.value, limits, settle, release, hold });
   release();
   return { ok: false, error: { ...request.error, limits } };
 }

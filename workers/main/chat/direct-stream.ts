@@ -77,6 +77,7 @@ export class DirectStream {
           // Nobody may be reading then. Whoever is no longer allowed to read is told that, and nothing more.
           call.signal.addEventListener("abort", () => this.#abandon(controller), { once: true });
           this.#keepAlive(controller);
+          if (call.signal.aborted) this.#abandon(controller);
         },
         pull: (controller) =>
           this.#pull(controller).catch((error: unknown) => {
@@ -219,7 +220,7 @@ export class DirectStream {
   #taken(failure?: Failure): Usage {
     const said = this.#words + (this.#calls.length > 0 ? JSON.stringify(this.#calls) : "");
     const before = failure ? spentBy(this.#asked, failure) : NO_USAGE;
-    return addUsage(this.#spent, this.#reading ? usageOf(this.#asked, said, this.#reading.decoder.told()) : before);
+    return addUsage(this.#spent, this.#reading ? usageOf(this.#asked)(said, this.#reading.decoder.told()) : before);
   }
 
   #send(controller: Controller, events: DirectTold[]): void {

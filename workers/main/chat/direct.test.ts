@@ -1,8 +1,8 @@
-/** A direct call that breaks off by a bug, against fakes of its contracts: what it took until then is told all the same, once. */
+/** A direct call that breaks off by a bug, or whose client leaves, against fakes of its contracts: what it took is told all the same, once. */
 import { expect, test } from "vitest";
 import { NO_USAGE } from "../../../contracts/rounds.ts";
-import { type Completion, type LlmAgent, type ModelStream } from "../../../contracts/llm.ts";
-import { ok } from "../../../contracts/errors.ts";
+import { type Completion, type LlmAgent, type ModelStream, type WhenGone } from "../../../contracts/llm.ts";
+import { fail, ok, type Result } from "../../../contracts/errors.ts";
 import type { DirectCall, DirectDeps, DirectEnd } from "./direct-call.ts";
 import { completeDirect, streamDirect } from "./direct.ts";
 
@@ -26,7 +26,12 @@ function callThat(llm: Partial<LlmAgent>): {
   deps: DirectDeps;
   ends: DirectEnd[];
   settled: unknown[];
+  /** What the runtime lets go on when the client has left. */
+  held: Promise<unknown>[];
+  leave: () => void;
 } {
+  const held: Promise<unknown>[] = [];
+  const client = new AbortController();
   const ends: DirectEnd[] = [];
   const settled: unknown[] = [];
   const request = { model: "demo", messages: [{ role: "user" as const, content: "Hello" }] };
@@ -34,13 +39,14 @@ function callThat(llm: Partial<LlmAgent>): {
     admitted: {
       ...{ request, limits: { requests: QUOTA, tokens: QUOTA }, settle: (end) => settled.push(end) },
       release: () => settled.push(NO_USAGE),
-      hold: () => undefined,
+      hold: (work) => held.push(work.catch(() => undefined)),
     },
-    ...{ request, context: { userId: "u", requestId: "r" }, signal: new AbortController().signal },
+    ...{ request, context: { userId: "u", requestId: "r" }, signal: client.signal },
     ...{ onEnd: (end) => ends.push(end), heldTo: { type: "json_object" } },
   };
+  const leave = (): void => client.abort();
   const deps = { llm: { ...LLM, ...llm }, now: () => 0, newCallId: () => "c" };
-  return { call, deps: { ...deps, stallTimeoutMs: 1_000, streamTimeoutMs: 1_000 }, ends, settled };
+  return { call, deps: { ...deps, stallTimeoutMs: 1_000, streamTimeoutMs: 1_000 }, ends, settled, held, leave };
 }
 
 test("[LLM-5] [LEDGER-4] an answer in one piece whose mending breaks off is counted by what it took", async () => {
@@ -65,4 +71,37 @@ test("[LLM-5] [LEDGER-4] and so is a stream", async () => {
   expect(ends).toMatchObject([{ failure: { code: "internal" }, answer: undefined }]);
   expect(ends[0]?.usage).toMatchObject({ prompt_tokens: 7, completion_tokens: 3 });
   expect(settled).toEqual(ends);
+});
+
+/** A model that says nothing, until it hears that its caller has left. */
+function silentUntilLeft<T>(answer: Result<T>) {
+  return async (_: unknown, __: unknown, gone?: WhenGone): Promise<Result<T>> => {
+    await gone?.();
+    return answer;
+  };
+}
+
+const CANCELLED = fail("cancelled", "the caller left", { usage: { ...USAGE, estimated: true } });
+
+test("[LLM-5] [LEDGER-4] a client that leaves before the answer: what is held tells what it took", async () => {
+  const { call, deps, ends, settled, held, leave } = callThat({ generate: silentUntilLeft(CANCELLED) });
+  void completeDirect(call, deps);
+  leave();
+  await Promise.all(held);
+  expect(ends).toMatchObject([{ usage: USAGE, failure: { code: "cancelled" } }]);
+  expect(settled).toEqual(ends);
+});
+
+test("[LLM-5] [LEDGER-4] and so it is with a stream that is not open yet, or opens in that moment", async () => {
+  const body = new ReadableStream<Uint8Array>();
+  const opened: ModelStream = { model: "demo", provider: "openai", route: "r", dialect: "openai-chat", body };
+  for (const answer of [CANCELLED, ok(opened)]) {
+    const { call, deps, ends, settled, held, leave } = callThat({ stream: silentUntilLeft<ModelStream>(answer) });
+    void streamDirect(call, deps);
+    leave();
+    await Promise.all(held);
+    expect(ends).toMatchObject([{ failure: { code: "cancelled" }, answer: undefined }]);
+    expect(ends[0]?.usage).toMatchObject({ estimated: true });
+    expect(settled).toEqual(ends);
+  }
 });

@@ -21,7 +21,13 @@ import {
 } from "./direct-call.ts";
 import { DirectStream } from "./direct-stream.ts";
 
-export async function completeDirect(call: DirectCall, deps: DirectDeps): Promise<Result<Completion>> {
+export function completeDirect(call: DirectCall, deps: DirectDeps): Promise<Result<Completion>> {
+  const completed = complete(call, deps);
+  call.admitted.hold(completed);
+  return completed;
+}
+
+async function complete(call: DirectCall, deps: DirectDeps): Promise<Result<Completion>> {
   const { request, signal } = call;
   const { gone, leave } = untilGone(signal);
   try {
@@ -81,7 +87,17 @@ function spentOn(request: ModelRequest, completed: Result<Completion>): Usage {
  * The events of the reply as bytes. A failure that is known at once is a result; who has to wait longer is sent comments meanwhile,
  * and failures as events: only a write tells that a client has left.
  */
-export async function streamDirect(call: DirectCall, deps: DirectDeps): Promise<Result<ReadableStream<Uint8Array>>> {
+export function streamDirect(asked: DirectCall, deps: DirectDeps): Promise<Result<ReadableStream<Uint8Array>>> {
+  const ended = Promise.withResolvers<void>();
+  const onEnd = (end: DirectEnd): void => {
+    ended.resolve();
+    asked.onEnd(end);
+  };
+  asked.admitted.hold(ended.promise);
+  return open({ ...asked, onEnd }, deps);
+}
+
+async function open(call: DirectCall, deps: DirectDeps): Promise<Result<ReadableStream<Uint8Array>>> {
   const { request, context, signal } = call;
   const { gone, leave } = untilGone(signal);
   const opened = reach(deps.llm.stream(request, context, gone));

@@ -235,7 +235,8 @@ export class TurnSteps {
     progress.provider = opened.provider;
     this.#words = "";
     const decoder = createDecoder(opened.dialect, { newCallId: deps.newCallId });
-    this.#reading = () => usageOf(asked, this.#words, decoder.told());
+    const usage = usageOf(asked);
+    this.#reading = () => usage(this.#words, decoder.told());
     const reading = readReply(opened.body, decoder, {
       onText: (text) => {
         if (this.#words === "" && progress.rounds.length === 0) this.#tellIntent("answer", "model");
@@ -248,14 +249,14 @@ export class TurnSteps {
     });
     const reply = await reading.catch((error: unknown) => {
       // A reply that was cut or stopped has its price too.
-      const spent = this.#endReading(usageOf(asked, this.#words, decoder.told()));
+      const spent = this.#endReading(usage(this.#words, decoder.told()));
       this.#noteCall(opened.provider, asked, { usage: spent, error });
       if (error instanceof BrokenReply) return error;
       throw error;
     });
     if (reply instanceof BrokenReply) return reply;
     const said = this.#words + (reply.calls.length > 0 ? JSON.stringify(reply.calls) : "");
-    const spent = this.#endReading(usageOf(asked, said, decoder.told()));
+    const spent = this.#endReading(usage(said, decoder.told()));
     this.#noteCall(opened.provider, asked, { usage: spent });
     progress.finishReason = reply.finishReason;
     return reply;

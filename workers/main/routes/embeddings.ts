@@ -2,12 +2,19 @@
  * POST /v1/embeddings: texts as vectors, in OpenAI's form. Stateless. Refuses tokens in place of text, a model that is not known and one
  * that is known to make no vectors.
  */
-import { EmbeddingsReply, EmbeddingsRequest, viewEmbeddings } from "../../../contracts/embeddings.ts";
-import { AppError, type ErrorCode, ok, orThrow } from "../../../contracts/errors.ts";
+import {
+  type Embeddings,
+  EmbeddingsReply,
+  EmbeddingsRequest,
+  type EmbedRequest,
+  viewEmbeddings,
+} from "../../../contracts/embeddings.ts";
+import { AppError, type ErrorCode, ok, orThrow, type Result } from "../../../contracts/errors.ts";
 import { limitHeaders } from "../../../contracts/limits.ts";
 import type { LlmAgent } from "../../../contracts/llm.ts";
 import { estimateTexts } from "../../../contracts/rounds.ts";
-import { admitCall, type AdmitDeps } from "../chat/admit.ts";
+import type { CallContext } from "../../../contracts/tools.ts";
+import { admitCall, type AdmitDeps, type AdmittedCall } from "../chat/admit.ts";
 import { asker } from "./chat.ts";
 import { type Route, route } from "../http/route.ts";
 
@@ -38,21 +45,34 @@ export function embeddingsRoutes(deps: EmbeddingsRoutesDeps): Route[] {
         const asked = { credential, requestId, preferences, plan: () => ok(request) };
         const { prompt_tokens: promptTokens } = estimateTexts(texts);
         const weigh = () => ({ model, promptTokens, answerTokens: 0 });
-        const { limits, settle, release } = orThrow(await admitCall(asked, { kind: "embedding", weigh }, deps));
-        const embedded = await deps.llm.embed(request, asker(call)).catch((error: unknown) => {
-          release();
-          throw error;
-        });
+        const admitted = orThrow(await admitCall(asked, { kind: "embedding", weigh }, deps));
+        const { limits } = admitted;
+        const work = embed(admitted, asker(call), deps);
+        admitted.hold(work);
+        const embedded = await work;
         if (!embedded.ok) {
-          const { code, message, usage, ...more } = embedded.error;
-          if (usage === undefined) release();
-          else settle({ model, provider: undefined, usage });
+          const { code, message, usage: _usage, ...more } = embedded.error;
           throw new AppError(code, message, { ...more, limits });
         }
-        const { provider, usage } = embedded.value;
-        settle({ model, provider, usage });
         return Response.json(viewEmbeddings(embedded.value, format), { headers: limitHeaders(limits) });
       },
     ),
   ];
+}
+
+/** Settled, whatever comes of it. */
+async function embed(
+  { request, settle, release }: AdmittedCall<EmbedRequest>,
+  context: CallContext,
+  { llm }: Pick<EmbeddingsRoutesDeps, "llm">,
+): Promise<Result<Embeddings>> {
+  const { model } = request;
+  const embedded = await llm.embed(request, context).catch((error: unknown) => {
+    release();
+    throw error;
+  });
+  const { provider, usage } = embedded.ok ? embedded.value : { provider: undefined, usage: embedded.error.usage };
+  if (usage === undefined) release();
+  else settle({ model, provider, usage });
+  return embedded;
 }

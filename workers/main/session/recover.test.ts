@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { type ChatEvent, encodeEvent } from "../../../contracts/events.ts";
-import { resumable } from "./recover.ts";
+import { resumable, spentUntil } from "./recover.ts";
 import type { TurnRow } from "./turns.ts";
 
 const ID = "01a208da-e978-7048-8025-8d0d150d1078";
@@ -23,4 +23,10 @@ test("[F16] [F30] what a rewind has taken back was not shown: such a turn is tak
   expect(cut(delta, back)).toMatchObject({ content: "", words: "", rounds: [], open: undefined });
   expect(cut({ event: "tool_call", data: call }, back)).toMatchObject({ rounds: [], open: undefined });
   expect(cut(delta, back, delta)).toBeUndefined();
+});
+
+test("[LEDGER-11] a turn that was cut while it followed another one has asked for nothing: no prompt is guessed", () => {
+  const sql = { exec: () => ({ toArray: () => [] }) } as unknown as SqlStorage; // nothing was written beside its events
+  const follower = { verdict: "hit", content: "", words: "", rounds: [], open: undefined } as const;
+  expect(spentUntil(sql, { id: ID } as TurnRow, { ...follower, rounds: [] })).toBeUndefined();
 });

@@ -34,7 +34,10 @@ export function resumable(turn: TurnRow, frames: string[]): Progress | undefined
   return answering ? undefined : resumed;
 }
 
-/** Ends a cut turn: its partial answer, its row and its last events, in one transaction. */
+/**
+ * Ends a cut turn: its partial answer, its row and its last events, in one transaction. One that was to have another's answer and has spent
+ * something made its own.
+ */
 export function interrupt(
   storage: DurableObjectStorage,
   turn: TurnRow,
@@ -42,7 +45,7 @@ export function interrupt(
   nowMs: number,
 ): StoredOutcome {
   const { resumed, asking } = readProgress(decode(frames) ?? []);
-  const cache = resumed.verdict ?? "bypass";
+  const cache = resumed.verdict === "hit" && readSpent(storage.sql, turn.id) ? "miss" : (resumed.verdict ?? "bypass");
   const { model, modelType: provider } = turn.plan.chat;
   const outcome: TurnOutcome = {
     ...{ content: resumed.content, rounds: resumed.rounds, model, provider, cache },
@@ -71,16 +74,20 @@ export function interrupt(
 
 /**
  * What the models have taken until the cut: as it was written beside the last events. A reply that had not begun then may have been asked
- * for: its prompt is guessed.
+ * for: its prompt is guessed, unless the answer was to come from elsewhere.
  */
 export function spentUntil(sql: SqlStorage, turn: TurnRow, progress: Progress): Usage | undefined {
-  const { rounds, open, approval, words } = progress;
+  const { rounds, open, approval, words, verdict } = progress;
   const saved = readSpent(sql, turn.id);
+  if (verdict === "hit" && saved === undefined) return undefined;
   if (open !== undefined || approval !== undefined || (words !== "" && saved !== undefined)) return saved;
   const { plan } = turn;
   const tokenBudget = plan.chat.contextTokens ?? CONTEXT_TOKENS;
   const { messages } = contextWindow({ sql, leafSeq: plan.parentSeq, upcoming: [], tokenBudget });
-  return addUsage(saved, estimateUsage({ messages: [...messages, ...rounds.flatMap(roundMessages)] }, words));
+  const asked = { messages: [...messages, ...rounds.flatMap(roundMessages)] };
+  // Where nothing is written, each life that was cut may have asked.
+  const before = saved === undefined ? Array.from({ length: turn.resumed }, () => estimateUsage(asked, "")) : [];
+  return before.reduce(addUsage, addUsage(saved, estimateUsage(asked, words)));
 }
 
 /** Undefined for a log that cannot be read: the turn is then ended, never run again. */
