@@ -66,11 +66,16 @@ async function measureHits(house: House, as: Tenant): Promise<string[][]> {
     times.read.push(await readRedis(house));
     times.bare.push(await askBare(bare.url));
     times.hit.push((await chat(house, as, hot)).firstTokenMs);
-    if (round % 4 === 0) times.miss.push((await chat(house, as, fresh())).firstTokenMs);
+  }
+  // Apart from those: while a model is waited for, the processes lie idle, and what comes then is slower.
+  const late: number[] = [];
+  for (let round = 0; round < ROUNDS / 4; round += 1) {
+    times.miss.push((await chat(house, as, fresh())).firstTokenMs);
+    late.push((await chat(house, as, hot)).firstTokenMs);
   }
   house.redis.control({ latencyMs: 0 });
   await bare.close();
-  const [read, hit, miss] = [median(times.read), median(times.hit), median(times.miss)];
+  const [read, hit, miss, lateHit] = [median(times.read), median(times.hit), median(times.miss), median(late)];
   const least = median(times.bare);
   return [
     [
@@ -85,7 +90,7 @@ async function measureHits(house: House, as: Tenant): Promise<string[][]> {
       `${least.toFixed(1)} ms / ${read.toFixed(1)} ms`,
       (least / read).toFixed(2),
     ],
-    ["P6", "hit / miss, first token", `${hit.toFixed(1)} ms / ${miss.toFixed(1)} ms`, (hit / miss).toFixed(3)],
+    ["P6", "hit / miss, first token", `${lateHit.toFixed(1)} ms / ${miss.toFixed(1)} ms`, (lateHit / miss).toFixed(3)],
   ];
 }
 
