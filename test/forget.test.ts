@@ -215,15 +215,23 @@ test("[RETAIN-7] what is attached goes with the last message that refers to it",
   expect(new Uint8Array(await read.arrayBuffer())).toEqual(png(3, 5));
 });
 
-test("[RETAIN-7] what is attached again is brought to Postgres again", async () => {
+test("[RETAIN-7] what is attached again is brought to Postgres again, where a message that it lacks has kept it here", async () => {
   const { id } = await make();
   const parts = [{ type: "text", text: "Look" }, imagePart(png(3, 5))];
-  const attach = () => house.call("/chat", { as, body: { session_id: id, parts, cache: { mode: "no-store" } } });
-  expect((await attach()).status).toBe(200);
+  const attach = async () => {
+    const body = { session_id: id, parts, cache: { mode: "no-store" } };
+    expect((await house.call("/chat", { as, body })).status).toBe(200);
+  };
+  await attach();
+  await attach();
   await untilRows(house, 1, "select 1 from attachments where session_id = $1", id);
-  await expect.poll(() => house.querySession(id, "SELECT sent FROM attachments")).toEqual([{ sent: 1 }]);
-  await house.sql`delete from attachments where session_id = ${id}`;
-  expect((await attach()).status).toBe(200);
+  await age(id, 31, { to: 2 });
+  await untilRows(house, 4, "select 1 from messages where session_id = $1", id);
+  await house.sql`delete from messages where session_id = ${id} and seq = 3`;
+  expect(await run()).toMatchObject({ deleted: 2 });
+  expect(await house.sql`select 1 from attachments where session_id = ${id}`).toEqual([]);
+  expect(await house.querySession(id, "SELECT sent FROM attachments")).toEqual([{ sent: 1 }]);
+  await attach();
   await untilRows(house, 1, "select 1 from attachments where session_id = $1", id);
 });
 

@@ -13,7 +13,7 @@ import { hasTable } from "./storage.ts";
 
 const PIECE_BYTES = 1024 * 1024;
 
-/** `isSent`: they come from Postgres. What is here already stays, and is sent again: Postgres may have forgotten it. */
+/** `isSent`: they come from Postgres. What is here already stays; where messages were forgotten it is sent again, since Postgres may lack it. */
 export function keepFiles(sql: SqlStorage, files: AttachedFile[], isSent = false): void {
   sql.exec(`CREATE TABLE IF NOT EXISTS attachments (
     sha256 TEXT NOT NULL,
@@ -28,7 +28,8 @@ export function keepFiles(sql: SqlStorage, files: AttachedFile[], isSent = false
     for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
       sql.exec(
         `INSERT INTO attachments (sha256, piece, mime_type, sent, bytes) VALUES (?, ?, ?, ?, ?)
-         ON CONFLICT (sha256, piece) DO UPDATE SET sent = excluded.sent WHERE excluded.sent < sent`,
+         ON CONFLICT (sha256, piece) DO UPDATE SET sent = excluded.sent
+           WHERE excluded.sent < sent AND (SELECT forgotten_seq FROM session) > 0`,
         ...[sha256, at / PIECE_BYTES, mimeType, isSent ? 1 : 0, bytes.slice(at, at + PIECE_BYTES).buffer],
       );
     }
