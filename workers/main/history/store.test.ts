@@ -117,6 +117,14 @@ describe.each(NEON_BACKENDS)("$name", ({ isMissing, open }) => {
       expect(Number(row?.["at"])).toBe(full.createdAtMs);
     });
 
+    test("[RETAIN-2] nothing is older than 1970", async () => {
+      await store.saveBatch(batchOf([message(0)]));
+      const longAgo = { beforeMs: -1, after: undefined, limit: 5 };
+      expect(await store.idleSessions(longAgo)).toEqual({ ok: true, value: [] });
+      expect(await store.agedMessages(longAgo)).toMatchObject({ ok: true, value: { sessions: [] } });
+      expect(await store.usedSessions({ sinceMs: -1, after: undefined, limit: 5 })).toMatchObject({ ok: true });
+    });
+
     test("the same batch twice changes nothing", async () => {
       const batch = batchOf([message(0), message(1)]);
       await store.saveBatch(batch);
