@@ -79,8 +79,8 @@ function span(nowSeconds: number, seconds: number): { iat: number; exp: number }
   return { iat: nowSeconds, exp: nowSeconds + seconds };
 }
 
-function write(use: Use, claims: Record<string, unknown>, secret: string): Promise<string> {
-  return sign({ iss: ISSUER, aud: AUDIENCES[use], ...claims }, secret, "HS256");
+async function write(use: Use, claims: Record<string, unknown>, secret: string): Promise<string> {
+  return sign({ iss: ISSUER, aud: AUDIENCES[use], ...claims }, await keyOf(secret), "HS256");
 }
 
 async function read<T extends z.ZodType>(
@@ -90,9 +90,23 @@ async function read<T extends z.ZodType>(
   if (token.length > MAX_CHARS) return undefined;
   try {
     Header.parse(decode(token).header);
-    return schema.parse(await verify(token, secret, { alg: "HS256", iss: ISSUER, aud: AUDIENCES[use] }));
+    return schema.parse(await verify(token, await keyOf(secret), { alg: "HS256", iss: ISSUER, aud: AUDIENCES[use] }));
   } catch {
     // The library's errors carry the token.
     return undefined;
   }
+}
+
+/** The last secret as the key that it is: an isolate has one, and every request asks for it. */
+let imported: { secret: string; key: CryptoKey } | undefined;
+
+async function keyOf(secret: string): Promise<CryptoKey> {
+  if (imported?.secret === secret) return imported.key;
+  const algorithm = { name: "HMAC", hash: "SHA-256" };
+  const key = await crypto.subtle.importKey("raw", new TextEncoder().encode(secret), algorithm, false, [
+    "sign",
+    "verify",
+  ]);
+  imported = { secret, key };
+  return key;
 }
