@@ -5,7 +5,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -17,7 +17,7 @@ const lockFile = join(root, ".dev", "install.lock");
 if (!isStamped()) process.exitCode = await installAlone();
 
 function isStamped() {
-  return readOrNothing(stampFile) === wantedStamp();
+  return readOr(stampFile, "") === wantedStamp();
 }
 
 function wantedStamp() {
@@ -27,7 +27,7 @@ function wantedStamp() {
 
 /** An `npm ci` by hand leaves no stamp: npm's own list of what it installed tells as much. */
 function isInstalledByHand() {
-  const installedText = readOrNothing(join(root, "node_modules", ".package-lock.json"));
+  const installedText = readOr(join(root, "node_modules", ".package-lock.json"), "");
   if (installedText === "" || !existsSync(join(root, "node_modules", ".bin", "node"))) return false;
   const installed = JSON.parse(installedText).packages;
   const wanted = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")).packages;
@@ -39,8 +39,8 @@ function isInstalledByHand() {
 
 /** One install at a time; whoever waited for another's install looks again before starting its own. */
 async function installAlone() {
-  while (!takeLock()) {
-    if (!isRunning(Number(readOrNothing(lockFile)))) rmSync(lockFile, { force: true });
+  while (!takeLock(lockFile)) {
+    releaseIfDead();
     await sleep(POLL_MS);
   }
   try {
@@ -81,19 +81,33 @@ function pathWithoutOwnNode() {
   return entries.filter((entry) => !entry.startsWith(join(root, "node_modules"))).join(delimiter);
 }
 
-function takeLock() {
+/** A lock file appears with its owner's process id in it, never empty: it is written elsewhere and linked into place. */
+function takeLock(file) {
   mkdirSync(join(root, ".dev"), { recursive: true });
+  const own = `${file}.${process.pid}.own`;
+  writeFileSync(own, `${process.pid}`);
   try {
-    writeFileSync(lockFile, `${process.pid}`, { flag: "wx" });
+    linkSync(own, file);
     return true;
   } catch (error) {
     if (error.code === "EEXIST") return false;
     throw error;
+  } finally {
+    rmSync(own);
   }
 }
 
+/** Only one process at a time may take a dead owner's lock away, and looks first that it is still that one's. */
+function releaseIfDead() {
+  const owner = readOr(lockFile, undefined);
+  if (owner === undefined || isRunning(Number(owner))) return; // undefined: released between two looks
+  const takeover = `${lockFile}.${owner}`;
+  if (!takeLock(takeover)) return;
+  if (readOr(lockFile, undefined) === owner) rmSync(lockFile, { force: true });
+  rmSync(takeover);
+}
+
 function isRunning(pid) {
-  if (!existsSync(lockFile)) return true; // released between two looks
   if (!Number.isInteger(pid) || pid <= 0) return false;
   try {
     process.kill(pid, 0);
@@ -103,10 +117,10 @@ function isRunning(pid) {
   }
 }
 
-function readOrNothing(file) {
+function readOr(file, otherwise) {
   try {
     return readFileSync(file, "utf8");
   } catch {
-    return "";
+    return otherwise;
   }
 }

@@ -1,6 +1,6 @@
 /** dev/install.mjs in a temporary project, with a script in place of npm that notes its arguments. */
 import { execFile } from "node:child_process";
-import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -74,10 +74,16 @@ test("[INSTALL-1] two commands at once install once", async () => {
   expect(await calls()).toHaveLength(1);
 });
 
-test("[INSTALL-1] the lock of a command that died does not block", async () => {
+test.each([
+  ["a command that died", "4194305"], // above the largest process id
+  ["a machine that lost power", ""],
+])("[INSTALL-1] the lock of %s does not block, nor lets two install", async (_whose, owner) => {
   await mkdir(join(root, ".dev"));
-  await writeFile(join(root, ".dev", "install.lock"), "4194305"); // above the largest process id
-  expect((await install()).code).toBe(0);
+  await writeFile(join(root, ".dev", "install.lock"), owner);
+  const runs = await Promise.all([install(), install(), install()]);
+  expect(runs.map((run) => run.code)).toEqual([0, 0, 0]);
+  expect(await calls()).toHaveLength(1);
+  expect(await readdir(join(root, ".dev"))).toEqual([]);
 });
 
 test("[INSTALL-2] a failed install says what to do and exits with npm's code, and the next one tries again", async () => {
