@@ -1,15 +1,16 @@
 /**
- * P5, P6 and P12: what a hit costs beside one read of the same Redis, beside the least that it could be (dev/house/bare.ts), beside a miss,
+ * P5, P6 and P12: what a hit costs beside one read of the same Redis, beside the least that it could be (bench/comparators/least.mjs), beside a miss,
  * and what a dead Redis costs. Medians of interleaved
  * rounds on this machine. `node bench/cache-figures.ts` prints the table. The objects write to the folder of temporary files: on a busy
  * disk its speed is what is measured, so let TMPDIR name one in memory. Pinned to two cores where `taskset` is there, as bench/streams.ts is.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { buildWorkers } from "../dev/build.ts";
-import { type House, openHouse, type Tenant } from "../dev/house.ts";
-import { openBare } from "../dev/house/bare.ts";
+import type { Tenant } from "../dev/house.ts";
 import { LOCAL_REDIS_TOKEN } from "../dev/local.ts";
-import { pin, withPid } from "./processes.ts";
+import { openTimedHouse, type TimedHouse } from "./house.ts";
+import { pin } from "./processes.ts";
+import { openComparator } from "./comparators.ts";
 
 const REDIS_MS = 10;
 const MODEL_MS = 300;
@@ -25,7 +26,7 @@ function median(values: number[]): number {
 
 /** Time from the request to the first delta, and to the end. */
 async function chat(
-  house: House,
+  house: TimedHouse,
   as: Tenant,
   prompt: string,
 ): Promise<{ firstTokenMs: number; verdict: string | null }> {
@@ -40,7 +41,7 @@ async function chat(
   return { firstTokenMs, verdict: response.headers.get("x-cache") };
 }
 
-async function readRedis(house: House): Promise<number> {
+async function readRedis(house: TimedHouse): Promise<number> {
   const startedAtMs = performance.now();
   const headers = { authorization: `Bearer ${LOCAL_REDIS_TOKEN}` };
   await (await fetch(house.redis.url, { method: "POST", headers, body: '["GET","basechat:purges"]' })).text();
@@ -54,11 +55,12 @@ async function askBare(url: URL): Promise<number> {
 }
 
 /** P5 and P6, with Redis and the model as far away as they may be. */
-async function measureHits(house: House, as: Tenant): Promise<string[][]> {
+async function measureHits(house: TimedHouse, as: Tenant): Promise<string[][]> {
   const hot = fresh();
   await chat(house, as, hot);
   await house.redis.until(({ in_flight }) => in_flight === 0);
-  const [bare] = await withPid(() => openBare(house.redis.url, LOCAL_REDIS_TOKEN));
+  const settings = { REDIS_URL: house.redis.url, REDIS_TOKEN: LOCAL_REDIS_TOKEN };
+  const bare = await openComparator("least.mjs", settings, { OBJECTS: "BareObject" });
   for (let warm = 0; warm < 20; warm += 1) await askBare(bare.url);
   house.redis.control({ latencyMs: REDIS_MS });
   const times = { read: [] as number[], bare: [] as number[], hit: [] as number[], miss: [] as number[] };
@@ -95,7 +97,7 @@ async function measureHits(house: House, as: Tenant): Promise<string[][]> {
 }
 
 /** P12: the first chat after Redis has died, the second, and those after the breaker has opened, each less a chat while it lived. */
-async function measureOutages(house: House, as: Tenant): Promise<string[][]> {
+async function measureOutages(house: TimedHouse, as: Tenant): Promise<string[][]> {
   const added: [number[], number[], number[]] = [[], [], []];
   for (let outage = 0; outage < OUTAGES; outage += 1) {
     house.redis.control({ mode: "up" });
@@ -121,10 +123,10 @@ async function inOrder<T>(times: number, work: () => Promise<T>): Promise<T[]> {
 
 async function withHouse(
   firstTokenMs: number,
-  work: (house: House, as: Tenant) => Promise<string[][]>,
+  work: (house: TimedHouse, as: Tenant) => Promise<string[][]>,
 ): Promise<string[][]> {
   const pace = { firstTokenMs, tokensPerSecond: Number.POSITIVE_INFINITY };
-  const [house] = await withPid(() => openHouse({ bundles, llm: { pace } }));
+  const house = await openTimedHouse(bundles, { pace });
   const as = await house.newTenant();
   for (let warm = 0; warm < 20; warm += 1) await chat(house, as, fresh());
   const rows = await work(house, as);

@@ -3,19 +3,16 @@
  * skeleton of the same work (bench/comparators), each on its own workerd. Rounds are interleaved; CPU is that of the workerd process.
  * `node bench/streams.ts` prints the table. Pinned to two cores where `taskset` is there: workerd on one, the rest on the other.
  */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 import { buildWorkers } from "../dev/build.ts";
-import { openHouse } from "../dev/house.ts";
-import { cpuMs, pin, withPid } from "./processes.ts";
 import { LOCAL_LLM_KEY, LOCAL_REDIS_TOKEN } from "../dev/local.ts";
+import { openComparator } from "./comparators.ts";
+import { openTimedHouse } from "./house.ts";
+import { cpuMs, pin } from "./processes.ts";
 
 const FIRST_TOKENS = 150;
 const STREAMS_AT_ONCE = 8;
 const ROUNDS = 12;
 const CHUNKS = { many: "demo:tokens.500.gap.2", paced: "demo:tokens.100.gap.12" } as const;
-const DATE = "2026-10-01";
 
 interface Subject {
   name: string;
@@ -52,34 +49,19 @@ let asked = 0;
 const fresh = (): string => `Tell me more, ${(asked += 1)}`;
 
 pin(process.pid, 0);
-const [house, housePid] = await withPid(async () => openHouse({ bundles: await buildWorkers() }));
+const house = await openTimedHouse(await buildWorkers());
 const as = await house.newTenant();
 const modelUrl = `${house.llm.url}/v1/chat/completions`;
 const modelHeaders = { authorization: `Bearer ${LOCAL_LLM_KEY}`, "content-type": "application/json" };
 const completion = (prompt: string, model: string) =>
   JSON.stringify({ model, stream: true, messages: [{ role: "user", content: prompt }] });
 
-async function comparator(file: string, objects: Record<string, string>): Promise<[Miniflare, number]> {
-  return withPid(async () => {
-    const bindings = { MODEL_URL: modelUrl, MODEL_KEY: LOCAL_LLM_KEY };
-    const redis = { REDIS_URL: house.redis.url, REDIS_TOKEN: LOCAL_REDIS_TOKEN };
-    const worker = new Miniflare(
-      convertV4MiniflareOptions({
-        ...{ modules: true, script: readFileSync(join(import.meta.dirname, "comparators", file), "utf8") },
-        ...{ compatibilityDate: DATE, compatibilityFlags: ["nodejs_compat"], log: new Log(LogLevel.ERROR) },
-        bindings: { ...bindings, ...redis },
-        durableObjects: Object.fromEntries(
-          Object.entries(objects).map(([name, className]) => [name, { className, useSQLite: true }]),
-        ),
-      }),
-    );
-    await worker.ready;
-    return worker;
-  });
-}
-const [bare, barePid] = await comparator("bare.mjs", {});
-const [skeleton, skeletonPid] = await comparator("skeleton.mjs", { SESSIONS: "Session" });
-const [bareUrl, skeletonUrl] = [await bare.ready, await skeleton.ready];
+const settings = {
+  ...{ MODEL_URL: modelUrl, MODEL_KEY: LOCAL_LLM_KEY },
+  ...{ REDIS_URL: house.redis.url, REDIS_TOKEN: LOCAL_REDIS_TOKEN },
+};
+const bare = await openComparator("bare.mjs", settings);
+const skeleton = await openComparator("skeleton.mjs", settings, { SESSIONS: "Session" });
 
 const post = (url: URL | string, body: string, headers = {}): Promise<Response> =>
   fetch(url, { method: "POST", headers, body });
@@ -91,17 +73,17 @@ const direct: Subject = {
   },
 };
 const passed: Subject = {
-  ...{ name: "bare", pid: barePid, ask: (prompt, model) => post(bareUrl, completion(prompt, model), modelHeaders) },
+  ...{ name: "bare", pid: bare.pid, ask: (prompt, model) => post(bare.url, completion(prompt, model), modelHeaders) },
 };
 const written: Subject = {
   ...{
     name: "skeleton",
-    pid: skeletonPid,
-    ask: (prompt, model) => post(skeletonUrl, JSON.stringify({ prompt, model })),
+    pid: skeleton.pid,
+    ask: (prompt, model) => post(skeleton.url, JSON.stringify({ prompt, model })),
   },
 };
 const ours: Subject = {
-  ...{ name: "BaseChat", pid: housePid },
+  ...{ name: "BaseChat", pid: house.pid },
   ask: (prompt, model) => house.call("/chat/stream", { as, body: { prompt, model } }),
 };
 const subjects = [direct, passed, written, ours];
@@ -138,4 +120,4 @@ for (const [kind, model] of Object.entries(CHUNKS)) {
     console.log(`| ${subject.name} | ${median(cpu.get(subject) ?? []).toFixed(1)} ms | ${over.toFixed(2)} |`);
   }
 }
-await Promise.all([house.close(), bare.dispose(), skeleton.dispose()]);
+await Promise.all([house.close(), bare.close(), skeleton.close()]);

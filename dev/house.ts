@@ -90,8 +90,14 @@ const UNLIMITED = {
 };
 const SILENT = { firstTokenMs: 0, tokensPerSecond: Number.POSITIVE_INFINITY };
 
-export async function openHouse(options: HouseOptions): Promise<House> {
-  const { bundles, settings, llm: llmOptions, internet, hasTwin, persistTo, onReply } = options;
+/** What stands around the Workers: the stand-ins, a database that has its tables, and the settings that lead there. */
+export interface Surroundings extends Pick<House, "llm" | "redis" | "neon" | "sql" | "newTenant"> {
+  bindings: Record<string, string>;
+  close(): Promise<void>;
+}
+
+export async function openSurroundings(options: Pick<HouseOptions, "settings" | "llm">): Promise<Surroundings> {
+  const { settings, llm: llmOptions } = options;
   const [llm, redis, neon] = await Promise.all([
     serveLlm({ apiKey: LOCAL_LLM_KEY, pace: SILENT, ...llmOptions }),
     serveRedis({ token: LOCAL_REDIS_TOKEN }),
@@ -100,23 +106,33 @@ export async function openHouse(options: HouseOptions): Promise<House> {
   const sql = openLocalSql(neon.url);
   await migrate(sql, "up");
   const secretKey = settings?.["SECRET_KEY"] ?? newSecretKey();
-  const lines: Record<string, unknown>[] = [];
   const local = localSettings({ llm: llm.url, redis: redis.url, neon: neon.url }, secretKey);
-  const bindings = { ...local, ...UNLIMITED, ...settings };
+  let tenants = 0;
+  return {
+    ...{ llm, redis, neon, sql, bindings: { ...local, ...UNLIMITED, ...settings } },
+    newTenant(role = "user") {
+      tenants += 1;
+      return makeUserWithKey(sql, { username: `tenant-${tenants}`, role, secretKey });
+    },
+    async close() {
+      await Promise.all([llm.close(), redis.close(), neon.close()]);
+    },
+  };
+}
+
+export async function openHouse(options: HouseOptions): Promise<House> {
+  const { bundles, internet, hasTwin, persistTo, onReply } = options;
+  const { bindings, close: closeSurroundings, ...surroundings } = await openSurroundings(options);
+  const lines: Record<string, unknown>[] = [];
   const runtime = await openRuntime({
     ...{ bundles, bindings, persistTo, onLine: (line) => void lines.push(line) },
     ...{ internet: internet?.url, hasTwin },
   });
-  let tenants = 0;
 
   return {
-    ...{ llm, redis, neon, sql, lines },
+    ...{ ...surroundings, lines },
     get url() {
       return runtime.url;
-    },
-    newTenant(role = "user") {
-      tenants += 1;
-      return makeUserWithKey(sql, { username: `tenant-${tenants}`, role, secretKey });
     },
     async call(path, request = {}) {
       const method = request.method ?? (request.body === undefined ? "GET" : "POST");
@@ -136,14 +152,18 @@ export async function openHouse(options: HouseOptions): Promise<House> {
     restart: runtime.restart,
     async close() {
       await runtime.close();
-      await Promise.all([llm.close(), redis.close(), neon.close()]);
+      await closeSurroundings();
     },
   };
 }
 
-function callMain(url: URL, { as, method, body, headers = {}, signal }: CallOptions = {}): Promise<Response> {
+/** A request to a main Worker. */
+export function callMain(
+  url: URL,
+  { as, body, headers = {}, signal, ...options }: CallOptions = {},
+): Promise<Response> {
   return fetch(url, {
-    ...(method !== undefined && { method }),
+    method: options.method ?? (body === undefined ? "GET" : "POST"),
     headers: {
       ...(as && { authorization: `Bearer ${as.apiKey}` }),
       ...(body !== undefined && { "content-type": "application/json" }),

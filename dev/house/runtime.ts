@@ -186,7 +186,7 @@ interface Assets {
 }
 
 /** What a Worker's configuration file says of it; settings are the caller's, so a developer's .dev.vars plays no part. */
-function workerOptions(file: string) {
+export function workerOptions(file: string) {
   const config: WorkerConfig = unstable_readConfig({ config: join(ROOT, file) }, { hideWarnings: true });
   const sqlite = new Set(config.migrations.flatMap((migration) => migration.new_sqlite_classes ?? []));
   const objects = config.durable_objects.bindings.map(({ name, class_name }) => [
