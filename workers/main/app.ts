@@ -64,6 +64,7 @@ export interface AppDeps extends RoutesDeps {
   /** Pages of these may call from a browser. */
   corsOrigins: readonly string[];
   log: Log;
+  waitUntil(work: Promise<unknown>): void;
   onBehalfOf: OnBehalfOf;
   meter: Meter;
   randomBytes: (length: number) => Uint8Array;
@@ -106,7 +107,7 @@ const DEFAULTS = {
 const setDefaults: MiddlewareHandler<AppContext> = async (context, next) => {
   await next();
   for (const [name, value] of Object.entries(DEFAULTS)) {
-    if (!context.res.headers.has(name)) context.header(name, value);
+    if (!context.res.headers.has(name)) context.res.headers.set(name, value);
   }
 };
 

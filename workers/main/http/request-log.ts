@@ -1,5 +1,5 @@
 /**
- * Gives each request its ids and its clock, writes one JSON line when the reply starts, and tells in the reply where the time went. The
+ * Gives each request its ids and its clock, writes one JSON line once the reply has begun, and tells in the reply where the time went. The
  * request's id is ours: a client's is not trusted; of a client only the trace is taken over. Says nothing of bodies, credentials or query
  * values.
  */
@@ -10,6 +10,7 @@ import { CODE_HEADER } from "../../../contracts/errors.ts";
 import type { Log, OnBehalfOf } from "../../../contracts/log.ts";
 import type { InSpan } from "../../../contracts/spans.ts";
 import type { Meter } from "../../../contracts/metrics.ts";
+import { nextTask } from "../../../contracts/tasks.ts";
 import { readServerTiming, StageClock, type Stages, toServerTiming } from "../../../contracts/timing.ts";
 import { continueTrace, traceIdOf } from "../../../contracts/trace.ts";
 import type { AppContext } from "./context.ts";
@@ -19,6 +20,7 @@ export interface RequestLogOptions {
   randomBytes: (length: number) => Uint8Array;
   now: () => number;
   log: Log;
+  waitUntil(work: Promise<unknown>): void;
   onBehalfOf: OnBehalfOf;
   meter: Meter;
   inSpan: InSpan;
@@ -28,7 +30,7 @@ const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 export function logRequests(options: RequestLogOptions) {
   return createMiddleware<AppContext>(async function logRequest(context, next) {
-    const { newId, randomBytes, now, log, onBehalfOf, meter, inSpan } = options;
+    const { newId, randomBytes, now, log, waitUntil, onBehalfOf, meter, inSpan } = options;
     const stages = new StageClock(now, "other", inSpan);
     context.set("stages", stages);
     context.set("requestId", newId());
@@ -36,11 +38,16 @@ export function logRequests(options: RequestLogOptions) {
     await onBehalfOf(context.var, next);
     const ms = now() - stages.startedAtMs;
     const timed = tellStages(context, stages.read(), ms);
-    context.header("x-request-id", context.var.requestId);
-    context.header("traceparent", context.var.traceparent);
+    // Not by the context: of a reply that is made it makes another one for every header.
+    const { headers } = context.res;
+    headers.set("x-request-id", context.var.requestId);
+    headers.set("traceparent", context.var.traceparent);
     const line = lineOf(context);
-    count(meter, { ...line, ms });
-    log({ ...line, ms, stages: timed });
+    const tell = () => {
+      count(meter, { ...line, ms });
+      log({ ...line, ms, stages: timed });
+    };
+    waitUntil(nextTask().then(tell)); // the reply goes first
   });
 }
 
@@ -51,15 +58,15 @@ function tellStages(context: Context<AppContext>, own: Stages, ms: number): Stag
   const within = Object.values(inner).reduce((sum, one) => sum + one, 0);
   const outer = { ...own, handler: Math.max(0, (own["handler"] ?? 0) - within) };
   const parts = [toServerTiming(outer), ...(header === null ? [] : [header]), `total;dur=${ms}`];
-  context.header("server-timing", parts.join(", "));
+  context.res.headers.set("server-timing", parts.join(", "));
   return { ...outer, ...inner };
 }
 
 function lineOf(context: Context<AppContext>) {
   const { requestId, traceparent, userId } = context.var;
-  const code = context.var.code ?? context.res.headers.get(CODE_HEADER) ?? undefined;
-  context.header(CODE_HEADER, undefined);
   const { status, headers } = context.res;
+  const code = context.var.code ?? headers.get(CODE_HEADER) ?? undefined;
+  headers.delete(CODE_HEADER);
   return {
     ...{ service: "main", request_id: requestId, trace_id: traceIdOf(traceparent), user_id: userId },
     ...{ method: context.req.method, route: routePath(context, -1), status, code },
