@@ -1,20 +1,22 @@
 /**
- * P5, P6 and P12: what a hit costs beside one read of the same Redis, beside the least that it could be (bench/comparators/least.mjs), beside a miss,
- * and what a dead Redis costs. Medians of interleaved
- * rounds on this machine. `node bench/cache-figures.ts` prints the table. The objects write to the folder of temporary files: on a busy
- * disk its speed is what is measured, so let TMPDIR name one in memory. Pinned to two cores where `taskset` is there, as bench/streams.ts is.
+ * P5, P6 and P12: what a hit costs beside one read of the same Redis, beside the least that it could be (bench/comparators/least.mjs), beside
+ * a miss, and what a dead Redis costs. Rounds are interleaved; a ratio is the median of the rounds' ratios. `node bench/cache-figures.ts`
+ * prints the table. The objects write to the folder of temporary files: on a busy disk its speed is what is measured, so let TMPDIR name one
+ * in memory. Pinned to two cores where `taskset` is there, as bench/streams.ts is.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { buildWorkers } from "../dev/build.ts";
 import type { Tenant } from "../dev/house.ts";
 import { LOCAL_REDIS_TOKEN } from "../dev/local.ts";
+import { openComparator } from "./comparators.ts";
 import { openTimedHouse, type TimedHouse } from "./house.ts";
 import { pin } from "./processes.ts";
-import { openComparator } from "./comparators.ts";
 
 const REDIS_MS = 10;
 const MODEL_MS = 300;
-const ROUNDS = 60;
+const ROUNDS = 200;
+const LATE_ROUNDS = 15;
+const WARM = 20;
 const OUTAGES = 8;
 
 let asked = 0;
@@ -61,39 +63,43 @@ async function measureHits(house: TimedHouse, as: Tenant): Promise<string[][]> {
   await house.redis.until(({ in_flight }) => in_flight === 0);
   const settings = { REDIS_URL: house.redis.url, REDIS_TOKEN: LOCAL_REDIS_TOKEN };
   const bare = await openComparator("least.mjs", settings, { OBJECTS: "BareObject" });
-  for (let warm = 0; warm < 20; warm += 1) await askBare(bare.url);
+  const askHot = async (): Promise<number> => (await chat(house, as, hot)).firstTokenMs;
+  for (let warm = 0; warm < WARM; warm += 1) {
+    await askBare(bare.url);
+    await askHot();
+  }
   house.redis.control({ latencyMs: REDIS_MS });
-  const times = { read: [] as number[], bare: [] as number[], hit: [] as number[], miss: [] as number[] };
+  const times = { read: [] as number[], bare: [] as number[], hit: [] as number[] };
   for (let round = 0; round < ROUNDS; round += 1) {
     times.read.push(await readRedis(house));
     times.bare.push(await askBare(bare.url));
-    times.hit.push((await chat(house, as, hot)).firstTokenMs);
+    times.hit.push(await askHot());
   }
   // Apart from those: while a model is waited for, the processes lie idle, and what comes then is slower.
-  const late: number[] = [];
-  for (let round = 0; round < ROUNDS / 4; round += 1) {
-    times.miss.push((await chat(house, as, fresh())).firstTokenMs);
-    late.push((await chat(house, as, hot)).firstTokenMs);
+  const late = { miss: [] as number[], hit: [] as number[] };
+  for (let round = 0; round < LATE_ROUNDS; round += 1) {
+    late.miss.push((await chat(house, as, fresh())).firstTokenMs);
+    late.hit.push(await askHot());
   }
   house.redis.control({ latencyMs: 0 });
   await bare.close();
-  const [read, hit, miss, lateHit] = [median(times.read), median(times.hit), median(times.miss), median(late)];
-  const least = median(times.bare);
   return [
-    [
-      "P5",
-      "hit, first token / one GET of the same Redis",
-      `${hit.toFixed(1)} ms / ${read.toFixed(1)} ms`,
-      (hit / read).toFixed(2),
-    ],
-    [
-      "P5",
-      "a bare Worker, object and GET / one GET",
-      `${least.toFixed(1)} ms / ${read.toFixed(1)} ms`,
-      (least / read).toFixed(2),
-    ],
-    ["P6", "hit / miss, first token", `${lateHit.toFixed(1)} ms / ${miss.toFixed(1)} ms`, (lateHit / miss).toFixed(3)],
+    compare("P5", "hit, first token / one GET of the same Redis", { of: times.hit, over: times.read, digits: 2 }),
+    compare("P5", "a bare Worker, object and GET / one GET", { of: times.bare, over: times.read, digits: 2 }),
+    compare("P6", "hit / miss, first token", { of: late.hit, over: late.miss, digits: 3 }),
   ];
+}
+
+/** The medians, and the median of the rounds' ratios. */
+function compare(row: string, what: string, { of, over, digits }: Rounds): string[] {
+  const ratios = of.map((ms, round) => ms / (over[round] ?? Number.NaN));
+  return [row, what, `${median(of).toFixed(1)} ms / ${median(over).toFixed(1)} ms`, median(ratios).toFixed(digits)];
+}
+
+interface Rounds {
+  of: number[];
+  over: number[];
+  digits: number;
 }
 
 /** P12: the first chat after Redis has died, the second, and those after the breaker has opened, each less a chat while it lived. */
@@ -128,7 +134,7 @@ async function withHouse(
   const pace = { firstTokenMs, tokensPerSecond: Number.POSITIVE_INFINITY };
   const house = await openTimedHouse(bundles, { pace });
   const as = await house.newTenant();
-  for (let warm = 0; warm < 20; warm += 1) await chat(house, as, fresh());
+  for (let warm = 0; warm < WARM; warm += 1) await chat(house, as, fresh());
   const rows = await work(house, as);
   await house.close();
   return rows;
