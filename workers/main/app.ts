@@ -20,7 +20,7 @@ import { archiveRoutes, type ArchiveRoutesDeps } from "./routes/archive.ts";
 import { authRoutes, type AuthRoutesDeps } from "./routes/auth.ts";
 import { cacheRoutes, type CacheRoutesDeps } from "./routes/cache.ts";
 import { chatUiRoutes } from "./routes/chat-ui.ts";
-import { chatRoutes, type ChatRoutesDeps } from "./routes/chat.ts";
+import { chatRoutes } from "./routes/chat.ts";
 import { docsRoutes, type DocsRoutesDeps } from "./routes/docs.ts";
 import { embeddingsRoutes, type EmbeddingsRoutesDeps } from "./routes/embeddings.ts";
 import { healthRoutes, type HealthRoutesDeps } from "./routes/health.ts";
@@ -35,6 +35,7 @@ import { retentionRoutes, type RetentionRoutesDeps } from "./routes/retention.ts
 import { resourceMetadataRoutes } from "./routes/resource-metadata.ts";
 import { serversRoutes, type ServersRoutesDeps } from "./routes/servers.ts";
 import { toolsRoutes, type ToolsRoutesDeps } from "./routes/tools.ts";
+import type { StartDeps } from "./routes/start-turn.ts";
 import { transferRoutes, type TransferRoutesDeps } from "./routes/transfer.ts";
 import { usersRoutes, type UsersRoutesDeps } from "./routes/users.ts";
 
@@ -43,7 +44,7 @@ export interface RoutesDeps
     ArchiveRoutesDeps,
     AuthRoutesDeps,
     CacheRoutesDeps,
-    ChatRoutesDeps,
+    StartDeps,
     DocsRoutesDeps,
     EmbeddingsRoutesDeps,
     TransferRoutesDeps,

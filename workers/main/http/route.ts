@@ -75,6 +75,11 @@ export interface Call<P = unknown, Q = unknown, B = unknown> extends OpenCall<P,
   user: User;
 }
 
+/** On whose behalf a session is asked. */
+export function asker({ user, requestId, traceparent }: Call) {
+  return { userId: user.id, requestId, traceparent };
+}
+
 /** One of a list: its inputs' types are known to its handler alone. */
 export interface Route extends RouteSpec<z.ZodType, z.ZodType, z.ZodType> {
   handle(call: Call): Response | Promise<Response>;

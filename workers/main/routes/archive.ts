@@ -14,8 +14,8 @@ import {
 import { UserPath } from "../../../contracts/params.ts";
 import { StatsQuery, UserStats } from "../../../contracts/stats.ts";
 import type { Cursors } from "../http/cursor.ts";
-import { type Call, type Route, route } from "../http/route.ts";
-import { asker, type SendToSession } from "./chat.ts";
+import { asker, type Call, type Route, route } from "../http/route.ts";
+import type { SendToSession } from "./start-turn.ts";
 
 export interface ArchiveRoutesDeps {
   archive: Archive;

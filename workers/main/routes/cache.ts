@@ -17,8 +17,8 @@ import { AppError, type ErrorCode, type Result, orThrow } from "../../../contrac
 import { count } from "../../../contracts/params.ts";
 import type { CacheAdmin } from "../cache/admin.ts";
 import { type FindLimiter, take } from "../http/limits.ts";
-import { type Call, type Route, route } from "../http/route.ts";
-import { asker, type SendToSession } from "./chat.ts";
+import { asker, type Call, type Route, route } from "../http/route.ts";
+import type { SendToSession } from "./start-turn.ts";
 
 export interface CacheRoutesDeps {
   cache: CacheAdmin;

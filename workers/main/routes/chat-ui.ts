@@ -13,19 +13,19 @@ import type { Branch } from "../../../contracts/session.ts";
 import { SessionView } from "../../../contracts/sessions.ts";
 import { checkShape } from "../http/body.ts";
 import { bytesOfKey, readIdempotency } from "../http/idempotency.ts";
-import { type Call, type Route, route } from "../http/route.ts";
+import { asker, type Call, type Route, route } from "../http/route.ts";
 import { rewriteTurn } from "../openai/turn-stream.ts";
 import { UI_STREAM_HEADERS, uiChunks } from "../openai/ui-chunks.ts";
-import { asker, type ChatRoutesDeps, KEY_HEADER, start, TURN_FAILS } from "./chat.ts";
+import { type StartDeps, KEY_HEADER, start, TURN_FAILS } from "./start-turn.ts";
 
 const PATH = "/chat/ui";
 const FAILS: ErrorCode[] = ["not_found", "overloaded", "db_timeout", "db_unavailable", "turn_expired"];
 
-export function chatUiRoutes(deps: ChatRoutesDeps): Route[] {
+export function chatUiRoutes(deps: StartDeps): Route[] {
   return [sendRoute(deps), resumeRoute(deps)];
 }
 
-function sendRoute(deps: ChatRoutesDeps): Route {
+function sendRoute(deps: StartDeps): Route {
   return route(
     {
       ...{ method: "POST", path: PATH, access: "user", checkedBy: "session", body: ChatUiRequest, headers: KEY_HEADER },
@@ -44,7 +44,7 @@ function sendRoute(deps: ChatRoutesDeps): Route {
   );
 }
 
-function resumeRoute({ send, residency }: ChatRoutesDeps): Route {
+function resumeRoute({ send, residency }: StartDeps): Route {
   return route(
     {
       ...{ method: "GET", path: `${PATH}/{id}/stream`, access: "user", params: z.strictObject({ id: ChatId }) },
@@ -70,7 +70,7 @@ async function nothing(unread: Response): Promise<Response> {
   return new Response(null, { status: 204 });
 }
 
-function watch(send: ChatRoutesDeps["send"], call: Call, turnId: string): Promise<Response> {
+function watch(send: StartDeps["send"], call: Call, turnId: string): Promise<Response> {
   const { credential } = call.user;
   return send(turnId, { kind: "watch", turnId, after: 0, credential, ...asker(call) });
 }

@@ -15,8 +15,7 @@ import type { LlmAgent } from "../../../contracts/llm.ts";
 import { estimateTexts } from "../../../contracts/rounds.ts";
 import type { CallContext } from "../../../contracts/tools.ts";
 import { admitCall, type AdmitDeps, type AdmittedCall } from "../chat/admit.ts";
-import { asker } from "./chat.ts";
-import { type Route, route } from "../http/route.ts";
+import { asker, type Route, route } from "../http/route.ts";
 
 export interface EmbeddingsRoutesDeps extends AdmitDeps {
   llm: LlmAgent;

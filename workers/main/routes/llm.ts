@@ -16,12 +16,11 @@ import type { Preferences } from "../../../contracts/users.ts";
 import { admitDirect, type AdmitDeps, type AdmittedCall } from "../chat/admit.ts";
 import { completeDirect, streamDirect } from "../chat/direct.ts";
 import type { DirectCall, DirectDeps, DirectEnd } from "../chat/direct-call.ts";
-import { type Call, type Route, route } from "../http/route.ts";
+import { asker, type Call, type Route, route } from "../http/route.ts";
 import { type Taken, takeAttachments } from "../media/take.ts";
 import type { WhileStanding } from "../http/standing-signal.ts";
 import { measureCall } from "../metrics/measure.ts";
 import { eventStream } from "../session/responses.ts";
-import { asker } from "./chat.ts";
 
 export interface LlmRoutesDeps extends DirectDeps, AdmitDeps {
   whileStanding: WhileStanding;

@@ -16,12 +16,11 @@ import type { TurnWrite } from "../cache/cache.ts";
 import type { DirectLookup, ReusableCall } from "../chat/direct-reuse.ts";
 import type { Preferences } from "../../../contracts/users.ts";
 import { withCacheControl } from "../http/cache-control.ts";
-import { type Call, type Route, route } from "../http/route.ts";
+import { asker, type Call, type Route, route } from "../http/route.ts";
 import { completionChunks, type Heading, toCompletion, toldOf } from "../openai/completion.ts";
 import { inputOf, toModelRequest, toResolve } from "../openai/model-request.ts";
 import { cacheHeaders, eventStream, reasonHeader } from "../session/responses.ts";
 import { takeAttachments } from "../media/take.ts";
-import { asker } from "./chat.ts";
 import { admit, CALL_FAILS, callOf, fillData, type LlmRoutesDeps } from "./llm.ts";
 
 export interface OpenAiRoutesDeps extends LlmRoutesDeps {

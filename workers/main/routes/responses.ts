@@ -17,16 +17,16 @@ import { type LimitState, readLimits } from "../../../contracts/limits.ts";
 import { count } from "../../../contracts/params.ts";
 import type { RecalledTurn, SessionCommand } from "../../../contracts/session.ts";
 import { ErasedSession, SessionView } from "../../../contracts/sessions.ts";
-import { type Call, type Route, route } from "../http/route.ts";
+import { asker, type Call, type Route, route } from "../http/route.ts";
 import { createResponseReader, responseFrames, type ResponseReader } from "../openai/response-events.ts";
 import { toResponseTurn } from "../openai/response-request.ts";
 import { toldRequest } from "../openai/response-told.ts";
 import { rewriteTurn, turnEvents } from "../openai/turn-stream.ts";
 import { eventStream } from "../session/responses.ts";
-import { asker, type ChatRoutesDeps, KEY_HEADER, start, TURN_FAILS } from "./chat.ts";
+import { type StartDeps, KEY_HEADER, start, TURN_FAILS } from "./start-turn.ts";
 import type { LlmRoutesDeps } from "./llm.ts";
 
-export interface ResponsesRoutesDeps extends ChatRoutesDeps, Pick<LlmRoutesDeps, "resolve"> {}
+export interface ResponsesRoutesDeps extends StartDeps, Pick<LlmRoutesDeps, "resolve"> {}
 
 const PATH = "/v1/responses/{response_id}";
 const ResponsePath = z.strictObject({ response_id: ResponseId });

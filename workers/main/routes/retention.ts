@@ -8,7 +8,7 @@ import { RetentionPage, RetentionQuery } from "../../../contracts/retention.ts";
 import type { CountExpired, ExpiredCounts } from "../../../contracts/session.ts";
 import { type Route, route } from "../http/route.ts";
 import { NOTHING_EXPIRED } from "../session/expiry.ts";
-import type { SendToSession } from "./chat.ts";
+import type { SendToSession } from "./start-turn.ts";
 
 export interface RetentionRoutesDeps {
   history: Pick<HistoryStore, "usedSessions">;

@@ -12,8 +12,7 @@ import {
   ServerView,
   type Toolbox,
 } from "../../../contracts/toolbox.ts";
-import { type Route, route } from "../http/route.ts";
-import { asker } from "./chat.ts";
+import { asker, type Route, route } from "../http/route.ts";
 import { reach } from "./tools.ts";
 
 export interface ServersRoutesDeps {

@@ -18,8 +18,8 @@ import {
 } from "../../../contracts/sessions.ts";
 import { withResidency } from "../../../contracts/ids.ts";
 import { count, SessionPath } from "../../../contracts/params.ts";
-import { type Call, type Route, route } from "../http/route.ts";
-import { asker, claimedKey, KEY_HEADER, nearOf, start, TURN_FAILS, type ChatRoutesDeps } from "./chat.ts";
+import { asker, type Call, type Route, route } from "../http/route.ts";
+import { claimedKey, KEY_HEADER, nearOf, start, TURN_FAILS, type StartDeps } from "./start-turn.ts";
 
 const AttachmentPath = SessionPath.extend({ sha256: z.string().regex(/^[0-9a-f]{64}$/) });
 const ATTACHMENT_TYPES = [
@@ -43,11 +43,11 @@ const FAILS: ErrorCode[] = ["not_found", "overloaded", "db_timeout", "db_unavail
 const shared = { access: "user", params: SessionPath, fails: FAILS } as const;
 const PATH = "/history/sessions/{session_id}";
 
-export function sessionRoutes(deps: ChatRoutesDeps): Route[] {
+export function sessionRoutes(deps: StartDeps): Route[] {
   return [...recordRoutes(deps), ...messageRoutes(deps), chatRoute(deps)];
 }
 
-function recordRoutes({ send, newId, ...deps }: ChatRoutesDeps): Route[] {
+function recordRoutes({ send, newId, ...deps }: StartDeps): Route[] {
   return [
     route(
       {
@@ -95,7 +95,7 @@ function recordRoutes({ send, newId, ...deps }: ChatRoutesDeps): Route[] {
   ];
 }
 
-function messageRoutes(deps: ChatRoutesDeps): Route[] {
+function messageRoutes(deps: StartDeps): Route[] {
   return [
     route(
       {
@@ -134,7 +134,7 @@ function messageRoutes(deps: ChatRoutesDeps): Route[] {
   ];
 }
 
-function chatRoute(deps: ChatRoutesDeps): Route {
+function chatRoute(deps: StartDeps): Route {
   return route(
     {
       ...{ method: "POST", path: "/history/chat/with-history", access: "user", scope: "chat", checkedBy: "session" },
@@ -162,7 +162,7 @@ function chatRoute(deps: ChatRoutesDeps): Route {
 
 /** Oldest first. */
 async function readNewest(
-  { send }: ChatRoutesDeps,
+  { send }: StartDeps,
   call: Call,
   { sessionId, limit }: { sessionId: string; limit: number },
 ): Promise<MessageView[]> {

@@ -15,9 +15,8 @@ import {
   ToolStats,
   ToolSwitched,
 } from "../../../contracts/toolbox.ts";
-import { type Call, type Route, route } from "../http/route.ts";
+import { asker, type Call, type Route, route } from "../http/route.ts";
 import type { DirectCall, DirectOutcome } from "../tools/direct.ts";
-import { asker } from "./chat.ts";
 
 export interface ToolsRoutesDeps {
   toolbox: Toolbox;

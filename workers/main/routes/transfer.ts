@@ -13,8 +13,8 @@ import { writeImport } from "../history/import.ts";
 import { readOwnFormat } from "../history/own-format.ts";
 import type { Reading } from "../history/reading.ts";
 import { parseJson, readUpload } from "../http/body.ts";
-import { type Route, route } from "../http/route.ts";
-import { asker, type SendToSession } from "./chat.ts";
+import { asker, type Route, route } from "../http/route.ts";
+import type { SendToSession } from "./start-turn.ts";
 
 export interface TransferRoutesDeps {
   importer: Importer;
