@@ -6,7 +6,6 @@
 import { DurableObject } from "cloudflare:workers";
 import type {
   Account,
-  AccountRecord,
   Admitted,
   Credential,
   Entry,
@@ -23,8 +22,8 @@ import { fail, ok, type Result } from "../../../contracts/errors.ts";
 import type { Settlement } from "../../../contracts/ledger.ts";
 import type { Log, OnBehalfOf, Served } from "../../../contracts/log.ts";
 import { type Preferences, SCOPES } from "../../../contracts/users.ts";
+import { refused, UserCopy } from "./copy.ts";
 import { continueErasure, type ErasureDeps, isErasing, NOTHING_REMOVED, readReport } from "./erasure.ts";
-import { isSameHash } from "./same-hash.ts";
 import { Spending, type SpendingDeps } from "./spending.ts";
 import { closeLogin, closeLogins, holds, openLogin, rotateLogin } from "./logins.ts";
 import {
@@ -33,11 +32,8 @@ import {
   createTables,
   hasTables,
   markErasing,
-  markStale,
   noteSession,
-  readCopy,
   readKey,
-  writeCopy,
   writeKey,
   writeStanding,
 } from "./storage.ts";
@@ -53,25 +49,15 @@ export interface AccountDeps extends ErasureDeps, SpendingDeps {
 
 /** API keys that one user may have at a time. */
 const MAX_KEYS = 100;
-/** The last use of a key is noted this often at most. */
-const TOUCH_EVERY_MS = 3_600_000;
-/** An unknown key that is well signed may be newer than the copy: Postgres is asked, this often at most. */
-const LOOK_AGAIN_MS = 5_000;
 const RETRY_MS = 2_000;
-
-const refused = () => fail("unauthorized", "a valid bearer credential is needed");
 
 export class AccountObject<Env = unknown> extends DurableObject<Env> implements Account {
   readonly #deps: AccountDeps;
   readonly #storage: DurableObjectStorage;
   readonly #sql: SqlStorage;
   readonly #spending: Spending;
-  readonly #waitUntil: (work: Promise<unknown>) => void;
-  #readAtMs = Number.NEGATIVE_INFINITY;
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #copy: UserCopy;
   #erasing: Promise<ErasureReport> | undefined;
-  /** The user was erased: nothing is kept here any more. */
-  #isGone = false;
 
   constructor(state: DurableObjectState, env: Env, deps: AccountDeps) {
     super(state, env);
@@ -79,7 +65,7 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
     this.#storage = state.storage;
     this.#sql = state.storage.sql;
     this.#spending = new Spending(state.storage, deps);
-    this.#waitUntil = (work) => state.waitUntil(work);
+    this.#copy = new UserCopy(state, deps);
   }
 
   /** Any of the account's methods, on behalf of a request. */
@@ -89,7 +75,7 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
   }
 
   async check(credential: Credential): Promise<Result<Standing>> {
-    const copy = await this.#copy(credential.userId);
+    const copy = await this.#copy.active(credential.userId);
     return copy.ok ? this.#standing(credential, copy.value) : copy;
   }
 
@@ -117,7 +103,7 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
       const isHeld = holds(this.#sql, credential.loginId, credential.version, this.#deps.now());
       return isHeld ? ok({ role, preferences, scopes: [...SCOPES] }) : refused();
     }
-    const key = await this.#key(credential);
+    const key = await this.#copy.key(credential);
     if (key === undefined) return refused();
     // A key acts for an admin only if it was made to.
     const acts = key.scopes.includes("admin") ? role : "user";
@@ -125,11 +111,11 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
   }
 
   async openLogin(userId: string, { expiresAtMs, tokenVersion }: NewLogin): Promise<Result<Login>> {
-    return this.#inTurn(async () => {
-      const read = await this.#readNow(userId);
+    return this.#copy.inTurn(async () => {
+      const read = await this.#copy.readNow(userId);
       if (!read.ok) return read;
       // The password was checked some time ago: one that has been replaced meanwhile opens nothing.
-      const copy = this.#kept();
+      const copy = this.#copy.kept();
       if (copy === undefined || !copy.isActive || copy.erasing || read.value?.tokenVersion !== tokenVersion) {
         return refused();
       }
@@ -140,7 +126,7 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
   }
 
   async refreshLogin(userId: string, asked: Login): Promise<Result<Login>> {
-    const copy = await this.#copy(userId);
+    const copy = await this.#copy.active(userId);
     if (!copy.ok) return copy;
     const nowMs = this.#deps.now();
     const login = rotateLogin(this.#sql, asked, { nowMs, expiresAtMs: nowMs + this.#deps.loginMs });
@@ -148,19 +134,19 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
   }
 
   async closeLogin(userId: string, loginId: string): Promise<Result<void>> {
-    const copy = await this.#copy(userId);
+    const copy = await this.#copy.active(userId);
     if (copy.ok) closeLogin(this.#sql, loginId);
     return copy.ok ? ok(undefined) : copy;
   }
 
   async closeLogins(userId: string): Promise<Result<void>> {
-    const copy = await this.#copy(userId);
+    const copy = await this.#copy.active(userId);
     if (copy.ok) closeLogins(this.#sql);
     return copy.ok ? ok(undefined) : copy;
   }
 
   async update(userId: string, change: UserChange): Promise<Result<UserRow>> {
-    return this.#change(userId, async () => {
+    return this.#copy.change(userId, async () => {
       const { passwordHash, role, isActive } = change;
       // First: the answer to the change may be lost, and then nobody would come back to them.
       if ([passwordHash, role, isActive].some((part) => part !== undefined) && hasTables(this.#sql))
@@ -174,13 +160,13 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
   }
 
   putPreferences(userId: string, preferences: Preferences): Promise<Result<void>> {
-    return this.#change(userId, () => this.#deps.users.putPreferences(userId, preferences));
+    return this.#copy.change(userId, () => this.#deps.users.putPreferences(userId, preferences));
   }
 
   async addKey(userId: string, key: KeyRow & { hash: string }): Promise<Result<void>> {
-    const copy = await this.#copy(userId);
+    const copy = await this.#copy.active(userId);
     if (!copy.ok) return copy;
-    return this.#inTurn(async () => {
+    return this.#copy.inTurn(async () => {
       if (countKeys(this.#sql) >= MAX_KEYS) return fail("conflict", `a user may have ${MAX_KEYS} API keys`);
       const added = await this.#deps.users.addKey(userId, key);
       if (added.ok) writeKey(this.#sql, key);
@@ -190,9 +176,9 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
 
   /** Revoked at once and for good; that Postgres forgets the key is owed until it has. */
   async removeKey(userId: string, keyId: string): Promise<Result<boolean>> {
-    const copy = await this.#copy(userId);
+    const copy = await this.#copy.active(userId);
     if (!copy.ok) return copy;
-    if (!readKey(this.#sql, keyId)) await this.#read(userId);
+    if (!readKey(this.#sql, keyId)) await this.#copy.read(userId);
     const key = readKey(this.#sql, keyId);
     if (key === undefined) return ok(false);
     this.#sql.exec("UPDATE keys SET revoked = 1 WHERE id = ?", keyId);
@@ -202,7 +188,7 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
 
   /** Begun for good when it answers; what a store that is away holds up goes on later. */
   async erase(userId: string): Promise<Result<ErasureReport>> {
-    if (this.#isGone) return ok({ finished: true, removed: NOTHING_REMOVED });
+    if (this.#copy.isGone) return ok({ finished: true, removed: NOTHING_REMOVED });
     createTables(this.#sql);
     markErasing(this.#sql, userId);
     // Before anything is awaited: a runtime that dies here comes back to it.
@@ -221,7 +207,7 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
     if (isErasing(this.#sql)) {
       await this.#erase(userId);
     } else {
-      const isForgotten = await this.#inTurn(() => this.#forgetRevoked(userId));
+      const isForgotten = await this.#copy.inTurn(() => this.#forgetRevoked(userId));
       if (!isForgotten) await this.#storage.setAlarm(this.#deps.now() + RETRY_MS);
       await this.#spending.pay(userId);
     }
@@ -238,7 +224,7 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
   async #eraseOn(userId: string): Promise<ErasureReport> {
     const outcome = await continueErasure(this.#sql, userId, this.#deps);
     const report = readReport(this.#sql);
-    this.#isGone = report.finished;
+    this.#copy.isGone = report.finished;
     if (report.finished) await this.#storage.deleteAll();
     else await this.#storage.setAlarm(this.#deps.now() + (outcome.ok ? 0 : RETRY_MS));
     return report;
@@ -250,71 +236,5 @@ export class AccountObject<Env = unknown> extends DurableObject<Env> implements 
       this.#sql.exec("DELETE FROM keys WHERE id = ?", id);
     }
     return true;
-  }
-
-  /** The copy of an active user; read from Postgres first where there is none, or where it is stale and Postgres can be reached. */
-  async #copy(userId: string): Promise<Result<AccountCopy>> {
-    const kept = this.#kept();
-    if (kept === undefined || kept.stale) {
-      // Of many who come at once the first one reads.
-      const read = await this.#inTurn(async () =>
-        this.#kept()?.stale === false ? ok(undefined) : this.#readNow(userId),
-      );
-      if (!read.ok && kept === undefined) return read;
-    }
-    const copy = this.#kept();
-    return copy === undefined || !copy.isActive || copy.erasing ? refused() : ok(copy);
-  }
-
-  #kept(): AccountCopy | undefined {
-    return hasTables(this.#sql) ? readCopy(this.#sql) : undefined;
-  }
-
-  #read(userId: string): Promise<Result<AccountRecord | undefined>> {
-    return this.#inTurn(() => this.#readNow(userId));
-  }
-
-  /** What Postgres says, which is the copy from now on; undefined when there is no such user. */
-  async #readNow(userId: string): Promise<Result<AccountRecord | undefined>> {
-    this.#readAtMs = this.#deps.now();
-    const record = await this.#deps.users.loadAccount(userId);
-    // An answer that was on its way while the user was erased brings nothing back.
-    if (record.ok && record.value !== undefined && !this.#isGone) {
-      createTables(this.#sql);
-      writeCopy(this.#sql, userId, record.value);
-    }
-    return record;
-  }
-
-  /** A change of what Postgres says: the copy is stale from before it until it has been read again. */
-  async #change<T>(userId: string, change: () => Promise<Result<T>>): Promise<Result<T>> {
-    // A user who is inactive may be changed too.
-    const known = this.#kept() === undefined ? await this.#read(userId) : ok(undefined);
-    if (!known.ok) return known;
-    return this.#inTurn(async () => {
-      if (hasTables(this.#sql)) markStale(this.#sql);
-      const changed = await change();
-      await this.#readNow(userId);
-      return changed;
-    });
-  }
-
-  /** What goes between Postgres and the copy, one after another: an older answer never overwrites a newer one. */
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#last.then(work);
-    this.#last = done.catch(() => undefined);
-    return done;
-  }
-
-  async #key({ userId, keyId, hash }: Credential & { kind: "key" }) {
-    const nowMs = this.#deps.now();
-    if (readKey(this.#sql, keyId) === undefined && nowMs - this.#readAtMs > LOOK_AGAIN_MS) await this.#read(userId);
-    const key = readKey(this.#sql, keyId);
-    if (key === undefined || key.revoked || key.expiresAtMs <= nowMs || !isSameHash(key.hash, hash)) return undefined;
-    if (nowMs - key.usedAtMs > TOUCH_EVERY_MS) {
-      this.#sql.exec("UPDATE keys SET used_at = ? WHERE id = ?", nowMs, keyId);
-      this.#waitUntil(this.#deps.users.touchKey(userId, keyId, nowMs));
-    }
-    return key;
   }
 }

@@ -6,14 +6,15 @@ import type { Admitted } from "../../../contracts/accounts.ts";
 import { type ChatRequest, requestMessages } from "../../../contracts/chat.ts";
 import { AppError, orThrow } from "../../../contracts/errors.ts";
 import { newTurnId } from "../../../contracts/ids.ts";
-import type { LimitState, Reservation } from "../../../contracts/limits.ts";
-import { estimateMessage, estimateSchema, estimateTokens, NO_USAGE } from "../../../contracts/rounds.ts";
-import type { ExplainTurn, ResolvedChat, StartTurn } from "../../../contracts/session.ts";
+import type { LimitState } from "../../../contracts/limits.ts";
+import { NO_USAGE } from "../../../contracts/rounds.ts";
+import type { ExplainTurn, StartTurn } from "../../../contracts/session.ts";
 import type { ToolList } from "../../../contracts/tools.ts";
 import type { Preferences } from "../../../contracts/users.ts";
 import type { TurnSlots } from "../chat/reuse.ts";
 import type { Ahead } from "./ahead.ts";
 import { beginning, branchOf } from "./branches.ts";
+import { estimate } from "./estimate.ts";
 import { claim, findClaim } from "./idempotency.ts";
 import type { SessionDeps, TurnKeeper } from "./keeper.ts";
 import type { LiveTurn, NewTurn } from "./live-turn.ts";
@@ -24,12 +25,6 @@ import { forgetLogs, newestTurn, nextTurnId, toPlan } from "./turns.ts";
 
 /** Messages that may wait for a busy session. */
 const MAX_WAITING = 8;
-/** What a prompt holds besides messages. A guess: the truth comes at the turn's end. */
-const INSTRUCTION_TOKENS = 100;
-const TOOL_TOKENS = 400;
-/** Of an answer whose length nobody limits. */
-const ANSWER_TOKENS = 1_024;
-
 export interface Started {
   turnId: string;
   replayed: boolean;
@@ -190,34 +185,11 @@ export class TurnStarter {
   async #admit(command: StartTurn): Promise<Admitted> {
     const { credential, scope, create, request, sessionId } = command;
     const unstoredSessionId = create && request.store === false ? sessionId : undefined;
-    const reservation = this.#estimate(command);
+    const reservation = estimate(command, { ...this.#deps, lastTokens: () => this.#lastTokens() });
     const admitted = orThrow(await this.#deps.accounts.admit(credential, { reservation, unstoredSessionId }));
     if (admitted.scopes.includes(scope)) return admitted;
     this.#releaseUnstarted(command);
     throw new AppError("forbidden", `this needs an API key with the scope ${scope}`);
-  }
-
-  /** What the turn will take, as far as it can be told before anything is read: the last one's prompt and answer are in its prompt. */
-  #estimate(command: StartTurn): Reservation {
-    const { requestId, create, request, preferences, said = requestMessages(request) } = command;
-    const { model, maxTokens, contextTokens = this.#deps.contextTokens } = this.#resolve(request, preferences);
-    const asked = said.reduce((sum, message) => sum + estimateMessage(message), 0);
-    const tools = request.tools === "none" ? 0 : TOOL_TOKENS;
-    const before = create ? 0 : Math.min(contextTokens, this.#lastTokens() ?? contextTokens);
-    const promptTokens = INSTRUCTION_TOKENS + tools + before + asked + brought(command);
-    return { id: requestId, model, promptTokens, answerTokens: maxTokens ?? ANSWER_TOKENS };
-  }
-
-  /** What is refused here is refused once more, when it is known who asks. */
-  #resolve(
-    request: ChatRequest,
-    preferences: Preferences,
-  ): Pick<ResolvedChat, "model" | "maxTokens" | "contextTokens"> {
-    try {
-      return this.#deps.resolve(request, preferences);
-    } catch {
-      return { model: request.model ?? "", maxTokens: request.max_tokens };
-    }
   }
 
   #lastTokens(): number | undefined {
@@ -254,15 +226,6 @@ export class TurnStarter {
       throw new AppError("conflict", "this Idempotency-Key made a session before: use a new key");
     }
   }
-}
-
-/** Tokens of what a request brings to its prompt besides what is said. */
-function brought({ client, branch, request }: Pick<StartTurn, "client" | "branch" | "request">): number {
-  const outputs = branch.kind === "after" ? branch.outputs.map(({ content }) => content) : [];
-  const given = branch.kind === "end" && branch.given ? [JSON.stringify(branch.given)] : [];
-  const texts = [client?.instructions ?? "", ...outputs, ...given];
-  const tools = client?.tools ? estimateTokens(JSON.stringify(client.tools)) : 0;
-  return texts.reduce((sum, text) => sum + estimateTokens(text), tools + estimateSchema(request.response_format));
 }
 
 /** What it takes to plan a turn. */
