@@ -23,7 +23,10 @@ export const VisibleText = z
   .refine((text) => !text.includes("\u0000"), "must not contain NUL")
   .refine(hasVisibleText, "must contain visible text");
 
-/** `data:{type};base64,{data}`; of an image also an https URL, where the deployment allows its host. */
+/**
+ * `data:{type};base64,{data}`; of an image also an https URL, where the deployment allows its host. In a session also `attachment:{sha256}`: what
+ * was uploaded to it, or stands in it.
+ */
 export const Source = z.string().min(1).max(MAX_DATA_CHARS);
 export const Detail = z.enum(["auto", "low", "high"]);
 export const FileName = z
@@ -56,6 +59,17 @@ const InputPart = z
 export type InputPart = z.infer<typeof InputPart>;
 export const InputParts = z.array(InputPart).min(1).max(100);
 
+const UPLOADED = "attachment:";
+
+export function toUploadUrl(sha256: string): string {
+  return `${UPLOADED}${sha256}`;
+}
+
+/** The hash that such a source names; undefined: it is none. */
+export function uploadOf(source: string): string | undefined {
+  return /^attachment:([0-9a-f]{64})$/.exec(source)?.[1];
+}
+
 const place = {
   /** Where it stands: so many UTF-16 code units of the message's text come before it. */
   at: z.int().min(0),
@@ -77,6 +91,19 @@ export type StoredAttachment = z.infer<typeof Stored>;
 /** An image that the provider fetches by itself. */
 const Remote = z.strictObject({ type: z.literal("image"), ...place, url: z.url(), detail: Detail.optional() });
 type RemoteAttachment = z.infer<typeof Remote>;
+
+/** What was uploaded: `url` stands for it in the parts of the session's messages, where a data URL or base64 would. */
+export const UploadedAttachment = Stored.pick({
+  type: true,
+  mime_type: true,
+  sha256: true,
+  bytes: true,
+  width: true,
+  height: true,
+})
+  .extend({ url: z.string() })
+  .meta({ id: "UploadedAttachment" });
+export type UploadedAttachment = z.infer<typeof UploadedAttachment>;
 
 /** What a message refers to: never the bytes themselves. */
 export const Attachment = z.union([Stored, Remote]).meta({ id: "Attachment" });

@@ -174,6 +174,13 @@ export interface ReadAttachment extends Asker {
   sha256: string;
 }
 
+/** Keeps a file for messages to come: it is the session's from then on. The one that is there already stays as it is. */
+export interface UploadAttachment extends Keeping {
+  kind: "upload";
+  sessionId: string;
+  file: AttachedFile;
+}
+
 /** Makes a session without a turn. The one that is there already is shown. */
 export interface CreateSession extends Asker {
   kind: "create";
@@ -281,6 +288,7 @@ export type SessionCommand =
   | AnswerApproval
   | ListMessages
   | ReadAttachment
+  | UploadAttachment
   | CreateSession
   | ViewSession
   | ChangeSession

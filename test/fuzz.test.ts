@@ -129,7 +129,10 @@ function adversarialOf(route: Route): FuzzRequest[] {
   const send = (text: string): FuzzRequest => ({
     ...{ route: nameOf(route), method: route.method, isOpen: route.access === "open", body: text, chunked: false },
     path: path.replaceAll(/\{(\w+)\}/g, "{{$1 own 0}}"),
-    headers: { "content-type": route.bodyType ?? "application/json", accept: "application/json, text/event-stream" },
+    headers: {
+      "content-type": [route.bodyType ?? "application/json"].flat().at(-1) ?? "",
+      accept: "application/json, text/event-stream",
+    },
     as: 2,
   });
   if (body === undefined) return [];

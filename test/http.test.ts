@@ -138,7 +138,8 @@ describe("bodies", () => {
   });
 
   test("[B8] longer than the length that was told: what comes after it is no part of the request", async () => {
-    for (const route of [...JSON_ROUTES, ...RAW_ROUTES]) {
+    // Of a file of any kind a part is a file too.
+    for (const route of [...JSON_ROUTES, ...RAW_ROUTES].filter(({ bodyType }) => !Array.isArray(bodyType))) {
       const head = `${route.method} ${samplePath(route)} HTTP/1.1\r\nHost: ${house.url.host}\r\nConnection: close\r\n`;
       const headers = `Authorization: Bearer ${as.apiKey}\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\n`;
       const reply = await speak(house, `${head}${headers}{"prompt":"Hi"}`);

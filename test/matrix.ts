@@ -168,6 +168,9 @@ export const MATRIX: Readonly<Record<string, Row>> = {
   "POST /history/import": { gets: everyone(), body: () => "\n", headers: { "content-type": "application/x-ndjson" } },
   "GET /history/sessions/{session_id}/messages": { gets: ownerAlone() },
   "GET /history/sessions/{session_id}/attachments/{sha256}": { gets: ownerAlone() },
+  "POST /history/sessions/{session_id}/attachments": {
+    ...{ gets: ownerAlone(201), body: () => "Notes", headers: { "content-type": "text/plain" } },
+  },
   "POST /history/messages": {
     gets: ownerAlone(201),
     body: ({ session_id, unique }) => ({ session_id, role: "user", content: unique }),

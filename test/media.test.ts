@@ -278,6 +278,71 @@ test("[MEDIA-6] a message refers to what is attached; its owner reads the bytes,
   expect((await house.call(path.slice(0, -1), { as })).status).toBe(400);
 });
 
+async function upload(session_id: string, type: string, body: Uint8Array | string, tenant = as) {
+  const headers = { "content-type": type };
+  const path = `/history/sessions/${session_id}/attachments`;
+  const response = await house.call(path, { as: tenant, method: "POST", body, headers });
+  return { status: response.status, ...(await response.json<{ url: string; sha256: string }>()) };
+}
+
+test("[MEDIA-9] an upload stands for its bytes in a message's parts, as if they stood there", async () => {
+  const { session_id } = await chat({ prompt: "Hi" });
+  const [picture, notes, sound] = [png(9, 4), "Some notes", wav()];
+  const uploads = [
+    await upload(session_id, "image/png", picture),
+    await upload(session_id, "text/markdown", notes),
+    await upload(session_id, "audio/wav", sound),
+  ];
+  expect(uploads[0]).toEqual({
+    ...{ status: 201, type: "image", mime_type: "image/png", bytes: picture.length, width: 9, height: 4 },
+    ...{ sha256: uploads[0]?.sha256, url: `attachment:${uploads[0]?.sha256}` },
+  });
+  const [first = "", second = "", third = ""] = uploads.map(({ url }) => url);
+  const parts = [
+    ...[text("See"), image(first), { type: "file", file: { file_data: second, filename: "n.md" } }],
+    { type: "input_audio", input_audio: { data: third, format: "wav" } },
+  ];
+  expect((await chat({ parts, session_id })).status).toBe(200);
+  expect(lastPrompt().at(-1)?.content).toEqual([
+    ...[text("See"), image(dataUrl("image/png", picture)), file("text/markdown", notes, "n.md"), audio(sound, "wav")],
+  ]);
+  const [, question] = await messagesOf(session_id);
+  expect(question?.attachments).toHaveLength(3);
+  const rows = await house.querySession(session_id, "SELECT DISTINCT sha256 FROM attachments");
+  expect(rows).toHaveLength(3);
+});
+
+test("[MEDIA-9] it is there for a message much later: its object may be lost, and Postgres has it", async () => {
+  const { session_id } = await chat({ prompt: "Later" });
+  const { url, sha256 } = await upload(session_id, "image/png", png(8, 3));
+  await untilRows(house, 1, "select sha256 from attachments where session_id = $1", session_id);
+  await house.evict(session_id);
+  expect((await chat({ parts: [image(url)], session_id })).response).toContain("8 x 3 px");
+  const read = await house.call(`/history/sessions/${session_id}/attachments/${sha256}`, { as });
+  expect(new Uint8Array(await read.arrayBuffer())).toEqual(png(8, 3));
+});
+
+test("[MEDIA-9] it is its session's alone, and held to what a message may have", async () => {
+  const { session_id } = await chat({ prompt: "Hello" });
+  const { url } = await upload(session_id, "image/png", png(2, 9));
+  const other = await house.newTenant();
+  expect((await upload(session_id, "image/png", png(2, 9), other)).status).toBe(404);
+  const { session_id: elsewhere } = await chat({ prompt: "Hi" }, other);
+  expect((await chat({ parts: [image(url)], session_id: elsewhere }, other)).status).toBe(404);
+  expect((await chat({ parts: [image(url)], session_id: (await chat({ prompt: "New" })).session_id })).status).toBe(
+    404,
+  );
+  await expectRefused({ parts: [image(url)] }, 400, "invalid_request");
+  await expectRefused({ parts: [image(`${url}0`)], session_id }, 400, "invalid_request");
+  await expectRefused({ parts: Array.from({ length: 17 }, () => image(url)), session_id }, 400, "invalid_request");
+  const { calls } = house.llm.stats();
+  expect((await house.call("/llm/generate", { as, body: { parts: [image(url)] } })).status).toBe(400);
+  expect(house.llm.stats().calls).toBe(calls);
+  expect((await upload(session_id, "image/png", jpeg(3, 3))).status).toBe(400);
+  expect((await upload(session_id, "image/svg+xml", "<svg/>")).status).toBe(415);
+  expect((await upload(session_id, "text/plain", "a".repeat(8 * 1024 * 1024 + 1))).status).toBe(413);
+});
+
 test("[MEDIA-6] a later turn shows it again at its place, and no token is counted for its bytes", async () => {
   const notes = file("text/plain", "a".repeat(4_000));
   const first = [text("Look"), imagePart(png(3, 5, { mark: 7 })), notes];

@@ -1447,6 +1447,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/decisions/0045",
     text: "The cache's key holds what is attached by its hash; such answers are their user's alone.",
   },
+  "MEDIA-9": {
+    source: "docs/decisions/0045",
+    text: "A file can be uploaded to a session and named by the parts of its messages, as if it stood in them; to nobody else.",
+  },
   B62: { source: "faults", text: "Images that lie, are cut, too large or move, or are no image." },
   B63: { source: "faults", text: "Too many images, too many bytes." },
   B64: { source: "faults", text: "Addresses in place of images." },

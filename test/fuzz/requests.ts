@@ -42,6 +42,7 @@ const RAW_BODIES: Readonly<Record<string, readonly string[]>> = {
     `[${Array.from({ length: 101 }, (_, id) => `{"jsonrpc":"2.0","id":${id},"method":"ping"}`).join(",")}]`,
     '{"jsonrpc":"2.0","id":1,"method":"nothing","params":[1]}',
   ],
+  "/history/sessions/{session_id}/attachments": ["a,b\n1,2\n", "\u0000", " ", "%PDF-1.4\n%%EOF", "<svg/>"],
   "/history/import": [
     "\n",
     "{}",
@@ -115,7 +116,8 @@ function requestOf(route: Route, people: number, badPercent: number): fc.Arbitra
 function typeOf({ path, body, bodyType }: Route): Record<string, string> {
   if (body === undefined) return {};
   const protocol = { accept: "application/json, text/event-stream", "mcp-session-id": "{{mcp_session own 0}}" };
-  return { "content-type": bodyType ?? "application/json", ...(path === "/mcp" && protocol) };
+  const type = [bodyType ?? "application/json"].flat().at(-1) ?? "";
+  return { "content-type": type, ...(path === "/mcp" && protocol) };
 }
 
 function makingOf(schema: { $defs?: Making["defs"] }, badPercent: number): Making {

@@ -17,6 +17,7 @@ import type { Route } from "./http/route.ts";
 import { serveRoutes } from "./http/serve.ts";
 import { refuseLongUris } from "./http/uri.ts";
 import { archiveRoutes, type ArchiveRoutesDeps } from "./routes/archive.ts";
+import { attachmentRoutes } from "./routes/attachments.ts";
 import { authRoutes, type AuthRoutesDeps } from "./routes/auth.ts";
 import { cacheRoutes, type CacheRoutesDeps } from "./routes/cache.ts";
 import { chatUiRoutes } from "./routes/chat-ui.ts";
@@ -82,6 +83,7 @@ export function allRoutes(deps: RoutesDeps): Route[] {
     chatRoutes,
     chatUiRoutes,
     sessionRoutes,
+    attachmentRoutes,
     historyRoutes,
     retentionRoutes,
     archiveRoutes,

@@ -36,19 +36,13 @@ function checkWords(text: string, bytes: number): void {
   throw new AppError("payload_too_large", `the body may have ${MAX_BODY_BYTES} bytes at most besides attached data`);
 }
 
-export interface Upload<T extends string> {
-  type: T;
-  text: string;
-}
-
-/** A file in one of several text forms, as its media type says. */
+/** A file of one of several types, as its media type says. */
 export async function readUpload<T extends string>(
   request: Request,
   types: readonly T[],
   maxBytes: number,
-): Promise<Upload<T>> {
-  const type = checkMediaType(request, types);
-  return { type, text: decode(await readBytes(request, maxBytes)) };
+): Promise<{ type: T; bytes: Uint8Array }> {
+  return { type: checkMediaType(request, types), bytes: await readBytes(request, maxBytes) };
 }
 
 /** For a route that takes no body: an empty one is none. */
@@ -100,7 +94,7 @@ async function readBytes(
   return bytes;
 }
 
-function decode(bytes: Uint8Array): string {
+export function decode(bytes: Uint8Array): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
   } catch {

@@ -135,7 +135,8 @@ function describeBody({ method, body, bodyType }: Route, schemas: JsonSchemas): 
     return { required: true, content: { "application/json": { schema: schemas.of(body, "input") } } };
   }
   if (method === "GET" || method === "DELETE") return undefined;
-  return { required: true, content: { [bodyType ?? "application/json"]: { schema: {} } } };
+  const types = [bodyType ?? "application/json"].flat();
+  return { required: true, content: Object.fromEntries(types.map((type) => [type, { schema: {} }])) };
 }
 
 /** Answers and failures by status. What can only fail is shared by all operations that fail alike. */

@@ -52,8 +52,8 @@ export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z
   body?: B | "raw";
   /** The body may be larger by what is attached to its messages. */
   takesAttachments?: boolean;
-  /** The media type of a raw body, for the document; left out: JSON. */
-  bodyType?: string;
+  /** The media types of a raw body, for the document; left out: JSON. */
+  bodyType?: string | readonly string[];
   /** Request headers that the handler reads, for the document. */
   headers?: Record<string, string>;
   /** By status; a list where the request decides which of several forms it gets. */

@@ -21,11 +21,6 @@ import { count, SessionPath } from "../../../contracts/params.ts";
 import { asker, type Call, type Route, route } from "../http/route.ts";
 import { claimedKey, KEY_HEADER, nearOf, start, TURN_FAILS, type StartDeps } from "./start-turn.ts";
 
-const AttachmentPath = SessionPath.extend({ sha256: z.string().regex(/^[0-9a-f]{64}$/) });
-const ATTACHMENT_TYPES = [
-  ...(["image/png", "image/jpeg", "image/webp", "image/gif", "audio/wav", "audio/mpeg"] as const),
-  ...(["application/pdf", "text/plain", "text/markdown", "text/csv"] as const),
-];
 const PAGE = 50;
 const MAX_PAGE = 200;
 /** Places are 32-bit numbers in Postgres. */
@@ -105,16 +100,6 @@ function messageRoutes(deps: StartDeps): Route[] {
       (call) => {
         const { session_id: sessionId } = call.params;
         return deps.send(sessionId, { kind: "messages", sessionId, ...call.query, ...asker(call) });
-      },
-    ),
-    route(
-      {
-        ...{ ...shared, method: "GET", path: `${PATH}/attachments/{sha256}`, params: AttachmentPath },
-        ...{ answers: { 200: ATTACHMENT_TYPES }, summary: "The bytes of what is attached to a message, to be saved" },
-      },
-      (call) => {
-        const { session_id: sessionId, sha256 } = call.params;
-        return deps.send(sessionId, { kind: "attachment", sessionId, sha256, ...asker(call) });
       },
     ),
     route(

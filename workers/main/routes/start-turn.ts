@@ -12,6 +12,7 @@ import { withCacheControl } from "../http/cache-control.ts";
 import { bytesOfKey, readIdempotency } from "../http/idempotency.ts";
 import { asker, type Call } from "../http/route.ts";
 import { takeAttachments } from "../media/take.ts";
+import { fillUploads } from "../media/uploads.ts";
 import type { Ahead, LookAhead } from "../session/ahead.ts";
 import { hintFor } from "../session/placement.ts";
 
@@ -66,7 +67,8 @@ export interface Start {
 /** Starts a turn; the answer is the object's. */
 export async function start(deps: StartDeps, call: Call, { request, body, before, ...turn }: Start): Promise<Response> {
   const own = turn.branch.kind === "after" ? turn.branch.turnId : request.session_id;
-  const taken = takeAttachments(request, deps.attachmentHosts);
+  const filled = await fillUploads(request, (sha256) => readUpload(deps, call, request.session_id, sha256));
+  const taken = takeAttachments(filled, deps.attachmentHosts);
   const said = before === undefined ? taken?.said : withBefore(taken?.said ?? requestMessages(request), before);
   const residency = request.residency ?? deps.residency;
   const idempotency = await claimedKey(deps, call, { body, sessionId: own, residency });
@@ -84,6 +86,16 @@ export async function start(deps: StartDeps, call: Call, { request, body, before
   // Bytes that a user attaches are large to send in pieces, and their answers are seldom in the cache.
   const isAhead = command.create && !taken?.files.length;
   return deps.send(sessionId, command, near, isAhead ? deps.lookAhead(command) : undefined);
+}
+
+/** An upload is its session's: a request that names one goes on in that session. */
+async function readUpload({ send }: StartDeps, call: Call, sessionId: string | undefined, sha256: string) {
+  if (sessionId === undefined)
+    throw new AppError("invalid_request", "an upload needs the session_id that it was made to");
+  const response = await send(sessionId, { kind: "attachment", sessionId, sha256, ...asker(call) });
+  if (response.status === 404) throw new AppError("not_found", "the session has no such attachment");
+  if (!response.ok) throw new AppError("overloaded", "an attachment could not be read", { retryAfterSeconds: 2 });
+  return { mimeType: response.headers.get("content-type") ?? "", bytes: new Uint8Array(await response.arrayBuffer()) };
 }
 
 function withBefore(said: SaidMessage[], before: Prelude[][]): SaidMessage[] {

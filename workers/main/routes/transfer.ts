@@ -12,7 +12,7 @@ import { EXPORTERS } from "../history/export.ts";
 import { writeImport } from "../history/import.ts";
 import { readOwnFormat } from "../history/own-format.ts";
 import type { Reading } from "../history/reading.ts";
-import { parseJson, readUpload } from "../http/body.ts";
+import { decode, parseJson, readUpload } from "../http/body.ts";
 import { asker, type Route, route } from "../http/route.ts";
 import type { SendToSession } from "./start-turn.ts";
 
@@ -126,6 +126,7 @@ function importRoute({ importer }: TransferRoutesDeps): Route {
 
 /** The file's text ends here: it is large, and what is read of it is as large again. */
 async function readFile(raw: Request, userId: string): Promise<Reading> {
-  const { type, text } = await readUpload(raw, [OWN, CHATGPT], MAX_IMPORT_BYTES);
+  const { type, bytes } = await readUpload(raw, [OWN, CHATGPT], MAX_IMPORT_BYTES);
+  const text = decode(bytes);
   return type === OWN ? readOwnFormat(text, userId) : readChatGpt(parseJson(text), userId);
 }

@@ -144,6 +144,8 @@ export class SessionObject<Env = unknown> extends DurableObject<Env> {
         return Response.json(await this.#pages.list(command, this.#ownedIfHeld(command) !== undefined));
       case "attachment":
         return this.#attachment(command);
+      case "upload":
+        return this.#records.upload(command, await this.#held(command));
       case "create":
         return this.#records.create(command);
       case "view":

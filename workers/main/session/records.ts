@@ -6,7 +6,14 @@
 import { AppError } from "../../../contracts/errors.ts";
 import type { HistoryStore, StoredSession } from "../../../contracts/history.ts";
 import type { SessionView } from "../../../contracts/sessions.ts";
-import type { AppendMessage, ChangeSession, CreateSession, ViewSession } from "../../../contracts/session.ts";
+import type {
+  AppendMessage,
+  ChangeSession,
+  CreateSession,
+  UploadAttachment,
+  ViewSession,
+} from "../../../contracts/session.ts";
+import { keepFiles } from "./attachments.ts";
 import type { Drain } from "./drain.ts";
 import { unreadable } from "./hold.ts";
 import type { SessionDeps } from "./keeper.ts";
@@ -82,6 +89,13 @@ export class SessionRecords {
     await this.#paid(command.userId);
     const headers = earlier ? { "idempotent-replayed": "true" } : {};
     return Response.json(viewNow(this.#sql, message), { status: 201, headers });
+  }
+
+  /** The session's from here on, and Postgres's: whether a message ever shows it or not. */
+  async upload({ file }: UploadAttachment, { userId }: Session): Promise<Response> {
+    keepFiles(this.#sql, [file]);
+    await this.#paid(userId);
+    return new Response(null, { status: 204 });
   }
 
   /** The message that this very command, or an earlier one with its idempotency key, has saved. */
