@@ -1,14 +1,17 @@
 /** What a model provider can do wrong, seen from the API: the reply, what is kept of it, and that nothing of it is cached. */
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { ErrorBody } from "../contracts/errors.ts";
-import { isTerminal, type NumberedEvent } from "../contracts/events.ts";
+import { createEventDecoder, isTerminal, KEEP_ALIVE_FRAME, type NumberedEvent } from "../contracts/events.ts";
 import { answerOf, type House, openHouse, readEvents, type Tenant, untilRows } from "./house.ts";
 
 let house: House;
 let as: Tenant;
 beforeAll(async () => {
   house = await openHouse({
-    settings: { LLM_STALL_TIMEOUT_MS: "1500", LLM_HEADERS_TIMEOUT_MS: "1500", LLM_FIRST_TOKEN_TIMEOUT_MS: "1500" },
+    settings: {
+      ...{ LLM_STALL_TIMEOUT_MS: "1500", LLM_HEADERS_TIMEOUT_MS: "1500", LLM_FIRST_TOKEN_TIMEOUT_MS: "1500" },
+      KEEP_ALIVE_MS: "100",
+    },
   });
   as = await house.newTenant();
 });
@@ -59,6 +62,19 @@ test("[F4] a stall before the headers or the first token is 504 as JSON", async 
     expect(await ask(`demo:stall.${at}`)).toMatchObject({ status: 504, code: "upstream_timeout" });
   }
 });
+
+test.each(["headers", "first"])(
+  "[F4] a stall at %s: the turn's viewer is kept waiting with comments until its one error",
+  async (at) => {
+    const response = await house.call("/chat/stream", { as, body: { prompt: "Tell me", model: `demo:stall.${at}` } });
+    const text = await response.text();
+    const events = createEventDecoder().push(text);
+    expect(events.filter(isTerminal)).toEqual([events.at(-1)]);
+    expect(events.at(-1)).toMatchObject({ event: "error", data: { code: "upstream_timeout" } });
+    expect(text.split(KEEP_ALIVE_FRAME).length - 1).toBeGreaterThan(0);
+    expect(text.lastIndexOf(KEEP_ALIVE_FRAME)).toBeLessThan(text.indexOf("event: error"));
+  },
+);
 
 test("[F5] an error inside a stream, with and without [DONE]", async () => {
   await expectInterrupted("demo:err.3", "upstream_error");
