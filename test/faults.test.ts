@@ -55,6 +55,21 @@ test("[F1] a stream that ends without a finish", () => expectInterrupted("demo:c
 
 test("[F3] a reset in mid-stream", () => expectInterrupted("demo:rst.3", "upstream_truncated"));
 
+test("[F3] a reset is told by itself: with the stall limits as they are, no timer of ours has ended the call", async () => {
+  const patient = await openHouse();
+  try {
+    const who = await patient.newTenant();
+    const body = { prompt: "Tell me a story", model: "demo:rst.3" };
+    const events = await readEvents(await patient.call("/chat/stream", { as: who, body }), () => false);
+    // Whoever gives up a call that is silent says upstream_timeout, and hangs up.
+    expect(events.filter(isTerminal)).toMatchObject([{ event: "error", data: { code: "upstream_truncated" } }]);
+    expect(events.at(-1)?.event).toBe("error");
+    expect(await patient.llm.until(({ in_flight }) => in_flight === 0)).toMatchObject({ calls: 1, aborted: 0 });
+  } finally {
+    await patient.close();
+  }
+});
+
 test("[F4] a stall in mid-stream", () => expectInterrupted("demo:stall.3", "upstream_timeout"));
 
 test("[F4] a stall before the headers or the first token is 504 as JSON", async () => {
