@@ -1,14 +1,17 @@
 /** What a model provider can do wrong, seen from the API: the reply, what is kept of it, and that nothing of it is cached. */
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { ErrorBody } from "../contracts/errors.ts";
-import { isTerminal, type NumberedEvent } from "../contracts/events.ts";
+import { createEventDecoder, isTerminal, KEEP_ALIVE_FRAME, type NumberedEvent } from "../contracts/events.ts";
 import { answerOf, type House, openHouse, readEvents, type Tenant, untilRows } from "./house.ts";
 
 let house: House;
 let as: Tenant;
 beforeAll(async () => {
   house = await openHouse({
-    settings: { LLM_STALL_TIMEOUT_MS: "1500", LLM_HEADERS_TIMEOUT_MS: "1500", LLM_FIRST_TOKEN_TIMEOUT_MS: "1500" },
+    settings: {
+      ...{ LLM_STALL_TIMEOUT_MS: "1500", LLM_HEADERS_TIMEOUT_MS: "1500", LLM_FIRST_TOKEN_TIMEOUT_MS: "1500" },
+      KEEP_ALIVE_MS: "100",
+    },
   });
   as = await house.newTenant();
 });
@@ -52,6 +55,21 @@ test("[F1] a stream that ends without a finish", () => expectInterrupted("demo:c
 
 test("[F3] a reset in mid-stream", () => expectInterrupted("demo:rst.3", "upstream_truncated"));
 
+test("[F3] a reset is told by itself: with the stall limits as they are, no timer of ours has ended the call", async () => {
+  const patient = await openHouse();
+  try {
+    const who = await patient.newTenant();
+    const body = { prompt: "Tell me a story", model: "demo:rst.3" };
+    const events = await readEvents(await patient.call("/chat/stream", { as: who, body }), () => false);
+    // Whoever gives up a call that is silent says upstream_timeout, and hangs up.
+    expect(events.filter(isTerminal)).toMatchObject([{ event: "error", data: { code: "upstream_truncated" } }]);
+    expect(events.at(-1)?.event).toBe("error");
+    expect(await patient.llm.until(({ in_flight }) => in_flight === 0)).toMatchObject({ calls: 1, aborted: 0 });
+  } finally {
+    await patient.close();
+  }
+});
+
 test("[F4] a stall in mid-stream", () => expectInterrupted("demo:stall.3", "upstream_timeout"));
 
 test("[F4] a stall before the headers or the first token is 504 as JSON", async () => {
@@ -59,6 +77,19 @@ test("[F4] a stall before the headers or the first token is 504 as JSON", async 
     expect(await ask(`demo:stall.${at}`)).toMatchObject({ status: 504, code: "upstream_timeout" });
   }
 });
+
+test.each(["headers", "first"])(
+  "[F4] a stall at %s: the turn's viewer is kept waiting with comments until its one error",
+  async (at) => {
+    const response = await house.call("/chat/stream", { as, body: { prompt: "Tell me", model: `demo:stall.${at}` } });
+    const text = await response.text();
+    const events = createEventDecoder().push(text);
+    expect(events.filter(isTerminal)).toEqual([events.at(-1)]);
+    expect(events.at(-1)).toMatchObject({ event: "error", data: { code: "upstream_timeout" } });
+    expect(text.split(KEEP_ALIVE_FRAME).length - 1).toBeGreaterThan(0);
+    expect(text.lastIndexOf(KEEP_ALIVE_FRAME)).toBeLessThan(text.indexOf("event: error"));
+  },
+);
 
 test("[F5] an error inside a stream, with and without [DONE]", async () => {
   await expectInterrupted("demo:err.3", "upstream_error");
@@ -94,6 +125,7 @@ test("[F8] 401, a redirect to a login and a login page are upstream_auth without
 test("[F9] missing usage is estimated; an odd usage chunk and a duplicate finish are tolerated", async () => {
   const estimated = await stream("demo:nousage");
   expect(estimated.find((event) => event.event === "usage")?.data).toMatchObject({ estimated: true });
+  expect(estimated.at(-1)?.event).toBe("done");
   for (const fault of ["usage-empty-choices", "dup-finish"]) {
     expect((await stream(`demo:${fault}`)).at(-1)?.event).toBe("done");
   }
@@ -106,8 +138,20 @@ test("[F10] malformed tool calls are told to the model and never run", async () 
     expect(results.length).toBeGreaterThan(0);
     expect(results.every((result) => !result.ok)).toBe(true);
   }
-  const many = await stream("demo:toolcalls.fifty", "what is 2+2?");
-  expect(many.filter((event) => event.event === "tool_result" && event.data.ok).length).toBeLessThanOrEqual(16);
+});
+
+test("[F10] of fifty calls at once sixteen are run, and the model and the viewer are told that the others were not", async () => {
+  const events = await stream("demo:toolcalls.fifty", "what is 2+2?");
+  const results = events.flatMap((event) => (event.event === "tool_result" ? [event.data] : []));
+  expect(new Set(results.map(({ id }) => id)).size).toBe(50);
+  expect(results.filter(({ ok }) => ok)).toHaveLength(16);
+  const left = results.filter(({ ok }) => !ok).map(({ content }) => content);
+  expect(left).toEqual(Array(34).fill("not run: too many tool calls at once"));
+  const { messages } = house.llm.stats().last_request as { messages: { role: string; content: string }[] };
+  const told = messages.filter(({ role }) => role === "tool");
+  expect(told).toHaveLength(50);
+  expect(told.filter(({ content }) => content.startsWith("not run: too many"))).toHaveLength(34);
+  expect(events.at(-1)?.event).toBe("done");
 });
 
 test("[F10] calls without ids, on one index, in split arguments or with finish stop are run", async () => {

@@ -159,6 +159,31 @@ test.each([
   },
 );
 
+/** The Worker of the tools with nothing in it but what is said here. */
+const toolsThat = (answer: string) => `
+  import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
+  export class McpSessionObject extends DurableObject {}
+  export class ToolboxObject extends DurableObject {}
+  export class MonitorObject extends DurableObject {}
+  export class ToolboxEntrypoint extends WorkerEntrypoint {}
+  export default { async fetch() { ${answer} } };`;
+
+test.each([
+  ["cannot be reached", 'throw new Error("away");'],
+  ["does not answer", "return new Promise((resolve) => setTimeout(resolve, 600_000));"],
+])("[HEALTH-4] [HEALTH-5] a Worker of the tools that %s: it alone is unhealthy", async (_how, answer) => {
+  const toolless = await openHouse({ settings: { METRICS_TOKEN }, mcpScript: toolsThat(answer) });
+  try {
+    expect(await examine(toolless)).toMatchObject({
+      ...{ http: 200, status: "degraded", states: { ...WHOLE, mcp: "unhealthy" } },
+    });
+    const as = await toolless.newTenant();
+    expect(await (await toolless.call("/mcp/health", { as })).json()).toMatchObject({ status: "unhealthy" });
+  } finally {
+    await toolless.close();
+  }
+});
+
 test("[HEALTH-4] wrong credentials and malformed settings of the other Workers are told of, without a value", async () => {
   const settings = { METRICS_TOKEN, OPENAI_API_KEY: "not-the-key", UPSTASH_REDIS_REST_TOKEN: "not-the-token" };
   const wrong = await openHouse({ settings: { ...settings, MCP_ALLOWED_ORIGINS: "nowhere/x", LLM_TYPE: "nobody" } });

@@ -12,7 +12,12 @@ import { type House, type HouseOptions, openHouse as openFromBundles } from "../
 
 export type { House, Tenant } from "../dev/house.ts";
 
-export async function openHouse(options: Omit<HouseOptions, "bundles" | "onReply"> = {}): Promise<House> {
+interface TestHouseOptions extends Omit<HouseOptions, "bundles" | "onReply"> {
+  /** A module that stands for the Worker of the tools. */
+  mcpScript?: string;
+}
+
+export async function openHouse({ mcpScript, ...options }: TestHouseOptions = {}): Promise<House> {
   const mismatches: string[] = [];
   const failOn = (found: readonly string[]): void => {
     if (found.length > 0) throw new Error(`not as the API's document says:\n${found.join("\n")}`);
@@ -21,7 +26,7 @@ export async function openHouse(options: Omit<HouseOptions, "bundles" | "onReply
   const settings = { CACHE_READ_TIMEOUT_MS: "5000", ...options.settings };
   const house = await openFromBundles({
     ...{ ...options, settings },
-    bundles: inject("bundles"),
+    bundles: { ...inject("bundles"), ...(mcpScript !== undefined && { "wrangler.mcp.toml": mcpScript }) },
     async onReply(exchange) {
       const mismatch = await findMismatch(exchange);
       if (mismatch === undefined) return;

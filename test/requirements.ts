@@ -151,7 +151,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   F4: {
     source: "faults",
-    text: "A model that stalls ends as upstream_timeout, and its connection is closed.",
+    text: "A model that stalls ends as upstream_timeout, and its connection is closed; until then viewers are sent comments.",
   },
   F5: {
     source: "faults",

@@ -12,14 +12,21 @@ import { openAiOf, RED_PIXEL, turnOf } from "./stock-clients.ts";
 
 let house: House;
 let second: StandIn;
+let gpu: StandIn;
 let as: Tenant;
 let client: OpenAI;
 beforeAll(async () => {
-  second = await serveLlm({ pace: { firstTokenMs: 0, tokensPerSecond: Number.POSITIVE_INFINITY } });
+  const pace = { firstTokenMs: 0, tokensPerSecond: Number.POSITIVE_INFINITY };
+  [second, gpu] = await Promise.all([serveLlm({ pace }), serveLlm({ pace })]);
   const MODELS = JSON.stringify({
-    providers: { second: { kind: "compatible", nodes: [`${second.url}/v1`] } },
+    providers: {
+      second: { kind: "compatible", nodes: [`${second.url}/v1`] },
+      gpus: { kind: "vllm", nodes: [`${gpu.url}/v1`] },
+    },
     models: {
       ...{ demo: {}, "demo:*": {}, plain: { abilities: ["chat"] } },
+      gpu: { routes: [{ provider: "gpus", model: "demo" }] },
+      "gpu-slow": { routes: [{ provider: "gpus", model: SLOW }] },
       broken: {
         routes: [
           { provider: "openai", model: "demo:cut.3" },
@@ -28,13 +35,13 @@ beforeAll(async () => {
       },
     },
   });
-  house = await openHouse({ settings: { MODELS, PROVIDER_KEYS: '{"second":"k"}' } });
+  house = await openHouse({ settings: { MODELS, PROVIDER_KEYS: '{"second":"k","gpus":"g"}' } });
   as = await house.newTenant();
   client = openAiOf(house, as);
 });
 afterAll(async () => {
   await house.close();
-  await second.close();
+  await Promise.all([second.close(), gpu.close()]);
 });
 
 const PATH = "/v1/responses";
@@ -234,6 +241,56 @@ describe("a response", () => {
     await expect(whole).rejects.toMatchObject({ status: 502, code: "upstream_truncated" });
     const short = await client.responses.create({ model: "demo:length", input: fresh("Too long") });
     expect(short).toMatchObject({ status: "incomplete", incomplete_details: { reason: "max_output_tokens" } });
+  });
+});
+
+describe("a response of a model on a vLLM node", () => {
+  const elsewhere = () => house.llm.stats().calls + second.stats().calls;
+  const billed = () => Number(gpu.stats()["billed_tokens"]);
+
+  test("[RESP-1] is told whole, as a stream, and again when it is asked for, with the node's own usage", async () => {
+    const [others, before] = [elsewhere(), billed()];
+    const whole = await client.responses.create({ model: "gpu", input: fresh("Which lake is wide?") });
+    expect(whole).toMatchObject({ status: "completed", model: "gpu", error: null });
+    expect(await client.responses.retrieve(whole.id)).toEqual(whole);
+    const stream = client.responses.stream({ model: "gpu", input: fresh("Which lake is old?") });
+    const final = await stream.finalResponse();
+    expect(final.output_text).toContain("Which lake is old?");
+    expect((await client.responses.retrieve(final.id)).output_text).toBe(final.output_text);
+    await gpu.until(({ in_flight }) => in_flight === 0);
+    expect((whole.usage?.total_tokens ?? 0) + (final.usage?.total_tokens ?? 0)).toBe(billed() - before);
+    expect(elsewhere()).toBe(others);
+  });
+
+  test("[RESP-3] resumes while it is made, and after its end from any number", async () => {
+    const started = await client.responses.create({ model: "gpu-slow", input: fresh("Tell all"), background: true });
+    expect(started.status).toBe("in_progress");
+    const again = async (after?: number) =>
+      client.responses.retrieve(started.id, {
+        ...{ stream: true, ...(after !== undefined && { starting_after: after }) },
+      });
+    let deltas = 0;
+    const seen = await eventsOf(await again(), ({ type }) => type.endsWith("text.delta") && (deltas += 1) > 5);
+    const rest = await eventsOf(await again(seen.at(-1)?.sequence_number));
+    const full = [...seen, ...rest];
+    expect(full.map((event) => event.sequence_number)).toEqual(full.map((_, at) => at));
+    expect(full.at(-1)?.type).toBe("response.completed");
+    for (const after of [0, Math.floor(full.length / 2), full.length - 2]) {
+      expect(await eventsOf(await again(after))).toEqual(full.slice(after + 1));
+    }
+    expect((await client.responses.retrieve(started.id)).output_text).toBe(textOf(full));
+  });
+
+  test("[RESP-4] runs in the background and is cancelled from anywhere: the node is left", async () => {
+    const { aborted } = gpu.stats();
+    const started = await client.responses.create({ model: "gpu-slow", input: fresh("Go on"), background: true });
+    const stream = await client.responses.retrieve(started.id, { stream: true });
+    await eventsOf(stream, ({ type }) => type.endsWith("text.delta"));
+    const cancelled = await client.responses.cancel(started.id);
+    expect(cancelled).toMatchObject({ id: started.id, status: "cancelled", error: { code: "cancelled" } });
+    expect(cancelled.output_text).not.toBe("");
+    await gpu.until((stats) => stats.aborted === aborted + 1 && stats.in_flight === 0);
+    expect((await client.responses.retrieve(started.id)).status).toBe("cancelled");
   });
 });
 
