@@ -1034,6 +1034,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "contracts/models.ts",
     text: "Prices of the registry make the cost of an answer.",
   },
+  "LLM-7": {
+    source: "docs/vllm-tunnel.md",
+    text: "A tunnel made by the guide lets through every path that a node is asked for, and no other.",
+  },
   "FLEET-1": {
     source: "docs/decisions/0041",
     text: "A session stays on its node, whichever isolate asks; a node that goes moves its own sessions alone.",

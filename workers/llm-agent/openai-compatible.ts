@@ -9,8 +9,11 @@ import { faulty, refuseMediaType, type Outcome, type RefusedResponse, refuseResp
 
 const MAX_ERROR_BYTES = 16 * 1024;
 
+/** The whole of what a provider is asked for, below its base URL: what stands before a node need not let more through. */
+export const PROVIDER_PATHS = ["/chat/completions", "/embeddings", "/models"] as const;
+
 export interface ProviderCall {
-  path: "/chat/completions" | "/embeddings" | "/models";
+  path: (typeof PROVIDER_PATHS)[number];
   /** Left out: a GET. */
   body?: Record<string, unknown>;
   mediaType: "text/event-stream" | "application/json";
