@@ -188,5 +188,13 @@ test("[B27] a model that no provider serves is refused", async () => {
 });
 
 test("[B31] a context longer than the model's window is refused", async () => {
-  expect(await ask("demo:context")).toMatchObject({ status: 400, code: "context_length_exceeded" });
+  for (const model of ["demo:context", "demo:context.flat", "demo:context.nested"])
+    expect(await ask(model)).toMatchObject({ status: 400, code: "context_length_exceeded" });
+});
+
+test("[LLM-8] a request that its provider refuses is refused, and told as not to be repeated", async () => {
+  expect(await ask("demo:invalid")).toMatchObject({ status: 400, code: "invalid_request" });
+  expect(await ask("demo:invalid.413")).toMatchObject({ status: 413, code: "payload_too_large" });
+  const events = await stream("demo:invalid.422");
+  expect(events.at(-1)).toMatchObject({ event: "error", data: { code: "invalid_request", retryable: false } });
 });

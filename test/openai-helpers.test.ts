@@ -185,16 +185,18 @@ describe("errors", () => {
     const text = { format: zodTextFormat(Person, "person") };
     const worse = eager.responses.create({ model: "demo:badjson.always", input: "Bad", text });
     await expect(worse).rejects.toMatchObject({ code: "invalid_model_output" });
-    expect(statuses).toEqual([200, 200, 409, 504, 502, 502]);
+    const refused = eager.chat.completions.create({ model: "demo:invalid", messages: says("Refused") });
+    await expect(refused).rejects.toMatchObject({ status: 400, code: "invalid_request" });
+    expect(statuses).toEqual([200, 200, 409, 504, 502, 502, 400]);
 
     const poor = await openHouse({ settings: { LIMIT_TOKENS_PER_DAY: "1" } });
     try {
       const broke = patient(poor, await poor.newTenant());
-      for (const asked of [
-        broke.client.chat.completions.create({ model, messages: says("Hi") }),
-        broke.client.responses.create({ model, input: "Hi" }),
+      for (const ask of [
+        () => broke.client.chat.completions.create({ model, messages: says("Hi") }),
+        () => broke.client.responses.create({ model, input: "Hi" }),
       ]) {
-        await expect(asked).rejects.toMatchObject({ status: 429, code: "budget_exceeded" });
+        await expect(ask()).rejects.toMatchObject({ status: 429, code: "budget_exceeded" });
       }
       expect(broke.statuses).toEqual([429, 429]);
     } finally {

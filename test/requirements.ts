@@ -1034,6 +1034,14 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "contracts/models.ts",
     text: "Prices of the registry make the cost of an answer.",
   },
+  "LLM-7": {
+    source: "docs/vllm-tunnel.md",
+    text: "A tunnel made by the guide lets through every path that a node is asked for, and no other.",
+  },
+  "LLM-8": {
+    source: "docs/decisions/0042",
+    text: "A request that a provider refuses (400, 413, 422) is refused, not repeated, and no fault of its node.",
+  },
   "FLEET-1": {
     source: "docs/decisions/0041",
     text: "A session stays on its node, whichever isolate asks; a node that goes moves its own sessions alone.",

@@ -455,6 +455,18 @@ describe("faults instead of a completion", () => {
     expect(await (await streamOf("demo:context")).json()).toHaveProperty("error.code", "context_length_exceeded");
   });
 
+  it("context.flat, context.nested and invalid are vLLM's errors, older and newer", async () => {
+    const seen = async (fault: string): Promise<unknown> => {
+      const reply = await streamOf(`demo:${fault}`);
+      return { status: reply.status, body: await reply.json() };
+    };
+    const error = { message: expect.stringContaining("maximum context length is"), type: "BadRequestError", code: 400 };
+    expect(await seen("context.flat")).toMatchObject({ status: 400, body: { object: "error", ...error } });
+    expect(await seen("context.nested")).toMatchObject({ status: 400, body: { error } });
+    expect(await seen("invalid")).toMatchObject({ status: 400, body: { object: "error", code: 400 } });
+    expect(await seen("invalid.422")).toMatchObject({ status: 422, body: { object: "error", code: 422 } });
+  });
+
   it("the control port gives the same faults to every call", async () => {
     const control = (body: object): Promise<Response> =>
       fetch(`${llm.url}/_control`, { method: "POST", body: JSON.stringify(body) });

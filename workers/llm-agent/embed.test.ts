@@ -74,6 +74,8 @@ test.each([
   ["demo:html200", "upstream_auth", 1],
   ["demo:unknown", "model_not_found", 1],
   ["demo:context", "context_length_exceeded", 1],
+  ["demo:context.flat", "context_length_exceeded", 1],
+  ["demo:invalid", "invalid_request", 1],
   ["demo:cut.1", "upstream_truncated", 2],
 ] as const)("[EMBED-2] %s is %s after %i calls, as for completions", async (model, code, calls) => {
   const before = llm.stats().calls;

@@ -102,6 +102,12 @@ test("[FLEET-5] a prompt that is too long is too long everywhere", async () => {
   expect(await call(depsFor())).toEqual({ calls: [own], code: "context_length_exceeded" });
 });
 
+test("[LLM-8] a request that is refused is asked of nobody else, and says nothing of the node", async () => {
+  const { own } = await breakNodes("invalid");
+  const refused = { calls: [own], code: "invalid_request" };
+  for (let at = 0; at < 4; at += 1) expect(await call(depsFor())).toEqual(refused);
+});
+
 test("[FLEET-3] a node with an open breaker is passed by; when all are open one is called anyway", async () => {
   const { own, second } = await breakNodes("down");
   for (let at = 0; at < 3; at += 1) await call(depsFor());

@@ -143,11 +143,18 @@ describe.each([
     ["[F8]", "demo:html200", "upstream_auth", 1],
     ["[B27]", "demo:unknown", "model_not_found", 1],
     ["[B31]", "demo:context", "context_length_exceeded", 1],
+    ["[B31]", "demo:context.flat", "context_length_exceeded", 1],
+    ["[B31]", "demo:context.nested", "context_length_exceeded", 1],
+    ["[LLM-8]", "demo:invalid", "invalid_request", 1],
+    ["[LLM-8]", "demo:invalid.422", "invalid_request", 1],
+    ["[LLM-8]", "demo:invalid.413", "payload_too_large", 1],
   ])("%s %s is %s after %i calls, without the vendor's text", async (__, model, code, calls) => {
     let result: unknown;
     expect(await callsDuring(async () => (result = await send(model)))).toBe(calls);
     expect(result).toMatchObject({ ok: false, error: { code } });
-    expect(JSON.stringify(result)).not.toMatch(/canary|upstream\.internal|Sign in|Rate limit reached|maximum context/);
+    expect(JSON.stringify(result)).not.toMatch(
+      /canary|upstream\.internal|Sign in|Rate limit reached|maximum context|top_p/,
+    );
   });
 });
 

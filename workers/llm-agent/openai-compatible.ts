@@ -9,8 +9,14 @@ import { faulty, refuseMediaType, type Outcome, type RefusedResponse, refuseResp
 
 const MAX_ERROR_BYTES = 16 * 1024;
 
+/** How vLLM says what OpenAI has a code for: "maximum context length", or "maximum model length". */
+const TOO_LONG = /maximum (?:context|model) length/i;
+
+/** The whole of what a provider is asked for, below its base URL: what stands before a node need not let more through. */
+export const PROVIDER_PATHS = ["/chat/completions", "/embeddings", "/models"] as const;
+
 export interface ProviderCall {
-  path: "/chat/completions" | "/embeddings" | "/models";
+  path: (typeof PROVIDER_PATHS)[number];
   /** Left out: a GET. */
   body?: Record<string, unknown>;
   mediaType: "text/event-stream" | "application/json";
@@ -52,7 +58,8 @@ function readApiError(error: unknown): RefusedResponse | undefined {
   const { status, headers, code } = error as APIError<number | undefined, Headers | undefined, object | undefined>;
   if (status === undefined || headers === undefined) return undefined;
   const json = mediaTypeOf(headers) === "application/json";
-  return { status, json, code: code ?? undefined, retryAfter: headers.get("retry-after") };
+  const known = TOO_LONG.test(error.message) ? "context_length_exceeded" : (code ?? undefined);
+  return { status, json, code: known, retryAfter: headers.get("retry-after") };
 }
 
 /** One a request: nothing of a request outlives it. What is left out here the package would read from process.env. */
@@ -71,16 +78,21 @@ function createClient({ baseUrl, apiKey, headers }: Endpoint, send: typeof fetch
   });
 }
 
-/** The package reads an error's body whole, whatever its size: it gets a short JSON one or none. */
+/** The package reads an error's body whole, whatever its size: it gets a short JSON one or none, in OpenAI's form. */
 async function boundError(response: Response): Promise<Response> {
   if (response.ok) return response;
   const { status, headers } = response;
   if (mediaTypeOf(headers) === "application/json") {
     const text = await readText(response, MAX_ERROR_BYTES);
-    return new Response(text ?? null, { status, headers });
+    return new Response(text === undefined ? null : nestError(text), { status, headers });
   }
   await response.body?.cancel();
   return new Response(null, { status, headers });
+}
+
+/** Older servers of vLLM send the error itself, where others have it under `error`. */
+function nestError(text: string): string {
+  return text.startsWith("{") && !/"error"\s*:/.test(text) ? `{"error":${text}}` : text;
 }
 
 function mediaTypeOf(headers: Headers): string {

@@ -34,7 +34,10 @@ test.each([
   [404, {}, "model_not_found", undefined],
   [404, { json: false }, "upstream_error", undefined],
   [400, { code: "context_length_exceeded" }, "context_length_exceeded", undefined],
-  [400, {}, "upstream_error", undefined],
+  [400, {}, "invalid_request", undefined],
+  [422, {}, "invalid_request", undefined],
+  [413, { json: false }, "payload_too_large", undefined],
+  [418, {}, "upstream_error", undefined],
 ])("status %i %j is %s, retried as %s", (status, more, code, kind) => {
   const { error, retry } = refusal(status, more);
   expect([error.code, retry?.kind]).toEqual([code, kind]);

@@ -44,6 +44,8 @@ export function refuseResponse({ status, json, code, retryAfter }: RefusedRespon
   if (code === "context_length_exceeded") {
     return refused("context_length_exceeded", "the conversation is longer than the model's context");
   }
+  if (status === 413) return refused("payload_too_large", "the request is larger than the model provider takes");
+  if (status === 400 || status === 422) return refused("invalid_request", "the model provider refused the request");
   if (status === 404 && json) {
     return { ...refused("model_not_found", "the provider does not serve this model"), elsewhere: "provider" };
   }

@@ -9,7 +9,9 @@
  *   429[.ra.S|none|date|-1]  rate limited, with that Retry-After (default none; date is in two seconds)
  *   status.NNN               that status with an HTML body
  *   login html200            302 to a login page; 200 with that page
- *   unknown context          404 model_not_found; 400 context_length_exceeded
+ *   unknown                  404 model_not_found
+ *   context[.flat|nested]    400 context_length_exceeded; as vLLM tells it: older, newer
+ *   invalid[.400|413|422]    that status and vLLM's error about the request (default 400)
  *   nousage usage-empty-choices   no usage at all; usage unasked, first and last, in chunks with empty choices
  *   finish.abort|null|weird  that finish_reason, then [DONE];  dup-finish: the finish chunk twice
  *   length                   half the answer, finish_reason "length"
@@ -25,7 +27,9 @@ import { isToolScript, type ToolScript } from "./tool-scripts.ts";
 export type Refusal =
   | { kind: "status"; status: number }
   | { kind: "rate"; retryAfter: "none" | "date" | number }
-  | { kind: "login" | "html200" | "unknown" | "context" | "stall" };
+  | { kind: "context"; form: "openai" | "flat" | "nested" }
+  | { kind: "invalid"; status: number }
+  | { kind: "login" | "html200" | "unknown" | "stall" };
 
 export type Break = { kind: "cut" | "drop" | "rst" | "err" | "err-done" | "stall"; after: number };
 
@@ -101,7 +105,14 @@ const GRAMMAR: Record<string, (args: string[]) => Faults | undefined> = {
   login: (args) => alone(args, { refusal: { kind: "login" } }),
   html200: (args) => alone(args, { refusal: { kind: "html200" } }),
   unknown: (args) => alone(args, { refusal: { kind: "unknown" } }),
-  context: (args) => alone(args, { refusal: { kind: "context" } }),
+  context: ([form = "openai", ...more]) => {
+    const isForm = form === "openai" || form === "flat" || form === "nested";
+    return isForm && more.length === 0 ? { refusal: { kind: "context", form } } : undefined;
+  },
+  invalid: ([status = "400", ...more]) => {
+    if (!["400", "413", "422"].includes(status) || more.length > 0) return undefined;
+    return { refusal: { kind: "invalid", status: Number(status) } };
+  },
   nousage: (args) => alone(args, { usage: "none" }),
   "usage-empty-choices": (args) => alone(args, { usage: "empty-choices" }),
   finish: (args) => {

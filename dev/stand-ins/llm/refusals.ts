@@ -20,6 +20,14 @@ export const NO_KEY: ApiError = {
   message: "You didn't provide a valid API key.",
 };
 
+const TOO_LONG =
+  "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens in the messages. Please reduce their length.";
+
+/** As older servers of vLLM send it; newer ones have it under `error`. */
+function vllmError(message: string, code: number): object {
+  return { object: "error", message, type: "BadRequestError", param: null, code };
+}
+
 export function replyError(response: ServerResponse, { status, ...error }: ApiError): void {
   replyJson(response, status, errorBody(error));
 }
@@ -52,7 +60,13 @@ export function replyRefusal(response: ServerResponse, refusal: Refusal, nowMs: 
         code: "model_not_found",
         message: "The model does not exist or you do not have access to it.",
       });
+    case "invalid":
+      return replyJson(response, refusal.status, vllmError("top_p must be in (0, 1], got 7.", refusal.status));
     case "context":
+      if (refusal.form !== "openai") {
+        const error = vllmError(TOO_LONG, 400);
+        return replyJson(response, 400, refusal.form === "flat" ? error : { error });
+      }
       return replyError(response, {
         status: 400,
         type: "invalid_request_error",

@@ -32,6 +32,7 @@ const SHARED_FAILURES: ReadonlySet<ErrorCode> = new Set([
     "context_length_exceeded",
     "unsupported_modality",
     "invalid_request",
+    "payload_too_large",
     "rate_limited",
   ] as const),
   ...(["upstream_error", "upstream_auth", "upstream_truncated", "upstream_timeout", "tool_loop_limit"] as const),

@@ -36,7 +36,7 @@ export interface LlmRoutesDeps extends DirectDeps, AdmitDeps {
 /** What can go wrong with a model that is asked directly. */
 export const CALL_FAILS: ErrorCode[] = [
   ...(["model_not_found", "unsupported_modality", "context_length_exceeded", "cancelled", "rate_limited"] as const),
-  ...(["budget_exceeded", "overloaded"] as const),
+  ...(["payload_too_large", "budget_exceeded", "overloaded"] as const),
   ...(["upstream_error", "upstream_auth", "upstream_truncated", "upstream_timeout", "invalid_model_output"] as const),
 ];
 

@@ -43,7 +43,7 @@ export const KEY_HEADER = {
 /** What can go wrong with a turn, from its request to the provider. */
 export const TURN_FAILS: ErrorCode[] = [
   ...(["not_found", "conflict", "turn_in_progress", "idempotency_mismatch", "model_not_found"] as const),
-  ...(["unsupported_modality", "context_length_exceeded", "invalid_model_output"] as const),
+  ...(["unsupported_modality", "context_length_exceeded", "payload_too_large", "invalid_model_output"] as const),
   ...(["turn_expired", "session_deleted", "cancelled", "rate_limited"] as const),
   ...(["upstream_error", "upstream_auth", "upstream_truncated", "tool_loop_limit", "overloaded"] as const),
   "budget_exceeded",
