@@ -33,11 +33,11 @@ export interface Found {
 }
 
 export function turnSlots(
-  { cache, sharesAnswers }: Pick<TurnDeps, "cache" | "sharesAnswers">,
+  { cache, sharesAnswers, routesOf }: Pick<TurnDeps, "cache" | "sharesAnswers" | "routesOf">,
   request: TurnRequest,
 ): TurnSlots {
   const scope = scopeOf(request, sharesAnswers);
-  const parts = keyParts(request);
+  const parts = keyParts(request, routesOf(request.model));
   return { answer: cache.slot("llm", scope, parts), intent: cache.slot("intent", scope, parts) };
 }
 
