@@ -98,7 +98,8 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): App
     cache: makeCacheAdmin(config, meter),
     toolbox,
     callTool(call) {
-      const parts = { toolbox, cache, list: (caller: ToolCaller) => tools.list(caller), now, waitUntil };
+      const list = (caller: ToolCaller) => tools.list(caller);
+      const parts = { toolbox, cache, list, sharesResults: sharing.sharesAnswers, now, waitUntil };
       return measureDirect(call, () => callDirectly(call, parts), { meter, now });
     },
     deniedTo: (userId) => deniedTools(policy, userId),
