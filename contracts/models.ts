@@ -124,6 +124,12 @@ export function requireAbilities({ abilities }: ModelEntry, needed: readonly Abi
   return fail(code, `the model has not this ability: ${lacking}`, { details: { ability: lacking } });
 }
 
+/** Who serves a model, by what name, in the order in which they are asked; undefined: the registry does not say. */
+export function routesOf(models: Models, name: string): ModelEntry["routes"] {
+  const found = findModel(models, name);
+  return found.ok ? found.value.routes : undefined;
+}
+
 /** What the model is known not to be able to. */
 export function lackedBy(models: Models, name: string): Ability[] {
   const found = findModel(models, name);

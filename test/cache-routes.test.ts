@@ -198,7 +198,7 @@ test("[CACHE-10] explain says hit or miss, and which part of the key differs fro
     // Without tools there is none to ask for first.
     [{ prompt, tools: "none" }, ["ask_first", "tools"]],
     [{ prompt, scope: "user" }, ["scope"]],
-    [{ prompt, max_tokens: "10", model_type: "vllm" }, ["max_tokens", "model_type"]],
+    [{ prompt, max_tokens: "10", model_type: "vllm" }, ["max_tokens", "model_type", "only_type"]],
   ];
   for (const [query, parts] of differs) {
     expect([query, (await explain(query)).nearest?.differs]).toEqual([query, parts]);

@@ -35,7 +35,8 @@ const CALCULATOR = tool(
 );
 const CLOCK = tool("current_time", {});
 const ECHO = tool("echo", { text: { type: "string" } });
-const TOOLS = [CALCULATOR, CLOCK, ECHO];
+const SEARCH = tool("web_search", { query: { type: "string" } }, ["query"]);
+const TOOLS = [CALCULATOR, CLOCK, ECHO, SEARCH];
 
 async function ask(
   content: string | Message[],
@@ -141,6 +142,7 @@ describe("the demo model", () => {
     ["how much is 12 × 4", "calculator", { expression: "12 * 4" }],
     ["What time is it?", "current_time", {}],
     ["please echo hello", "echo", { text: "hello" }],
+    ["Search the web for tides", "web_search", { query: "tides" }],
   ])("asks for the tool that %j needs", async (prompt, name, args) => {
     const reply = await ask(prompt, { tools: TOOLS });
     expect(reply.choices[0]).toMatchObject({ finish_reason: "tool_calls", message: { content: null } });

@@ -7,7 +7,7 @@ import { deniedTools } from "../../contracts/approvals.ts";
 import type { ToolCaller } from "../../contracts/toolbox.ts";
 import { fail, ok, orThrow } from "../../contracts/errors.ts";
 import type { InSpan } from "../../contracts/spans.ts";
-import { lackedBy, pricesOf } from "../../contracts/models.ts";
+import { lackedBy, pricesOf, routesOf } from "../../contracts/models.ts";
 import { costUsd } from "../../contracts/prices.ts";
 import type { LimitSettings } from "./accounts/limits.ts";
 import type { AccountDeps } from "./accounts/object.ts";
@@ -79,7 +79,7 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): App
   const findLimiter = (name: string) => limiterOf(env, config, name);
   const resolve: AppDeps["resolve"] = (request, preferences, said) =>
     resolveChat(request, preferences, defaultsOf(config), said);
-  const sharesAnswers = config.CACHE_SCOPE === "shared";
+  const sharing = sharingOf(config);
   const policy = config.TOOL_POLICY ?? [];
   return {
     ...{ now, log, onBehalfOf, newId: makeId, randomBytes, inSpan, waitUntil },
@@ -93,12 +93,13 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): App
     corsOrigins: config.CORS_ORIGINS,
     attachmentHosts: config.ATTACHMENT_HOSTS,
     send: createSessionClient(env.SESSIONS),
-    lookAhead: createLookAhead({ cache, tools, resolve, slots: createSlots({ cache, sharesAnswers, policy }) }),
+    lookAhead: createLookAhead({ cache, tools, resolve, slots: createSlots({ cache, policy, ...sharing }) }),
     residency: config.RESIDENCY,
     cache: makeCacheAdmin(config, meter),
     toolbox,
     callTool(call) {
-      const parts = { toolbox, cache, list: (caller: ToolCaller) => tools.list(caller), now, waitUntil };
+      const list = (caller: ToolCaller) => tools.list(caller);
+      const parts = { toolbox, cache, list, sharesResults: sharing.sharesAnswers, now, waitUntil };
       return measureDirect(call, () => callDirectly(call, parts), { meter, now });
     },
     deniedTo: (userId) => deniedTools(policy, userId),
@@ -118,7 +119,7 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): App
     whileStanding: createWhileStanding(accounts, config.ACCOUNT_RECHECK_MS),
     resolve,
     defaultModel: config.DEFAULT_MODEL,
-    lookUpAnswer: (call) => lookUpDirect(call, { cache, sharesAnswers, newCallId, now }),
+    lookUpAnswer: (call) => lookUpDirect(call, { cache, newCallId, now, ...sharing }),
     keepAnswer: (write) => waitUntil(cache.write(write)),
   };
 }
@@ -153,7 +154,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InS
     flights: config.CACHE_ENABLED === "true" ? makeFlights(env, config) : undefined,
     placeTimeoutMs: config.CACHE_READ_TIMEOUT_MS,
     joinTimeoutMs: config.CACHE_JOIN_TIMEOUT_MS,
-    sharesAnswers: config.CACHE_SCOPE === "shared",
+    ...sharingOf(config),
     policy: config.TOOL_POLICY ?? [],
     saver: () => new SqliteSaver(state.storage.sql, Math.random),
     showAttachments: (messages, turn) => attachments.fill(messages, turn, lackedBy(config.MODELS, turn.model)),
@@ -248,6 +249,11 @@ function limitsOf(config: Config): LimitSettings {
     tokensPerDay: config.LIMIT_TOKENS_PER_DAY,
     costPerDayUsd: config.LIMIT_COST_PER_DAY_USD,
   };
+}
+
+/** What decides who may be given an answer. */
+function sharingOf({ CACHE_SCOPE, MODELS }: Config) {
+  return { sharesAnswers: CACHE_SCOPE === "shared", routesOf: (model: string) => routesOf(MODELS, model) };
 }
 
 function defaultsOf(config: Config): ChatDefaults {

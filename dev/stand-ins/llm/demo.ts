@@ -43,6 +43,10 @@ export function planCalls(wholePrompt: string, tools: OfferedTool[]): PlannedCal
   const echo = findTool(tools, "echo");
   const echoed = /\becho\s+["']?([^"'\n]+)/i.exec(prompt)?.[1]?.trim();
   if (echo !== undefined && echoed !== undefined) calls.push(callWith(echo, echoed));
+
+  const search = findTool(tools, "web_search");
+  const sought = /\bsearch the web for\s+["']?([^"'\n]+)/i.exec(prompt)?.[1]?.trim();
+  if (search !== undefined && sought !== undefined) calls.push(callWith(search, sought));
   return calls;
 }
 

@@ -5,6 +5,7 @@
  */
 import type { CachedRoute, Layer, Saves } from "../../../contracts/cache.ts";
 import type { ModelMessage, ModelRequest } from "../../../contracts/llm.ts";
+import type { ModelEntry } from "../../../contracts/models.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
 import type { Cache, CacheEntry, CacheRead, TurnWrite } from "../cache/cache.ts";
 import type { DirectAnswer, DirectEnd } from "./direct-call.ts";
@@ -15,6 +16,8 @@ import type { TurnRequest } from "./turn-request.ts";
 export interface DirectReuseDeps {
   cache: Cache;
   sharesAnswers: boolean;
+  /** Who serves a model, as the registry says. */
+  routesOf(model: string): ModelEntry["routes"];
   newCallId: () => string;
   now: () => number;
 }
@@ -45,7 +48,7 @@ export async function lookUpDirect(call: ReusableCall, deps: DirectReuseDeps): P
   const { cache } = deps;
   const startedAtMs = deps.now();
   const owner = isShared(call, deps) ? ({ shared: true } as const) : { userId: call.userId };
-  const parts = keyParts(request);
+  const parts = keyParts(request, deps.routesOf(request.model));
   const slots = [cache.slot("llm", owner, parts), cache.slot("intent", owner, parts)] as const;
   const { answer, calls, since } = await read(cache, slots, control);
   const reply = toReply(request, answer, calls, deps);
@@ -75,8 +78,8 @@ async function read(cache: Cache, slots: Slots, control: TurnRequest["cache"]) {
   return { answer: reads[0], calls: reads[1], since };
 }
 
-function keyParts({ messages, ...request }: ModelRequest): Record<string, unknown> {
-  return { direct: 1, ...request, history: messages.slice(0, -1), question: messages.at(-1) };
+function keyParts({ messages, ...request }: ModelRequest, routes: ModelEntry["routes"]): Record<string, unknown> {
+  return { direct: 1, ...request, routes, history: messages.slice(0, -1), question: messages.at(-1) };
 }
 
 /** A conversation that has begun is its user's own, and so is what is attached. */

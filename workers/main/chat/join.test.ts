@@ -51,7 +51,17 @@ function setUp(sharesAnswers = true) {
   };
   const cache = createCache({ redis, ttlSeconds: { llm: 1, intent: 1, mcp: 1 }, now: () => 0, random: () => 0 });
   const runner = createTurnRunner({
-    ...{ llm, tools: TOOLS, cache, flights, policy: [], sharesAnswers, placeTimeoutMs: 20, joinTimeoutMs: 20 },
+    ...{
+      llm,
+      tools: TOOLS,
+      cache,
+      flights,
+      policy: [],
+      sharesAnswers,
+      routesOf: () => undefined,
+      placeTimeoutMs: 20,
+      joinTimeoutMs: 20,
+    },
     ...{
       cacheSalt: () => undefined,
       showAttachments: async (messages) => messages,

@@ -29,6 +29,7 @@ const turn: fc.Arbitrary<ModelMessage[]> = fc.oneof(
 const request: fc.Arbitrary<KeyedRequest> = fc.record({
   model: fc.constantFrom("demo", "gpt-4o", "org/model:v1"),
   modelType: fc.constantFrom("openai" as const, "vllm" as const),
+  onlyType: fc.constantFrom(undefined, "openai" as const, "vllm" as const),
   temperature: fc.constantFrom(undefined, 0, 0.7, 1),
   maxTokens: fc.constantFrom(undefined, 1, 64, 640),
   responseFormat: fc.constantFrom(undefined, { type: "text" as const }, { type: "json_object" as const }),
@@ -81,7 +82,7 @@ test("[CACHE-6] two requests share a key exactly when they mean the same", () =>
     fc.property(request, request, fc.boolean(), (one, other, near) => {
       // Half of the pairs differ in one field only, or not at all.
       const two = near
-        ? { ...one, temperature: other.temperature, context: other.context.length > 2 ? other.context : one.context }
+        ? { ...one, onlyType: other.onlyType, context: other.context.length > 2 ? other.context : one.context }
         : other;
       const [left, right] = [meaningOf(one), meaningOf(two)];
       let same = true;
@@ -127,6 +128,8 @@ test.each([
   ],
   ["another model", { ...plain, model: "demo2" }],
   ["another provider", { ...plain, modelType: "vllm" }],
+  ["a provider that is insisted on", { ...plain, onlyType: "openai" }],
+  ["another provider that is insisted on", { ...plain, onlyType: "vllm" }],
   ["temperature 0 for none", { ...plain, temperature: 0 }],
   ["a limit", { ...plain, maxTokens: 10 }],
   ["a form", { ...plain, responseFormat: { type: "json_object" } }],
@@ -135,6 +138,18 @@ test.each([
   ["a tool that asks first", { ...plain, askFirst: ["calculator"] }],
 ] satisfies [string, KeyedRequest][])("[CACHE-6] another key for %s", (_what, other) => {
   expect(keyOf(other)).not.toBe(keyOf(plain));
+});
+
+test("[CACHE-6] another key where the registry has another provider or another name for the model", () => {
+  const routes = [
+    undefined,
+    [{ provider: "one" }],
+    [{ provider: "two" }],
+    [{ provider: "one", model: "other" }],
+    [{ provider: "one" }, { provider: "two" }],
+    [{ provider: "two" }, { provider: "one" }],
+  ];
+  expect(new Set(routes.map((route) => cacheKey("llm", SHARED, keyParts(plain, route)))).size).toBe(routes.length);
 });
 
 test("[CACHE-6] layers and users have keys of their own, whatever they are called", () => {

@@ -3,15 +3,19 @@
  * ways to write a letter and white space around a user's message, and the ids by which a tool's result names its call.
  */
 import type { ModelMessage } from "../../../contracts/llm.ts";
+import type { ModelEntry } from "../../../contracts/models.ts";
 import { PROMPT_VERSION, systemMessage } from "./prompt.ts";
 import type { TurnRequest } from "./turn-request.ts";
 
-export function keyParts(request: KeyedRequest): Record<string, unknown> {
+/** `routes`: who serves the model, by what name. */
+export function keyParts(request: KeyedRequest, routes?: ModelEntry["routes"]): Record<string, unknown> {
   return {
     prompt_version: PROMPT_VERSION,
     system: systemMessage().content,
     model: request.model,
+    routes,
     model_type: request.modelType,
+    only_type: request.onlyType,
     temperature: request.temperature,
     max_tokens: request.maxTokens,
     response_format: request.responseFormat,
@@ -25,7 +29,16 @@ export function keyParts(request: KeyedRequest): Record<string, unknown> {
 /** What of a request counts. */
 export type KeyedRequest = Pick<
   TurnRequest,
-  "model" | "modelType" | "temperature" | "maxTokens" | "responseFormat" | "tools" | "client" | "askFirst" | "context"
+  | "model"
+  | "modelType"
+  | "onlyType"
+  | "temperature"
+  | "maxTokens"
+  | "responseFormat"
+  | "tools"
+  | "client"
+  | "askFirst"
+  | "context"
 >;
 
 /** Apart from each other, so that it can be told which of the two differs. */

@@ -33,11 +33,11 @@ export interface Found {
 }
 
 export function turnSlots(
-  { cache, sharesAnswers }: Pick<TurnDeps, "cache" | "sharesAnswers">,
+  { cache, sharesAnswers, routesOf }: Pick<TurnDeps, "cache" | "sharesAnswers" | "routesOf">,
   request: TurnRequest,
 ): TurnSlots {
   const scope = scopeOf(request, sharesAnswers);
-  const parts = keyParts(request);
+  const parts = keyParts(request, routesOf(request.model));
   return { answer: cache.slot("llm", scope, parts), intent: cache.slot("intent", scope, parts) };
 }
 
@@ -71,7 +71,8 @@ export function lookedUp({ answer, intent }: Found): Looked[] {
 export function toolSlot(call: RequestedCall, request: TurnRequest, deps: TurnDeps): Slot<"mcp"> | undefined {
   const tool = request.tools?.tools.find((offered) => offered.name === call.name);
   if (tool === undefined || "malformed" in call || !isCacheable(tool)) return undefined;
-  const scope: Scope = tool.private ? { userId: request.userId } : { shared: true };
+  const isForAll = !tool.private && sharesWith(request, deps.sharesAnswers);
+  const scope: Scope = isForAll ? { shared: true } : { userId: request.userId };
   return deps.cache.slot("mcp", scope, { tool, arguments: call.arguments });
 }
 
@@ -138,7 +139,12 @@ function scopeOf(request: TurnRequest, sharesAnswers: boolean): Scope {
 
 /** Nothing private goes into the answer, as far as it is known before the tools run. */
 export function isShared(request: TurnRequest, sharesAnswers: boolean): boolean {
-  return sharesAnswers && request.firstTurn && !request.cache.userScope && !request.context.some(hasAttachments);
+  return sharesWith(request, sharesAnswers) && request.firstTurn && !request.context.some(hasAttachments);
+}
+
+/** Neither the deployment nor the request keeps what is made to its user. */
+function sharesWith({ cache }: TurnRequest, sharesAnswers: boolean): boolean {
+  return sharesAnswers && !cache.userScope;
 }
 
 export function hasAttachments(message: ModelMessage): boolean {

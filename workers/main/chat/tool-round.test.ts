@@ -50,6 +50,7 @@ function runWith(content: string): TurnRun {
         cache,
         policy: [],
         sharesAnswers: true,
+        routesOf: () => undefined,
         placeTimeoutMs: 1_000,
         joinTimeoutMs: 1_000,
         stallTimeoutMs: 1_000,

@@ -20,7 +20,7 @@ export interface TurnRequest {
   model: string;
   modelType: ModelType;
   /** No provider of another type may serve it. */
-  onlyType?: ModelType;
+  onlyType?: ModelType | undefined;
   temperature: number | undefined;
   maxTokens: number | undefined;
   responseFormat: ResponseFormat | undefined;

@@ -66,6 +66,7 @@ async function run(
       cache,
       policy: [],
       sharesAnswers: true,
+      routesOf: () => undefined,
       placeTimeoutMs: 1_000,
       joinTimeoutMs: 1_000,
       stallTimeoutMs: 1_000,

@@ -10,6 +10,7 @@ import type { LlmAgent, ModelMessage, SeenCall } from "../../../contracts/llm.ts
 import { type InSpan, untraced } from "../../../contracts/spans.ts";
 import { StageClock } from "../../../contracts/timing.ts";
 import type { Log } from "../../../contracts/log.ts";
+import type { ModelEntry } from "../../../contracts/models.ts";
 import type { ToolCall, ToolServer } from "../../../contracts/tools.ts";
 import type { Cache, TurnWrite } from "../cache/cache.ts";
 import type { Semantic } from "../cache/semantic.ts";
@@ -49,6 +50,8 @@ export interface TurnDeps {
   joinTimeoutMs: number;
   /** First answers are for all users of the deployment; false: each user has their own. */
   sharesAnswers: boolean;
+  /** Who serves a model, as the registry says. */
+  routesOf(model: string): ModelEntry["routes"];
   now: () => number;
   newCallId: () => string;
   stallTimeoutMs: number;
@@ -170,7 +173,9 @@ export function createTurnRunner(deps: TurnDeps): TurnRunner {
   };
 }
 
-export function createSlots(deps: Pick<TurnDeps, "cache" | "sharesAnswers" | "policy">): TurnRunner["slots"] {
+export function createSlots(
+  deps: Pick<TurnDeps, "cache" | "sharesAnswers" | "routesOf" | "policy">,
+): TurnRunner["slots"] {
   return (asked) => turnSlots(deps, decide(asked, deps.policy));
 }
 

@@ -95,7 +95,7 @@ test("[CACHE-12] main looks where a first turn would: not where the cache is not
         return Promise.resolve(NOTHING);
       },
     },
-    slots: createSlots({ cache, sharesAnswers: true, policy: [] }),
+    slots: createSlots({ cache, sharesAnswers: true, routesOf: () => undefined, policy: [] }),
     tools: { list: () => Promise.resolve(undefined) },
     resolve: (request) =>
       request.model === "broken"

@@ -15,9 +15,10 @@ interface Scene {
   enabled?: boolean;
   cached?: string;
   succeeds?: boolean;
+  sharesResults?: boolean;
 }
 
-function setUp({ definition = {}, enabled = true, cached, succeeds = true }: Scene = {}) {
+function setUp({ definition = {}, enabled = true, cached, succeeds = true, sharesResults = true }: Scene = {}) {
   const seen = { reads: 0, calls: 0, writes: [] as TurnWrite[], hits: [] as string[] };
   const own = { ...tool, ...definition };
   const cache = {
@@ -37,7 +38,7 @@ function setUp({ definition = {}, enabled = true, cached, succeeds = true }: Sce
   } as unknown as Cache; // the three methods that are used
   const listed = { ...own, input_schema: {}, read_only: true, server: null, enabled };
   const deps: DirectDeps = {
-    cache,
+    ...{ cache, sharesResults },
     list: async () => ({ version: "v", tools: [own] }),
     toolbox: {
       list: async () => ({ version: "v", tools: [listed] }),
@@ -84,8 +85,11 @@ test("[F32] a failure is not kept", async () => {
   expect(seen.writes).toMatchObject([{ entries: [] }]);
 });
 
-test("[MCP-9] a private result is its user's alone", async () => {
-  const { call, seen } = setUp({ definition: { private: true } });
+test.each<[string, Scene]>([
+  ["of a private tool", { definition: { private: true } }],
+  ["where the deployment keeps all to its users", { sharesResults: false }],
+])("[MCP-9] [S15] a result %s is its user's alone", async (_what, scene) => {
+  const { call, seen } = setUp(scene);
   await call();
   expect(seen.writes[0]?.entries[0]?.slot.scope).toEqual({ userId: "u" });
 });

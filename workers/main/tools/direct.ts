@@ -11,6 +11,8 @@ import type { Scope } from "../cache/key.ts";
 export interface DirectDeps {
   toolbox: Pick<Toolbox, "call" | "list" | "noteHits">;
   cache: Cache;
+  /** False: the deployment gives no user what was made for another. */
+  sharesResults: boolean;
   /** As turns are offered them: it may be a minute old. */
   list(caller: ToolCaller): Promise<ToolList | undefined>;
   now: () => number;
@@ -58,16 +60,17 @@ async function lookUp(cache: Cache, slot: Slot<"mcp">) {
 }
 
 /** A free tool is quicker than a look into the cache; what is closed to the caller is in nobody's cache. */
-async function slotOf(call: DirectCall, { cache, list, toolbox }: DirectDeps): Promise<Slot<"mcp"> | undefined> {
+async function slotOf(call: DirectCall, deps: DirectDeps): Promise<Slot<"mcp"> | undefined> {
+  const { cache, list, toolbox } = deps;
   const { name, caller } = call;
   const offered = (await list(caller))?.tools.find((tool) => tool.name === name);
   if (offered === undefined || !isCacheable(offered) || offered.cost === "free") return undefined;
   const listed = (await toolbox.list(caller)).tools.find((tool) => tool.name === name);
   if (!listed?.enabled) return undefined;
   // The same parts as a turn's, so that both share what is kept.
-  return cache.slot("mcp", scopeOf(offered, caller), { tool: offered, arguments: call.arguments });
+  return cache.slot("mcp", scopeOf(offered, caller, deps), { tool: offered, arguments: call.arguments });
 }
 
-function scopeOf(tool: ToolDefinition, { userId }: ToolCaller): Scope {
-  return tool.private ? { userId } : { shared: true };
+function scopeOf(tool: ToolDefinition, { userId }: ToolCaller, { sharesResults }: DirectDeps): Scope {
+  return sharesResults && !tool.private ? { shared: true } : { userId };
 }
