@@ -32,8 +32,8 @@ function ledgerOf(who: Tenant, rows: number): Promise<Record<string, unknown>[]>
   return untilRows(house, rows, "select * from usage where user_id = $1 order by created_at", who.id);
 }
 
-const statsOf = async (who: Tenant): Promise<UserStats> =>
-  UserStats.parse(await (await house.call(`/history/users/${who.id}/stats`, { as: who })).json());
+const statsOf = async (who: Tenant, query = ""): Promise<UserStats> =>
+  UserStats.parse(await (await house.call(`/history/users/${who.id}/stats${query}`, { as: who })).json());
 
 test("[LEDGER-1] a turn is written down with user, session, turn, model, provider, tokens and cost; an answer from the cache is not", async () => {
   const body = { prompt: "Tell me about the ledger", tools: "none" };
@@ -114,6 +114,27 @@ test("[LEDGER-15] a model that is asked directly tells the ledger's cost, whole 
   const rows = await ledgerOf(who, 2);
   expect(rows.map(({ cost_usd }) => cost_usd)).toEqual([whole.usage.cost_usd, streamed.cost_usd]);
   expect(whole.usage.cost_usd).toBeGreaterThan(0);
+});
+
+test("[LEDGER-16] statistics of one session, deleted or not, and nothing of another user's", async () => {
+  const who = await house.newTenant();
+  const chat = async (more: object) =>
+    ChatReply.parse(
+      await (await house.call("/chat", { as: who, body: { prompt: "Hello", ...QUICK, ...more } })).json(),
+    );
+  const first = await chat({});
+  const second = await chat({ session_id: first.session_id });
+  await chat({});
+  await ledgerOf(who, 3);
+  const cost = (first.usage.cost_usd ?? 0) + (second.usage.cost_usd ?? 0);
+  const told = await statsOf(who, `?session_id=${first.session_id}`);
+  expect(told).toMatchObject({ sessions: { total: 1 }, messages: { total: 4 } });
+  expect(told.tokens.total_tokens).toBe(first.usage.total_tokens + second.usage.total_tokens);
+  expect(told.cost_usd).toBeCloseTo(cost, 12);
+  expect((await statsOf(as, `?session_id=${first.session_id}`)).cost_usd).toBe(0);
+  await house.call(`/history/sessions/${first.session_id}`, { as: who, method: "DELETE" });
+  const left = await statsOf(who, `?session_id=${first.session_id}`);
+  expect([left.sessions.total, left.messages.total, left.cost_usd]).toEqual([0, 0, told.cost_usd]);
 });
 
 test("[LEDGER-2] a direct call is written down, of either kind, also one without the provider's figures", async () => {
