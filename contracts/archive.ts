@@ -59,7 +59,11 @@ export interface Archive {
   listSessions(page: SessionsPage): Promise<Result<Page<SessionSummary>>>;
   /** undefined: Postgres knows no such session of the user. */
   search(search: MessageSearch): Promise<Result<Page<FoundMessage> | undefined>>;
-  readStats(userId: string, window: { fromMs: number; toMs: number }): Promise<Result<UserStats>>;
+  /** `sessionId`: of that session alone. */
+  readStats(
+    userId: string,
+    window: { fromMs: number; toMs: number; sessionId?: string | undefined },
+  ): Promise<Result<UserStats>>;
 }
 
 export interface Importer {

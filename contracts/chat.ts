@@ -155,6 +155,16 @@ export const Usage = z
   .meta({ id: "Usage" });
 export type Usage = z.infer<typeof Usage>;
 
+/** What was used, and its price: null where the model has none, 0 of an answer from the cache. */
+export const BilledUsage = Usage.extend({
+  cost_usd: z.number().min(0).nullable().default(null),
+}).meta({ id: "BilledUsage" });
+export type BilledUsage = z.infer<typeof BilledUsage>;
+
+export function usedOf({ cost_usd: _cost, ...usage }: BilledUsage): Usage {
+  return usage;
+}
+
 export const CacheVerdict = z.enum(["hit", "miss", "bypass"]);
 export type CacheVerdict = z.infer<typeof CacheVerdict>;
 
@@ -168,7 +178,7 @@ export const ChatReply = z
     message_id: z.uuidv7(),
     model: z.string(),
     provider: z.string(),
-    usage: Usage,
+    usage: BilledUsage,
     cache: CacheVerdict,
     mcp_tools_used: z.array(z.string()),
     finish_reason: FinishReason,
@@ -197,7 +207,7 @@ export const TurnView = z
       })
       .nullable(),
     response: z.string().nullable(),
-    usage: Usage.nullable(),
+    usage: BilledUsage.nullable(),
     finish_reason: FinishReason.nullable(),
     error: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
   })

@@ -3,7 +3,7 @@
  * Pure. Unknown fields are refused; role "system" is not a client's to send.
  */
 import * as z from "zod";
-import { answerOptions, checkInput, FinishReason, inputFields, Usage } from "./chat.ts";
+import { answerOptions, BilledUsage, checkInput, FinishReason, inputFields } from "./chat.ts";
 import { ERROR_STATUS, type ErrorCode } from "./errors.ts";
 import type { AgentHealth, HealthStatus, ModelInfo, ProviderHealth } from "./llm.ts";
 import { ABILITIES } from "./models.ts";
@@ -27,7 +27,7 @@ export const DirectReply = z
     timestamp: z.iso.datetime(),
     model: z.string(),
     provider: z.string(),
-    usage: Usage,
+    usage: BilledUsage,
     finish_reason: FinishReason,
   })
   .meta({ id: "GenerateReply" });
@@ -40,7 +40,7 @@ export const DIRECT_EVENT_DATA = {
   delta: z.strictObject({ content: z.string() }),
   /** Deltas with a higher number than `after` that stand before it are void. */
   rewind: z.strictObject({ after: z.int().min(0) }),
-  usage: Usage,
+  usage: BilledUsage,
   done: z.strictObject({ finish_reason: FinishReason }),
   error: z.strictObject({ code: Code, message: z.string(), retryable: z.boolean(), request_id: z.string() }),
 } as const;

@@ -3,7 +3,7 @@
  * Pure. Data is JSON on one line, so no content can forge a frame.
  */
 import * as z from "zod";
-import { CacheVerdict, FinishReason, Usage } from "./chat.ts";
+import { BilledUsage, CacheVerdict, FinishReason } from "./chat.ts";
 import { ERROR_STATUS, type ErrorCode } from "./errors.ts";
 import { SessionOrTurnId } from "./params.ts";
 
@@ -34,7 +34,7 @@ export const EVENT_DATA = {
   delta: z.strictObject({ content: z.string() }),
   /** A reply broke off, or the turn was cut: whatever has a higher number than `after` and stands before this is void. */
   rewind: z.strictObject({ after: z.int().min(0) }),
-  usage: Usage,
+  usage: BilledUsage,
   done: z.strictObject({ finish_reason: FinishReason, message_id: z.uuidv7() }),
   error: z.strictObject({ code: Code, message: z.string(), retryable: z.boolean(), request_id: z.string() }),
 } as const;

@@ -1,6 +1,6 @@
 /** What a model's tokens cost. Pure. A model without a price has no known cost, which is not the same as none. */
 import * as z from "zod";
-import type { Usage } from "./chat.ts";
+import type { BilledUsage, CacheVerdict, Usage } from "./chat.ts";
 import { lookUp } from "./name-patterns.ts";
 
 const UsdPerMillionTokens = z.number().min(0);
@@ -18,4 +18,15 @@ export function costUsd(prices: ModelPrices, model: string | undefined, usage: U
   const price = model === undefined ? undefined : lookUp(prices, model);
   if (price === undefined || usage === undefined) return null;
   return (usage.prompt_tokens * price.input + usage.completion_tokens * price.output) / 1e6;
+}
+
+interface Used {
+  model: string;
+  usage: Usage;
+  cache?: CacheVerdict;
+}
+
+/** An answer from the cache costs nothing, whatever it had cost. */
+export function billOf(prices: ModelPrices, { model, usage, cache }: Used): BilledUsage {
+  return { ...usage, cost_usd: cache === "hit" ? 0 : costUsd(prices, model, usage) };
 }

@@ -3,9 +3,13 @@
  * behind its reply.
  */
 import * as z from "zod";
-import { count } from "./params.ts";
+import { count, GivenSessionOrTurnId } from "./params.ts";
 
-export const StatsQuery = z.strictObject({ days: count(1, 365).default(30) });
+export const StatsQuery = z.strictObject({
+  days: count(1, 365).default(30),
+  /** Of this session alone, also where it was deleted; one that is not the user's own has nothing. */
+  session_id: GivenSessionOrTurnId.optional(),
+});
 
 const Total = z.int().min(0);
 const Usd = z.number().min(0);

@@ -57,7 +57,7 @@ beforeAll(async () => {
   gpu = await serveLlm({ apiKey: "gpu-key", pace: { firstTokenMs: 0, tokensPerSecond: Number.POSITIVE_INFINITY } });
   lockstep = await serveLlm({ apiKey: "gpu-key", delay: (_, signal) => credit.take(signal) });
   folder = await mkdtemp(join(tmpdir(), "ledger-cut-"));
-  const at = (model: string) => ({ routes: [{ provider: "gpus", model }] });
+  const at = (model: string) => ({ routes: [{ provider: "gpus", model }], price: { input: 1, output: 2 } });
   const silent = `demo:tokens.300.gap.1:stall.${SILENT_AFTER}`;
   const MODELS = JSON.stringify({
     providers: {
@@ -194,7 +194,7 @@ test("[LEDGER-11] a turn that a restart cuts has the figures that were written w
   expect(Number(row?.["completion_tokens"])).toBeLessThanOrEqual(SILENT_AFTER);
 });
 
-test("[LEDGER-11] [F30] so has one that had followed another turn, and then made its own answer", async () => {
+test("[LEDGER-11] [LEDGER-15] [F30] so has one that had followed another turn, and then made its own answer", async () => {
   const [leader, follower] = [await house.newTenant(), await house.newTenant()];
   const body = { prompt: "Go on for all of us", model: "silent", tools: "none" };
   const leading = await house.call("/chat/stream", { as: leader, body });
@@ -217,6 +217,8 @@ test("[LEDGER-11] [F30] so has one that had followed another turn, and then made
   const [[paid], [cut]] = await Promise.all([ledgerOf(leader, 1), ledgerOf(follower, 1)]);
   expect(cut).toMatchObject({ model: "silent", prompt_tokens: paid?.["prompt_tokens"], is_estimated: true });
   expect(Number(cut?.["completion_tokens"])).toBeGreaterThan(0);
+  expect(Number(cut?.["cost_usd"])).toBeGreaterThan(0);
+  expect(view.usage?.cost_usd).toBe(cut?.["cost_usd"]);
 });
 
 /** To the last word of the turn's own answer: what it was told of another one is taken back first. */

@@ -3,14 +3,20 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { ChatReply, TurnView } from "../contracts/chat.ts";
+import { type BilledUsage, ChatReply, TurnView } from "../contracts/chat.ts";
+import { DIRECT_EVENT_DATA, DirectReply } from "../contracts/direct.ts";
+import { isTerminal, type NumberedEvent } from "../contracts/events.ts";
 import { ChatCompletion } from "../contracts/openai-chat.ts";
 import { UserStats } from "../contracts/stats.ts";
 import { ErasedUser } from "../contracts/users.ts";
 import { seededRandom } from "../dev/house/random.ts";
 import { type House, openHouse, readEvents, type Tenant, untilRows } from "./house.ts";
 
-const MODELS = JSON.stringify({ models: { demo: { price: { input: 1, output: 2 } }, "demo:*": {} } });
+const PACED = "demo:tokens.300.gap.10";
+const price = { input: 1, output: 2 };
+const MODELS = JSON.stringify({
+  models: { demo: { price }, [PACED]: { price }, "demo:stall.first": { price }, "demo:*": {} },
+});
 const QUICK = { tools: "none", cache: { mode: "no-store" } } as const;
 
 let house: House;
@@ -26,8 +32,8 @@ function ledgerOf(who: Tenant, rows: number): Promise<Record<string, unknown>[]>
   return untilRows(house, rows, "select * from usage where user_id = $1 order by created_at", who.id);
 }
 
-const statsOf = async (who: Tenant): Promise<UserStats> =>
-  UserStats.parse(await (await house.call(`/history/users/${who.id}/stats`, { as: who })).json());
+const statsOf = async (who: Tenant, query = ""): Promise<UserStats> =>
+  UserStats.parse(await (await house.call(`/history/users/${who.id}/stats${query}`, { as: who })).json());
 
 test("[LEDGER-1] a turn is written down with user, session, turn, model, provider, tokens and cost; an answer from the cache is not", async () => {
   const body = { prompt: "Tell me about the ledger", tools: "none" };
@@ -45,6 +51,90 @@ test("[LEDGER-1] a turn is written down with user, session, turn, model, provide
   expect(hit.cache).toBe("hit");
   await untilRows(house, 4, "select 1 from messages where user_id = $1", as.id);
   expect(await ledgerOf(as, 1)).toHaveLength(1);
+});
+
+/** What a turn's stream, whole or told again, says of its use. */
+async function usageOf(stream: Response): Promise<BilledUsage | undefined> {
+  const event = (await readEvents(stream)).findLast((one) => one.event === "usage");
+  return event?.event === "usage" ? event.data : undefined;
+}
+
+test("[LEDGER-15] the ledger's cost is in a turn's event, reply and state, and in its log read again", async () => {
+  const who = await house.newTenant();
+  const body = { prompt: "What does an answer cost?", tools: "none" };
+  const stream = await house.call("/chat/stream", { as: who, body });
+  const [sessionId, turnId] = ["x-session-id", "x-turn-id"].map((name) => String(stream.headers.get(name)));
+  const usage = await usageOf(stream);
+  const [row] = await ledgerOf(who, 1);
+  expect(Number(row?.["cost_usd"])).toBeGreaterThan(0);
+  expect(usage).toMatchObject({ cost_usd: row?.["cost_usd"], prompt_tokens: row?.["prompt_tokens"] });
+  const view = TurnView.parse(await (await house.call(`/chat/turns/${turnId}`, { as: who })).json());
+  expect(view.usage).toEqual(usage);
+  expect(await usageOf(await house.call(`/chat/turns/${turnId}/stream`, { as: who }))).toEqual(usage);
+  await house.redis.until((stats) => stats.in_flight === 0);
+  const hit = ChatReply.parse(await (await house.call("/chat", { as: who, body })).json());
+  expect([hit.cache, hit.usage]).toEqual(["hit", { ...usage, cost_usd: 0 }]);
+  // Its message says what was saved.
+  const saved = await untilRows(house, 1, "select cost_usd from messages where id = $1", hit.message_id);
+  expect(saved).toEqual([{ cost_usd: row?.["cost_usd"] }]);
+  const more = { ...body, ...QUICK, session_id: sessionId };
+  const second = ChatReply.parse(await (await house.call("/chat", { as: who, body: more })).json());
+  const free = { ...body, ...QUICK, model: "demo:tokens.5" };
+  const unpriced = ChatReply.parse(await (await house.call("/chat", { as: who, body: free })).json());
+  expect(unpriced.usage.cost_usd).toBeNull();
+  const rows = await ledgerOf(who, 3);
+  expect(rows.find(({ id }) => id === second.message_id)).toMatchObject({ cost_usd: second.usage.cost_usd });
+});
+
+test("[LEDGER-15] so are those of a turn that is stopped, and of one that fails", async () => {
+  const who = await house.newTenant();
+  const ask = (model: string) => house.call("/chat/stream", { as: who, body: { prompt: "Go on", model, ...QUICK } });
+  const stopped = await ask(PACED);
+  const told: NumberedEvent[] = [];
+  await readEvents(stopped, (event) => {
+    told.push(event);
+    const isFirst = event.event === "delta" && told.filter((one) => one.event === "delta").length === 1;
+    if (isFirst) void house.call(`/chat/turns/${stopped.headers.get("x-turn-id")}/cancel`, { as: who, method: "POST" });
+    return isTerminal(event);
+  });
+  const failed = await ask("demo:stall.first");
+  const usages = [told.find((event) => event.event === "usage")?.data, await usageOf(failed)];
+  const rows = await ledgerOf(who, 2);
+  const costs = [PACED, "demo:stall.first"].map((name) => rows.find(({ model }) => model === name)?.["cost_usd"]);
+  expect(costs.every((cost) => Number(cost) > 0)).toBe(true);
+  expect(usages).toMatchObject(costs.map((cost_usd) => ({ cost_usd, estimated: true })));
+});
+
+test("[LEDGER-15] a model that is asked directly tells the ledger's cost, whole and as a stream", async () => {
+  const who = await house.newTenant();
+  const body = { prompt: "Hello", model: "demo" };
+  const whole = DirectReply.parse(await (await house.call("/llm/generate", { as: who, body })).json());
+  const text = await (await house.call("/llm/generate/stream", { as: who, body })).text();
+  const streamed = DIRECT_EVENT_DATA.usage.parse(JSON.parse(/^event: usage\ndata: (.*)$/m.exec(text)?.[1] ?? ""));
+  const rows = await ledgerOf(who, 2);
+  expect(rows.map(({ cost_usd }) => cost_usd)).toEqual([whole.usage.cost_usd, streamed.cost_usd]);
+  expect(whole.usage.cost_usd).toBeGreaterThan(0);
+});
+
+test("[LEDGER-16] statistics of one session, deleted or not, and nothing of another user's", async () => {
+  const who = await house.newTenant();
+  const chat = async (more: object) =>
+    ChatReply.parse(
+      await (await house.call("/chat", { as: who, body: { prompt: "Hello", ...QUICK, ...more } })).json(),
+    );
+  const first = await chat({});
+  const second = await chat({ session_id: first.session_id });
+  await chat({});
+  await ledgerOf(who, 3);
+  const cost = (first.usage.cost_usd ?? 0) + (second.usage.cost_usd ?? 0);
+  const told = await statsOf(who, `?session_id=${first.session_id}`);
+  expect(told).toMatchObject({ sessions: { total: 1 }, messages: { total: 4 } });
+  expect(told.tokens.total_tokens).toBe(first.usage.total_tokens + second.usage.total_tokens);
+  expect(told.cost_usd).toBeCloseTo(cost, 12);
+  expect((await statsOf(as, `?session_id=${first.session_id}`)).cost_usd).toBe(0);
+  await house.call(`/history/sessions/${first.session_id}`, { as: who, method: "DELETE" });
+  const left = await statsOf(who, `?session_id=${first.session_id}`);
+  expect([left.sessions.total, left.messages.total, left.cost_usd]).toEqual([0, 0, told.cost_usd]);
 });
 
 test("[LEDGER-2] a direct call is written down, of either kind, also one without the provider's figures", async () => {
@@ -228,9 +318,10 @@ function bill(): { billed: number; reported: number; unreported: number } {
   };
 }
 
-test("[LEDGER-5] a turn that a restart cuts is written down by what was saved of it", async () => {
+test("[LEDGER-5] [LEDGER-15] a turn that a restart cuts is written down by what was saved of it", async () => {
   const folder = await mkdtemp(join(tmpdir(), "ledger-"));
-  const cut = await openHouse({ settings: { MODELS }, persistTo: folder });
+  const models = JSON.stringify({ models: { "demo:*": { price } } });
+  const cut = await openHouse({ settings: { MODELS: models }, persistTo: folder });
   try {
     const who = await cut.newTenant();
     const body = { prompt: "Go on for long", model: "demo:tokens.4000.gap.10", ...QUICK };
@@ -247,6 +338,7 @@ test("[LEDGER-5] a turn that a restart cuts is written down by what was saved of
     const [prompt, completion] = [Number(row?.["prompt_tokens"]), Number(row?.["completion_tokens"])];
     expect(Math.min(prompt, completion)).toBeGreaterThan(0);
     expect(prompt + completion).toBe(usage?.total_tokens);
+    expect(usage?.cost_usd).toBe(row?.["cost_usd"]);
   } finally {
     await cut.close();
     await rm(folder, { recursive: true });

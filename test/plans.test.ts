@@ -302,6 +302,7 @@ function callsOf({
     ["archive.search session", () => archive.search({ ...SEARCH, text: "common", sessionId: SESSION })],
     ["archive.search filters", () => archive.search({ ...SEARCH, text: "common", role: "assistant", ...year })],
     ["archive.readStats", () => archive.readStats(ANN, year)],
+    ["archive.readStats session", () => archive.readStats(ANN, { ...year, sessionId: SESSION })],
     ["archive.readStats short", () => archive.readStats(BOB, { ...year, toMs: FIRST_MS + DAY_MS })],
     ["history.saveBatch", () => history.saveBatch({ session, messages: [message] })],
     ["history.saveBatch usage", () => history.saveBatch({ session, messages: [message], usage: [record] })],

@@ -1159,6 +1159,14 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/decisions/0044",
     text: "What is settled without a reservation counts once against the limits, however often it is told.",
   },
+  "LEDGER-15": {
+    source: "docs/decisions/0044",
+    text: "A turn's usage event, JSON reply and state tell the cost that the ledger has, live, again and after a cut; 0 of an answer from the cache, null without a price.",
+  },
+  "LEDGER-16": {
+    source: "docs/decisions/0044",
+    text: "Statistics can be of one session, deleted or not; another user's is as one that is not there.",
+  },
   F42: {
     source: "faults",
     text: "Limits that cannot be read let no model be asked; reads go on. A limiter's object that starts again forgives nothing.",

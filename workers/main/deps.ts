@@ -116,6 +116,7 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): App
     llmHealth: (requestId) => llmAgent(env).health({ requestId, userId: "health" }),
     isKeeper: createKeepers(config.METRICS_TOKEN, authenticate),
     ...makeModels(env, config, meter),
+    prices: pricesOf(config.MODELS),
     whileStanding: createWhileStanding(accounts, config.ACCOUNT_RECHECK_MS),
     resolve,
     defaultModel: config.DEFAULT_MODEL,

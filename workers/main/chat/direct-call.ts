@@ -5,12 +5,14 @@ import type { FinishReason, Usage } from "../../../contracts/chat.ts";
 import type { DirectEvent } from "../../../contracts/direct.ts";
 import type { Failure, Result } from "../../../contracts/errors.ts";
 import type { LlmAgent, ModelContext, ModelRequest, ResponseFormat } from "../../../contracts/llm.ts";
+import type { ModelPrices } from "../../../contracts/prices.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
 import type { AdmittedCall } from "./admit.ts";
 import { askToMend } from "./answer-format.ts";
 
 export interface DirectDeps {
   llm: LlmAgent;
+  prices: ModelPrices;
   now: () => number;
   newCallId: () => string;
   stallTimeoutMs: number;
@@ -35,7 +37,10 @@ export interface DirectAnswer {
 }
 
 /** What is told of a reply while it comes; calls only where tools were offered. */
-export type DirectTold = DirectEvent | { event: "tool_calls"; data: ToolCall[] };
+export type DirectTold =
+  | Exclude<DirectEvent, { event: "usage" }>
+  | { event: "usage"; data: Usage }
+  | { event: "tool_calls"; data: ToolCall[] };
 
 /** Writes what is told into a stream, in a client's form. It may keep what it needs for that. */
 export type DirectWriter = (told: DirectTold[]) => string;

@@ -7,6 +7,7 @@ import { createDecoder, type Decoder, type MalformedToolCall, type ModelEvent } 
 import { type Failure, isRetryable, type Result } from "../../../contracts/errors.ts";
 import { encodeFrame, KEEP_ALIVE_FRAME } from "../../../contracts/events.ts";
 import type { ModelRequest, ModelStream, WhenGone } from "../../../contracts/llm.ts";
+import { billOf, type ModelPrices } from "../../../contracts/prices.ts";
 import { addUsage, NO_USAGE, spentBy, usageOf } from "../../../contracts/rounds.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
 import { findProblem, unusable } from "./answer-format.ts";
@@ -70,7 +71,7 @@ export class DirectStream {
     this.#deps = deps;
     this.#leave = leave;
     this.#gone = gone;
-    this.#write = call.write ?? numberedFrames();
+    this.#write = call.write ?? numberedFrames(deps.prices, call.request.model);
     this.readable = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
@@ -241,8 +242,13 @@ export class DirectStream {
   }
 }
 
-/** The frames of this API, numbered. */
-function numberedFrames(): DirectWriter {
+/** The frames of this API, numbered; whoever offered no tools is not told of calls. */
+function numberedFrames(prices: ModelPrices, model: string): DirectWriter {
   let last = 0;
-  return (told) => told.flatMap((one) => (one.event === "tool_calls" ? [] : [encodeFrame((last += 1), one)])).join("");
+  const frame = (told: DirectTold): string => {
+    if (told.event === "tool_calls") return "";
+    const data = told.event === "usage" ? billOf(prices, { model, usage: told.data }) : told.data;
+    return encodeFrame((last += 1), { event: told.event, data });
+  };
+  return (told) => told.map(frame).join("");
 }

@@ -45,7 +45,7 @@ function callThat(llm: Partial<LlmAgent>): {
     ...{ onEnd: (end) => ends.push(end), heldTo: { type: "json_object" } },
   };
   const leave = (): void => client.abort();
-  const deps = { llm: { ...LLM, ...llm }, now: () => 0, newCallId: () => "c" };
+  const deps = { llm: { ...LLM, ...llm }, prices: {}, now: () => 0, newCallId: () => "c" };
   return { call, deps: { ...deps, stallTimeoutMs: 1_000, streamTimeoutMs: 1_000 }, ends, settled, held, leave };
 }
 

@@ -2,7 +2,7 @@
  * A turn that follows: it tells the leader's events as its own while they come, and has its outcome. State: what was told, until the
  * leader ends. A leader that goes, or whose answer turns out not to be for others, is a result; what was told of it is then void.
  */
-import type { Usage } from "../../../contracts/chat.ts";
+import { type Usage, usedOf } from "../../../contracts/chat.ts";
 import type { ErrorCode, Failure } from "../../../contracts/errors.ts";
 import { createEventDecoder, type NumberedEvent } from "../../../contracts/events.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
@@ -106,7 +106,7 @@ class Told {
         this.#rewind(event.data.after);
         return undefined;
       case "usage":
-        this.#usage = event.data;
+        this.#usage = usedOf(event.data);
         return undefined;
       case "done":
         return { kind: "done", finishReason: event.data.finish_reason };

@@ -269,7 +269,7 @@ describe.each(NEON_BACKENDS)("$name", ({ name, isMissing, open }) => {
       const at = (atMs: number) => ({ created_at: new Date(atMs).toISOString() });
       await say(1, "q", at(T0));
       await say(2, "a", { ...answer, cost_usd: 0.5, cache: "miss", ...at(T0 + 1) });
-      await spend(2, "a", { cost_usd: 0.5, ...at(T0 + 1) });
+      await spend(2, "a", { cost_usd: 0.5, session_id: uuid(100), ...at(T0 + 1) });
       await say(3, "q", at(T0 + 2));
       await say(4, "a", { ...answer, cost_usd: 0.25, cache: "hit", ...at(T0 + 3) });
       await say(5, "a", { ...answer, cache: "bypass", ...at(T0 + DAY_MS) });
@@ -303,6 +303,19 @@ describe.each(NEON_BACKENDS)("$name", ({ name, isMissing, open }) => {
           { day: "2026-05-12", messages: 0, tokens: 30 },
         ],
       });
+      const ofSession = async (n: number, userId = ANN) =>
+        valueOf(await archive.readStats(userId, { ...window, sessionId: uuid(n) }));
+      expect(await ofSession(100)).toMatchObject({
+        sessions: { total: 1, started: 0 },
+        messages: { total: 5 },
+        ...{ tokens: { prompt_tokens: 20, completion_tokens: 10, total_tokens: 30, without_price: 0 }, cost_usd: 0.5 },
+        models: [{ model: "a", answers: 1, cost_usd: 0.5 }],
+        saved_by_cache: { answers: 1, cost_usd: 0.25 },
+      });
+      const empty = { messages: { total: 0 }, tokens: { total_tokens: 0 }, cost_usd: 0, models: [], activity: [] };
+      expect(await ofSession(101)).toMatchObject({ sessions: { total: 1, started: 1 }, ...empty });
+      // Another user's is one that is not there.
+      expect(await ofSession(100, BOB)).toMatchObject({ sessions: { total: 0, started: 0 }, ...empty });
       const nothing = valueOf(await archive.readStats(uuid(999), window));
       expect(nothing).toMatchObject({ sessions: { total: 0, started: 0 }, messages: { total: 0 }, models: [] });
     });

@@ -3,6 +3,7 @@
  * several ways at once. No state. What was used is the ledger's to say: it knows calls without a message, and those of deleted sessions.
  */
 import { and, count, eq, gte, lt, type SQL, sql } from "drizzle-orm";
+import type { AnyPgColumn } from "drizzle-orm/pg-core";
 import type { UserStats } from "../../../contracts/stats.ts";
 import type { Db } from "../../../db/open.ts";
 import { chatSessions, messages, usage } from "../../../db/schema.ts";
@@ -12,14 +13,15 @@ export interface StatsWindow {
   userId: string;
   fromMs: number;
   toMs: number;
+  sessionId?: string | undefined;
 }
 
 export async function readStats(db: Db, window: StatsWindow, limitWork: LimitWork): Promise<UserStats> {
-  const { userId, fromMs, toMs } = window;
+  const { userId, fromMs, toMs, sessionId } = window;
   const sessions = db
     .select({ total: count(), started: countIf(gte(chatSessions.createdAt, new Date(fromMs))) })
     .from(chatSessions)
-    .where(eq(chatSessions.userId, userId));
+    .where(and(eq(chatSessions.userId, userId), isSession(chatSessions.id, sessionId)));
   const [, [counted], said, spent] = await db.batch([
     limitWork(),
     sessions,
@@ -75,7 +77,7 @@ const IS_HIT = sql`${messages.cache} is not distinct from 'hit'`;
 type Said = Awaited<ReturnType<typeof sumMessages>>[number];
 type Spent = Awaited<ReturnType<typeof sumUsage>>[number];
 
-function sumMessages(db: Db, { userId, fromMs, toMs }: StatsWindow) {
+function sumMessages(db: Db, { userId, fromMs, toMs, sessionId }: StatsWindow) {
   const { role, promptTokens, completionTokens, costUsd, createdAt } = messages;
   return db
     .select({
@@ -88,11 +90,18 @@ function sumMessages(db: Db, { userId, fromMs, toMs }: StatsWindow) {
       savedUsd: sumIf(costUsd, IS_HIT),
     })
     .from(messages)
-    .where(and(eq(messages.userId, userId), gte(createdAt, new Date(fromMs)), lt(createdAt, new Date(toMs))))
+    .where(
+      and(
+        eq(messages.userId, userId),
+        isSession(messages.sessionId, sessionId),
+        gte(createdAt, new Date(fromMs)),
+        lt(createdAt, new Date(toMs)),
+      ),
+    )
     .groupBy(sql`grouping sets ((), (${role}), (${SAID_DAY}))`);
 }
 
-function sumUsage(db: Db, { userId, fromMs, toMs }: StatsWindow) {
+function sumUsage(db: Db, { userId, fromMs, toMs, sessionId }: StatsWindow) {
   const { model, promptTokens, completionTokens, costUsd, createdAt } = usage;
   const all = sql`true`;
   return db
@@ -106,7 +115,14 @@ function sumUsage(db: Db, { userId, fromMs, toMs }: StatsWindow) {
       costUsd: sumIf(costUsd, all),
     })
     .from(usage)
-    .where(and(eq(usage.userId, userId), gte(createdAt, new Date(fromMs)), lt(createdAt, new Date(toMs))))
+    .where(
+      and(
+        eq(usage.userId, userId),
+        isSession(usage.sessionId, sessionId),
+        gte(createdAt, new Date(fromMs)),
+        lt(createdAt, new Date(toMs)),
+      ),
+    )
     .groupBy(sql`grouping sets ((), (${model}), (${SPENT_DAY}))`)
     .orderBy(model);
 }
@@ -114,6 +130,10 @@ function sumUsage(db: Db, { userId, fromMs, toMs }: StatsWindow) {
 function tokensOf(sums: Spent | undefined) {
   const { prompt = 0, completion = 0 } = sums ?? {};
   return { prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion };
+}
+
+function isSession(column: AnyPgColumn, sessionId: string | undefined): SQL | undefined {
+  return sessionId === undefined ? undefined : eq(column, sessionId);
 }
 
 function countIf(condition: SQL | undefined): SQL<number> {

@@ -21,7 +21,10 @@ const META: ChatEvent = {
   },
 };
 const say = (content: string): ChatEvent => ({ event: "delta", data: { content } });
-const USAGE: ChatEvent = { event: "usage", data: { prompt_tokens: 3, completion_tokens: 2, total_tokens: 5 } };
+const USAGE: ChatEvent = {
+  event: "usage",
+  data: { prompt_tokens: 3, completion_tokens: 2, total_tokens: 5, cost_usd: 0.1 },
+};
 const DONE: ChatEvent = { event: "done", data: { finish_reason: "stop", message_id: MESSAGE } };
 const cutBy = (code: "interrupted" | "cancelled"): ChatEvent => ({
   event: "error",

@@ -2,6 +2,7 @@
  * A turn's events in the AI SDK's UI message stream. State: what is open of the message so far. A reply of the model is a step: one that is
  * begun again resets it. Tools run here, so their parts come with results; what asks a person is a data part.
  */
+import { usedOf } from "../../../contracts/chat.ts";
 import { type ChatEvent, type NumberedEvent } from "../../../contracts/events.ts";
 import type { TurnWriter } from "./turn-stream.ts";
 
@@ -59,7 +60,7 @@ class UiMessage {
       case "rewind":
         return this.#rewind(event.data.after);
       case "usage":
-        this.#metadata = { ...this.#metadata, usage: event.data };
+        this.#metadata = { ...this.#metadata, usage: usedOf(event.data) };
         return [];
       case "done":
       case "error":

@@ -85,12 +85,12 @@ function statsRoute({ archive, now }: ArchiveRoutesDeps): Route {
       ...{ method: "GET", path: "/history/users/{user_id}/stats", access: "user", others: "nobody" },
       ...{ params: UserPath, query: StatsQuery, answers: { 200: UserStats }, fails: ["not_found", ...FAILS] },
       summary: "What a user's chats took and saved: messages, tokens by model, cost, activity by day",
-      description: "Of the last `days` days in UTC, today included.",
+      description: "Of the last `days` days in UTC, today included; of all chats and calls, or of one session.",
     },
-    async ({ user, query: { days } }) => {
+    async ({ user, query: { days, session_id: sessionId } }) => {
       const toMs = now();
       const fromMs = toMs - (toMs % DAY_MS) - (days - 1) * DAY_MS;
-      return Response.json(orThrow(await archive.readStats(user.id, { fromMs, toMs })));
+      return Response.json(orThrow(await archive.readStats(user.id, { fromMs, toMs, sessionId })));
     },
   );
 }

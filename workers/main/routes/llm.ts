@@ -10,6 +10,7 @@ import { limitHeaders } from "../../../contracts/limits.ts";
 import type { ModelMessage, ModelRequest, SeenCall } from "../../../contracts/llm.ts";
 import type { Meter } from "../../../contracts/metrics.ts";
 import type { Log } from "../../../contracts/log.ts";
+import { billOf } from "../../../contracts/prices.ts";
 import type { ResolvedChat } from "../../../contracts/session.ts";
 import { traceIdOf } from "../../../contracts/trace.ts";
 import type { Preferences } from "../../../contracts/users.ts";
@@ -87,7 +88,9 @@ function callingRoutes(deps: LlmRoutesDeps): Route[] {
       },
       async (call) => {
         const direct = await toDirect(deps, call, "generate");
-        const { content, model, provider, usage, finishReason } = orThrow(await completeDirect(direct, deps));
+        const answer = orThrow(await completeDirect(direct, deps));
+        const { content, model, provider, finishReason } = answer;
+        const usage = billOf(deps.prices, { model: direct.request.model, usage: answer.usage });
         const timestamp = new Date(deps.now()).toISOString();
         const reply = { response: content, success: true, timestamp, model, provider, usage };
         const headers = limitHeaders(direct.admitted.limits);

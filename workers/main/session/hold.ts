@@ -4,7 +4,7 @@
  * that Postgres does not have for this user, and keeps nothing then; while Postgres is away it says so.
  */
 import * as z from "zod";
-import { CacheVerdict, Usage } from "../../../contracts/chat.ts";
+import { CacheVerdict, BilledUsage } from "../../../contracts/chat.ts";
 import { AppError, type Failure, orThrow } from "../../../contracts/errors.ts";
 import type { HistoryStore, MessageRow, SessionWindow } from "../../../contracts/history.ts";
 import { AskedResponse } from "../../../contracts/openai-responses.ts";
@@ -125,7 +125,7 @@ const Round = z.object({
 
 /** What the outbox wrote; an import may have left something else there, which is then not used. */
 const Meta = z.object({
-  usage: Usage.optional(),
+  usage: BilledUsage.optional(),
   cache: CacheVerdict.optional(),
   finish_reason: z.string().optional(),
   before: z.array(z.union([z.object({ round: Round }), z.object({ system: z.string() })])).optional(),

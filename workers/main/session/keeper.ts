@@ -5,7 +5,7 @@
 import type { ChatRequest } from "../../../contracts/chat.ts";
 import type { HistoryStore } from "../../../contracts/history.ts";
 import type { SaidMessage } from "../../../contracts/parts.ts";
-import { costUsd, type ModelPrices } from "../../../contracts/prices.ts";
+import type { ModelPrices } from "../../../contracts/prices.ts";
 import type { Log, OnBehalfOf } from "../../../contracts/log.ts";
 import type { Meter } from "../../../contracts/metrics.ts";
 import type { AnswerOptions, ResolvedChat } from "../../../contracts/session.ts";
@@ -169,7 +169,7 @@ export class TurnKeeper {
     const frames = readFrames(storage.sql, turn.id);
     const resumed = resumable(turn, frames);
     if (resumed === undefined) {
-      const outcome = interrupt(storage, turn, frames, this.#deps.now());
+      const outcome = interrupt(this.#host(session, tools), turn, frames);
       this.#settle({ id: turn.id, requestId: turn.plan.requestId }, session, outcome);
       if (hasCheckpoints(storage.sql)) deleteCheckpoints(storage.sql, turn.id);
       void storage.setAlarm(this.#deps.now());
@@ -182,8 +182,8 @@ export class TurnKeeper {
   }
 
   #host(session: Session, tools: ToolList | undefined) {
-    const { turns, now, newId, contextTokens } = this.#deps;
-    return { storage: this.#state.storage, session, tools, turns, now, newId, contextTokens };
+    const { turns, prices, now, newId, contextTokens } = this.#deps;
+    return { storage: this.#state.storage, session, tools, turns, prices, now, newId, contextTokens };
   }
 
   #attend(live: LiveTurn, session: Session): void {
@@ -212,8 +212,7 @@ export class TurnKeeper {
     if (outcome.cache === "hit") await nextTask();
     this.#settle(live, session, outcome);
     const { log, now, cache, turnLogMs, titleModel } = this.#deps;
-    const cost = outcome.cache === "hit" ? null : costUsd(this.#deps.prices, outcome.model, outcome.usage);
-    log(turnLine(live, outcome, now(), cost));
+    log(turnLine(live, outcome, now()));
     this.#deps.onTurnEnd(seenTurn(live, outcome, now()));
     if (session.title === "") this.#titleByWords();
     await Promise.all([

@@ -7,6 +7,7 @@ import type { ChatEvent } from "../../../contracts/events.ts";
 import type { StageClock } from "../../../contracts/timing.ts";
 import type { MessageStatus } from "../../../contracts/history.ts";
 import type { AttachedFile, SaidMessage } from "../../../contracts/parts.ts";
+import { billOf, type ModelPrices } from "../../../contracts/prices.ts";
 import { toolsOf } from "../../../contracts/rounds.ts";
 import type { Approval } from "../../../contracts/approvals.ts";
 import type { ToolCall, ToolList } from "../../../contracts/tools.ts";
@@ -54,6 +55,7 @@ export interface LiveTurnHost {
   session: Session;
   tools: ToolList | undefined;
   turns: TurnRunner;
+  prices: ModelPrices;
   now: () => number;
   newId: () => string;
   contextTokens: number;
@@ -171,16 +173,16 @@ function writeSaid({ storage, now, newId }: LiveTurnHost, { id: turnId, leafSeq,
 
 /** The answer, the turn's end and the last events, in one transaction. */
 function finish(
-  { storage, now }: LiveTurnHost,
+  { storage, now, prices }: LiveTurnHost,
   turn: Pick<TurnRow, "id" | "plan">,
   log: TurnLog,
   { outcome }: TurnResult,
 ): StoredOutcome {
-  const stored = toStored(turn.plan, outcome);
+  const stored = toStored(turn.plan, outcome, prices);
   const end = { state: stateOf(outcome), outcome: stored, endedAtMs: now() };
   storage.transactionSync(() => {
     writeEnd(storage.sql, turn, outcome, end);
-    log.append({ event: "usage", data: outcome.usage });
+    log.append({ event: "usage", data: stored.usage });
     log.append(terminalEvent(stored, turn.plan.requestId));
     log.save();
   });
@@ -194,7 +196,7 @@ export function writeEnd(
   outcome: TurnOutcome,
   end: TurnEnd,
 ): void {
-  if (end.state !== "failed") appendMessage(sql, toAnswer(turn, outcome, end.state, end.endedAtMs));
+  if (end.state !== "failed") appendMessage(sql, toAnswer(turn, outcome, end.state, end));
   endTurn(sql, turn.id, end);
 }
 
@@ -215,9 +217,9 @@ function toAnswer(
   { id: turnId, plan }: Pick<TurnRow, "id" | "plan">,
   outcome: TurnOutcome,
   status: MessageStatus,
-  createdAtMs: number,
+  { outcome: { usage }, endedAtMs: createdAtMs }: TurnEnd,
 ) {
-  const { content, usage, model, provider, cache, rounds } = outcome;
+  const { content, model, provider, cache, rounds } = outcome;
   return {
     ...{ id: plan.messageId, parentSeq: plan.parentSeq, turnId, content, status, createdAtMs },
     role: "assistant" as const,
@@ -231,10 +233,10 @@ function toAnswer(
   };
 }
 
-export function toStored({ messageId }: TurnPlan, outcome: TurnOutcome): StoredOutcome {
-  const { content: response, model, provider, usage, cache, rounds } = outcome;
+export function toStored({ messageId }: TurnPlan, outcome: TurnOutcome, prices: ModelPrices): StoredOutcome {
+  const { content: response, model, provider, cache, rounds } = outcome;
   return {
-    ...{ messageId, response, model, provider, usage, cache },
+    ...{ messageId, response, model, provider, usage: billOf(prices, outcome), cache },
     toolsUsed: toolsOf(rounds),
     ...(outcome.ok ? { finishReason: outcome.finishReason } : { failure: outcome.failure }),
   };

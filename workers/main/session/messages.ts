@@ -7,12 +7,13 @@ import type { MessageStatus } from "../../../contracts/history.ts";
 import type { AskedResponse } from "../../../contracts/openai-responses.ts";
 import type { Attachment, Prelude } from "../../../contracts/parts.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
-import type { CacheVerdict, Usage } from "../../../contracts/chat.ts";
+import type { BilledUsage, CacheVerdict, Usage } from "../../../contracts/chat.ts";
 
 export interface MessageDetails {
   model?: string;
   provider?: string;
-  usage?: Usage;
+  /** Without a cost: by an earlier version of this code. */
+  usage?: Usage | BilledUsage;
   cache?: CacheVerdict;
   finish_reason?: string;
   /** The id of its parent, where that is in Postgres only. */

@@ -152,7 +152,7 @@ function toRow({ sql, prices }: OutboxDeps, message: Message): MessageRow {
     tokensUsed: tokens,
     promptTokens: usage?.prompt_tokens ?? 0,
     completionTokens: usage?.completion_tokens ?? 0,
-    costUsd: costUsd(prices, model, usage),
+    costUsd: cache === "hit" ? costUsd(prices, model, usage) : costOf(prices, message),
     cache: cache ?? null,
     modelUsed: model ?? null,
     provider: provider ?? null,
@@ -171,14 +171,21 @@ function toRow({ sql, prices }: OutboxDeps, message: Message): MessageRow {
 
 /** What the answers among them cost; one from the cache costs nothing. */
 export function usageOf({ prices }: Pick<OutboxDeps, "prices">, session: Session, messages: Message[]): UsageRecord[] {
-  return messages.flatMap(({ id, turnId, createdAtMs, details: { model, provider = null, usage, cache } }) => {
+  return messages.flatMap((message) => {
+    const { id, turnId, createdAtMs, details } = message;
+    const { model, provider = null, usage, cache } = details;
     if (usage === undefined || usage.total_tokens === 0 || model === undefined || cache === "hit") return [];
     const { prompt_tokens: promptTokens, completion_tokens: completionTokens, estimated = false } = usage;
     return {
       ...{ id, userId: session.userId, kind: "turn", sessionId: session.id, turnId, model, provider, promptTokens },
-      ...{ completionTokens, costUsd: costUsd(prices, model, usage), isEstimated: estimated, createdAtMs },
+      ...{ completionTokens, costUsd: costOf(prices, message), isEstimated: estimated, createdAtMs },
     };
   });
+}
+
+/** As it was told when the answer was made. */
+function costOf(prices: ModelPrices, { details: { model, usage } }: Message): number | null {
+  return usage !== undefined && "cost_usd" in usage ? usage.cost_usd : costUsd(prices, model, usage);
 }
 
 function storableJson(value: Record<string, unknown>): Record<string, unknown> {

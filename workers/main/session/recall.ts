@@ -81,7 +81,8 @@ function recallMessage(message: Kept, sessionId: string, { turnId, requestId }: 
 
 function outcomeOf({ id: messageId, content: response, status, details }: Kept): StoredOutcome {
   const { model = "", provider = "", usage = NO_USAGE, cache = "miss", finish_reason: reason } = details;
-  const outcome = { messageId, response, model, provider, usage, cache, toolsUsed: [] };
+  const billed = { cost_usd: null, ...usage };
+  const outcome = { messageId, response, model, provider, usage: billed, cache, toolsUsed: [] };
   if (status === "complete") return { ...outcome, finishReason: FinishReason.safeParse(reason).data ?? "stop" };
   if (status === "cancelled") return { ...outcome, failure: { code: "cancelled", message: "the turn was stopped" } };
   return { ...outcome, failure: { code: "interrupted", message: "the model's answer was cut off" } };

@@ -9,7 +9,7 @@ import type { Usage } from "../../../contracts/chat.ts";
 import type { ToolCall, ToolOutcome } from "../../../contracts/tools.ts";
 import type { TurnOutcome } from "../chat/turn.ts";
 import type { ResumedTurn } from "../chat/turn-request.ts";
-import { stateOf, terminalEvent, toStored, writeEnd } from "./live-turn.ts";
+import { type LiveTurnHost, stateOf, terminalEvent, toStored, writeEnd } from "./live-turn.ts";
 import { readSpent, writeFrames } from "./log.ts";
 import { contextWindow } from "./window.ts";
 import type { StoredOutcome, TurnRow } from "./turns.ts";
@@ -39,10 +39,9 @@ export function resumable(turn: TurnRow, frames: string[]): Progress | undefined
  * something made its own.
  */
 export function interrupt(
-  storage: DurableObjectStorage,
+  { storage, prices, now }: Pick<LiveTurnHost, "storage" | "prices" | "now">,
   turn: TurnRow,
   frames: string[],
-  nowMs: number,
 ): StoredOutcome {
   const { resumed, asking } = readProgress(decode(frames) ?? []);
   const cache = resumed.verdict === "hit" && readSpent(storage.sql, turn.id) ? "miss" : (resumed.verdict ?? "bypass");
@@ -55,18 +54,18 @@ export function interrupt(
       ? { code: "cancelled", message: "the turn was stopped" }
       : { code: "interrupted", message: "the turn was cut off by a restart" },
   };
-  const stored = toStored(turn.plan, outcome);
+  const stored = toStored(turn.plan, outcome, prices);
   const first = frames.length + 1;
   const events = [
     // Viewers may have seen more than was saved.
     { event: "rewind", data: { after: frames.length } } as const,
-    { event: "usage", data: outcome.usage } as const,
+    { event: "usage", data: stored.usage } as const,
     terminalEvent(stored, turn.plan.requestId),
   ];
   storage.transactionSync(() => {
     const tail = events.map((event, at) => encodeEvent(first + at, event));
     writeFrames(storage.sql, turn.id, { firstId: first, frames: tail });
-    const end = { state: stateOf(outcome), outcome: stored, endedAtMs: nowMs, cutAfter: frames.length };
+    const end = { state: stateOf(outcome), outcome: stored, endedAtMs: now(), cutAfter: frames.length };
     writeEnd(storage.sql, turn, outcome, end);
   });
   return stored;

@@ -89,7 +89,7 @@ export function turnState({ id, state, plan, outcome, ...turn }: TurnRow, sessio
 }
 
 /** The log line of a turn. */
-export function turnLine(live: LiveTurn, outcome: StoredOutcome, nowMs: number, costUsd: number | null) {
+export function turnLine(live: LiveTurn, outcome: StoredOutcome, nowMs: number) {
   const { cache, model, provider, usage, toolsUsed, finishReason, failure } = outcome;
   return {
     ...{
@@ -101,7 +101,7 @@ export function turnLine(live: LiveTurn, outcome: StoredOutcome, nowMs: number, 
     },
     ...{ trace_id: traceIdOf(live.traceparent), user_id: live.userId, stages: live.stages.read() },
     ...{ cache, model, provider, tokens: usage.total_tokens, tools: toolsUsed },
-    ...(costUsd !== null && { cost_usd: costUsd }),
+    ...(cache !== "hit" && usage.cost_usd !== null && { cost_usd: usage.cost_usd }),
     ...(failure?.code === "cancelled" && { level: "info" as const }),
     ...(failure ? { error: failure.code } : { finish_reason: finishReason }),
   };

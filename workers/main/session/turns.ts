@@ -4,7 +4,7 @@
  */
 import type { Approval } from "../../../contracts/approvals.ts";
 import type { CachedRoute } from "../../../contracts/cache.ts";
-import type { CacheVerdict, FinishReason, Usage } from "../../../contracts/chat.ts";
+import type { BilledUsage, CacheVerdict, FinishReason } from "../../../contracts/chat.ts";
 import type { Failure } from "../../../contracts/errors.ts";
 import { madeAtMs, newTurnId } from "../../../contracts/ids.ts";
 import type { AskedResponse } from "../../../contracts/openai-responses.ts";
@@ -40,7 +40,7 @@ export interface StoredOutcome {
   response: string;
   model: string;
   provider: string;
-  usage: Usage;
+  usage: BilledUsage;
   cache: CacheVerdict;
   toolsUsed: string[];
   /** One of the two. */
@@ -188,7 +188,12 @@ function selectTurns(sql: SqlStorage, where: string, ...bindings: string[]): Tur
       cancelRequested: row["cancel_requested"] === 1,
       cutAfter: row["cut_after"] === null ? undefined : Number(row["cut_after"]),
       approval: row["approval"] === null ? undefined : (JSON.parse(String(row["approval"])) as Approval), // by writeApproval
-      outcome: row["outcome"] === null ? undefined : (JSON.parse(String(row["outcome"])) as StoredOutcome), // by endTurn
+      outcome: row["outcome"] === null ? undefined : toOutcome(JSON.parse(String(row["outcome"])) as StoredOutcome), // by endTurn
       endedAtMs: row["ended_at"] === null ? undefined : Number(row["ended_at"]),
     }));
+}
+
+/** An earlier version of this code wrote no cost. */
+function toOutcome(outcome: StoredOutcome): StoredOutcome {
+  return { ...outcome, usage: { ...outcome.usage, cost_usd: outcome.usage.cost_usd ?? null } };
 }
