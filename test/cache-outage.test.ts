@@ -15,19 +15,68 @@ afterEach(() => house.redis.control({ mode: "up" }));
 let asked = 0;
 const unique = (): string => `Is anybody there ${"again ".repeat((asked += 1))}`.trim();
 
-async function ask(prompt: string): Promise<{ verdict: string | null; response: string }> {
-  const response = await house.call("/chat", { as, body: { prompt } });
+async function ask(prompt: string, of = house, who = as): Promise<{ verdict: string | null; response: string }> {
+  const response = await of.call("/chat", { as: who, body: { prompt } });
   expect(response.status).toBe(200);
   return { verdict: response.headers.get("x-cache"), response: ChatReply.parse(await response.json()).response };
 }
 
 /** Asks until Redis is read again: a turn that finds it back does not wait for it. */
-async function untilRead(): Promise<string | null> {
+async function untilRead(of = house, who = as): Promise<string | null> {
   for (;;) {
-    const { verdict } = await ask(unique());
+    const { verdict } = await ask(unique(), of, who);
     if (verdict !== "BYPASS") return verdict;
   }
 }
+
+/** How often Redis is read, which is what turns wait for: a body that arrives is the one change that no figure of the stand-in tells of. */
+function watchReads({ redis }: House) {
+  const watch = { reads: 0, isOver: false };
+  let before = "";
+  void redis.until(({ last_request: body, ...figures }) => {
+    const now = JSON.stringify(figures);
+    if (now === before && Array.isArray(body) && body[0] === "mget") watch.reads += 1;
+    before = now;
+    return watch.isOver;
+  });
+  return watch;
+}
+
+/** The reads of each of five turns. */
+async function readsOfTurns(of: House, who: Tenant, mode: string): Promise<number[]> {
+  await untilRead(of, who);
+  await of.redis.until(({ in_flight }) => in_flight === 0);
+  const watch = watchReads(of);
+  of.redis.control({ mode });
+  const reads: number[] = [];
+  for (let turn = 0; turn < 5; turn += 1) {
+    const before = watch.reads;
+    expect((await ask(unique(), of, who)).verdict).toBe("BYPASS");
+    reads.push(watch.reads - before);
+  }
+  of.redis.control({ mode: "up" });
+  watch.isOver = true;
+  return reads;
+}
+
+test("[F26] a turn waits for a Redis that fails once, and the third one not at all", async () => {
+  // Whoever has to wait for longer than a turn does reads twice: it is Redis that decides here, not this machine.
+  const patient = await openHouse();
+  try {
+    const who = await patient.newTenant();
+    for (const mode of ["refuse", "500", "401", "max_requests"]) {
+      expect([mode, await readsOfTurns(patient, who, mode)]).toEqual([mode, [1, 1, 0, 0, 0]]);
+    }
+  } finally {
+    await patient.close();
+  }
+});
+
+test.each(["blackhole", "slow"])("[F26] Redis %s: two turns wait for it at most", async (mode) => {
+  const [first, _second, ...others] = await readsOfTurns(house, as, mode);
+  expect(first).not.toBe(0);
+  expect(others).toEqual([0, 0, 0]);
+});
 
 test.each(["refuse", "500", "401", "blackhole", "slow", "max_requests"])(
   "[F26] [F28] Redis %s: thirty chats are answered, and not each of them waits for it",

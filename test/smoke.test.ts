@@ -37,7 +37,19 @@ test("[SMOKE-1] the command is green against a whole deployment and leaves nothi
   expect(steps).toEqual([
     ...["health", "sign up", "chat", "stream", "resume", "retry", "history", "purge", "erase session", "clean up"],
   ]);
+  expect(text).toMatch(/^✓ purge .* [1-9]\d* entries, and a miss after it$/m);
   expect(await countUsers()).toBe(before);
+});
+
+test("[SMOKE-1] a deployment whose cache is switched off is whole", async () => {
+  const uncached = await openHouse({ settings: { CACHE_ENABLED: "false" } });
+  try {
+    const { passed, lines } = await run(uncached.url);
+    expect(passed).toBe(true);
+    expect(lines).toContainEqual(expect.stringMatching(/^✓ purge .*switched off$/));
+  } finally {
+    await uncached.close();
+  }
 });
 
 test("[SMOKE-1] with a key the user stays, and its sessions of the run go", async () => {
@@ -62,7 +74,7 @@ test("[SMOKE-2] a cache that is away is found by the purge", async () => {
   house.redis.control({ mode: "down" });
   const { passed, failed } = await run(house.url);
   expect(passed).toBe(false);
-  expect(failed[0]).toMatch(/^✗ purge /);
+  expect(failed[0]).toMatch(/^✗ purge .*\/cache\/health: answered 503/);
 });
 
 test("[SMOKE-2] an address where nothing answers ends at the first step, and a wrong command line explains itself", async () => {

@@ -5,13 +5,14 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
+import { CacheHealth, PurgeReply } from "../../contracts/cache.ts";
 import { ChatReply } from "../../contracts/chat.ts";
 import { standing } from "../../contracts/events.ts";
 import { MessagePage } from "../../contracts/sessions.ts";
 import { Me, Tokens, UserView } from "../../contracts/users.ts";
 import { type ApiClient, readEvents } from "./client.ts";
 
-const DRAINED_WITHIN_MS = 30_000;
+const WRITTEN_WITHIN_MS = 30_000;
 const POLL_MS = 250;
 
 export interface Story {
@@ -119,23 +120,28 @@ async function readHistory({ client, session, shown, userId }: Story): Promise<s
   if (!messages.some(({ content }) => content === shown))
     throw new Error("the streamed answer is not among the messages");
   const List = z.object({ sessions: z.array(z.object({ id: z.string() })) });
-  for (const deadlineMs = Date.now() + DRAINED_WITHIN_MS; ; await sleep(POLL_MS)) {
+  for (const deadlineMs = Date.now() + WRITTEN_WITHIN_MS; ; await sleep(POLL_MS)) {
     const { sessions } = await client.read(List, `/history/users/${userId}/sessions`);
     if (sessions.some(({ id }) => id === session)) return `${messages.length} messages, in Postgres too`;
     if (Date.now() > deadlineMs) throw new Error("the session has not come to Postgres");
   }
 }
 
-/** What was made for this user is gone from the cache: asked again, it is a miss. */
+/** What was made for this user is in the cache, where it arrives behind the reply, and gone after the purge: asked again, it is a miss. */
 async function purge(story: Story): Promise<string> {
   const { client } = story;
+  const { enabled } = await client.read(CacheHealth, "/cache/health");
+  if (!enabled) return "the cache is switched off";
   const body = { ...ask(story, "Name a colour."), cache: { mode: "only-if-cached", scope: "user" } };
-  const { deleted_count } = await client.read(
-    z.object({ deleted_count: z.int() }),
-    `/cache/invalidate?user=${story.userId}`,
-    { method: "DELETE" },
-  );
-  await client.call("/chat", { body, expect: [504] });
+  const isKept = async () => (await client.call("/chat", { body, expect: [200, 504] })).status === 200;
+  for (const deadlineMs = Date.now() + WRITTEN_WITHIN_MS; !(await isKept()); await sleep(POLL_MS)) {
+    if (Date.now() > deadlineMs) throw new Error("the answer has not come to the cache");
+  }
+  const { deleted_count } = await client.read(PurgeReply, `/cache/invalidate?user=${story.userId}`, {
+    method: "DELETE",
+  });
+  if (deleted_count < 1) throw new Error("the purge has deleted nothing");
+  if (await isKept()) throw new Error("the answer is in the cache after its purge");
   return `${deleted_count} entries, and a miss after it`;
 }
 
