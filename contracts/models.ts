@@ -33,7 +33,7 @@ const Node = z.strictObject({
 export const Quirks = z.strictObject({
   /** OpenAI's newer models refuse `max_tokens`. */
   max_tokens_field: z.enum(["max_tokens", "max_completion_tokens"]),
-  /** Some servers refuse `stream_options`; their streams come without usage. */
+  /** Some servers refuse `stream_options`; their answers come without usage. */
   stream_usage: z.boolean(),
   /** vLLM tells in every chunk what the answer has taken so far, if it is asked to: what a stream took that was cut is known then. */
   continuous_usage: z.boolean(),

@@ -1,5 +1,5 @@
 /**
- * A `ModelRequest` as OpenAI's Chat Completions body. Pure. The same request gives the same bytes, and tools come sorted before
+ * A `ModelRequest` as OpenAI's Chat Completions body: always a stream. Pure. The same request gives the same bytes, and tools come sorted before
  * anything volatile, because providers cache exact prefixes.
  */
 import type { ModelContext, ModelMessage, ModelRequest, OfferedTool } from "../../contracts/llm.ts";
@@ -15,10 +15,7 @@ export interface Conversion {
   model: string;
 }
 
-export function toChatCompletion(
-  { request, context, endpoint, model }: Conversion,
-  stream: boolean,
-): Record<string, unknown> {
+export function toChatCompletion({ request, context, endpoint, model }: Conversion): Record<string, unknown> {
   const { tools = [], messages, temperature, maxTokens, responseFormat } = request;
   const { quirks } = endpoint;
   return {
@@ -30,8 +27,8 @@ export function toChatCompletion(
     ...sampling(request),
     ...(responseFormat !== undefined && { response_format: responseFormat }),
     ...cacheHint(quirks.cache_hint, context),
-    stream,
-    ...(stream && quirks.stream_usage && { stream_options: usageOptions(quirks) }),
+    stream: true,
+    ...(quirks.stream_usage && { stream_options: usageOptions(quirks) }),
   };
 }
 
