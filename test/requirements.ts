@@ -1447,6 +1447,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/decisions/0045",
     text: "A model without the ability is not called; of earlier attachments it is told that they are missing.",
   },
+  "MEDIA-9": {
+    source: "docs/decisions/0045",
+    text: "Text files reach every model as text; a PDF only providers that take files.",
+  },
   "MEDIA-6": {
     source: "docs/decisions/0045",
     text: "Bytes are kept apart from messages, shown again in their place, and read by their owner alone.",

@@ -9,6 +9,7 @@ const QUIRKS: Quirks = {
   stream_usage: true,
   continuous_usage: false,
   cache_hint: "none",
+  file_parts: true,
 };
 const context = { sessionId: "session", cacheSalt: "salt" };
 
@@ -108,6 +109,13 @@ test("[MEDIA-1] attachments stand where they stood, whoever joined the messages;
       { ...picture, at: 1 },
     ]),
   ).toEqual([text("a"), image, image]);
+  const notes = { type: "file", mime_type: "text/markdown", sha256: "2", bytes: 3, data: "w6kh" } as const;
+  expect(
+    partsOf("a", [
+      { ...notes, at: 1, filename: "notes.md" },
+      { ...notes, at: 1 },
+    ]),
+  ).toEqual([text("a"), text("notes.md:\né!"), text("file.md:\né!")]);
   const far = { type: "image", at: 0, url: "https://images.example.com/a.png", detail: "high" } as const;
   expect(partsOf("a", [far])).toEqual([{ type: "image_url", image_url: { url: far.url, detail: "high" } }, text("a")]);
 });

@@ -7,7 +7,7 @@ import type { Usage } from "../../contracts/chat.ts";
 import { checkTexts, type Embeddings, type EmbedRequest } from "../../contracts/embeddings.ts";
 import type { Failure, Result } from "../../contracts/errors.ts";
 import type { Completion, ModelAttempt, ModelContext, ModelRequest } from "../../contracts/llm.ts";
-import { findModel, requireAbilities } from "../../contracts/models.ts";
+import { lackedBy, requireAbilities } from "../../contracts/models.ts";
 import { addUsage, NO_USAGE } from "../../contracts/rounds.ts";
 import { type Attempt, type AttemptDeps, completeOnce, openOnce } from "./attempt.ts";
 import { embedOnce } from "./embed.ts";
@@ -80,8 +80,7 @@ export async function embed(call: ModelCall<EmbedRequest>, deps: CallDeps): Prom
   const { request } = call;
   const checked = checkTexts(request);
   if (!checked.ok) return checked;
-  const model = findModel(deps.config.MODELS, request.model);
-  const able = model.ok ? requireAbilities(model.value, ["embeddings"]) : model;
+  const able = requireAbilities(lackedBy(deps.config.MODELS, request.model), ["embeddings"]);
   if (!able.ok) return able;
   return withPaid(
     await withFailover(call, deps, async (attempt, release) => {
