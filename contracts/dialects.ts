@@ -44,7 +44,7 @@ export interface DecoderOptions {
   newCallId: () => string;
 }
 
-export const TRUNCATED: Failure = { code: "upstream_truncated", message: "The model's answer was cut off." };
+const TRUNCATED: Failure = { code: "upstream_truncated", message: "The model's answer was cut off." };
 const NOT_OURS: Failure = { code: "upstream_error", message: "The model provider sent an unreadable answer." };
 const REPORTED: Failure = { code: "upstream_error", message: "The model provider reported an error." };
 
@@ -158,18 +158,18 @@ class Reply {
 }
 
 /** Undefined for a reason that does not complete an answer, as "abort". */
-export function readFinishReason(reason: unknown): FinishReason | undefined {
+function readFinishReason(reason: unknown): FinishReason | undefined {
   return FinishReason.options.find((known) => known === reason);
 }
 
 /** Tool calls present beat the reason given; a reason that promises calls which are not there is a plain stop. */
-export function settleFinish(reason: FinishReason, calls: number): FinishReason {
+function settleFinish(reason: FinishReason, calls: number): FinishReason {
   if (calls > 0) return "tool_calls";
   return reason === "tool_calls" ? "stop" : reason;
 }
 
 /** Undefined for figures that are missing or no counts. */
-export function readUsage(value: unknown): Usage | undefined {
+function readUsage(value: unknown): Usage | undefined {
   if (!isRecord(value)) return undefined;
   const prompt = value["prompt_tokens"];
   const completion = value["completion_tokens"] ?? 0;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { findModel, Models, OPEN_MODELS, pricesOf, requireAbilities } from "./models.ts";
+import { findModel, lackedBy, Models, OPEN_MODELS, pricesOf, requireAbilities } from "./models.ts";
 import { costUsd } from "./prices.ts";
 
 const read = (registry: object) => Models.safeParse(registry).success;
@@ -37,9 +37,9 @@ test.each([
 });
 
 test("[LLM-4] what is lacking is named; a model of which nobody has said anything lacks nothing", () => {
-  const able = { abilities: ["chat" as const] };
+  const able = lackedBy(REGISTRY, "gpt-3.5");
   expect(requireAbilities(able, ["chat"]).ok).toBe(true);
-  expect(requireAbilities({}, ["embeddings"]).ok).toBe(true);
+  expect(requireAbilities(lackedBy(REGISTRY, "gpt-4o-mini"), ["embeddings", "files"]).ok).toBe(true);
   for (const ability of ["images", "audio", "files"] as const) {
     expect(requireAbilities(able, ["chat", ability])).toMatchObject({
       error: { code: "unsupported_modality", details: { ability } },
@@ -50,6 +50,26 @@ test("[LLM-4] what is lacking is named; a model of which nobody has said anythin
       error: { code: "invalid_request", details: { ability } },
     });
   }
+});
+
+test("[LLM-4] [MEDIA-1] a model takes files where one of its providers takes them, whatever is said of the model", () => {
+  const registry = Models.parse({
+    providers: {
+      gpus: { kind: "vllm", nodes: ["https://gpu.example.com/v1"] },
+      proxy: { kind: "compatible", nodes: ["https://proxy.example.com/v1"], quirks: { file_parts: true } },
+    },
+    models: {
+      own: { routes: [{ provider: "gpus" }], abilities: ["chat", "files"] },
+      either: { routes: [{ provider: "gpus" }, { provider: "openai" }] },
+      far: { routes: [{ provider: "proxy" }] },
+      open: {},
+    },
+  });
+  expect(lackedBy(registry, "own")).toContain("files");
+  expect(lackedBy(registry, "either")).toEqual([]);
+  expect(lackedBy(registry, "either", "vllm")).toEqual(["files"]);
+  expect(lackedBy(registry, "far")).toEqual([]);
+  expect([lackedBy(registry, "open", "openai"), lackedBy(registry, "open", "vllm")]).toEqual([[], ["files"]]);
 });
 
 test("[LLM-6] a price is found like its model", () => {

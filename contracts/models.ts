@@ -33,14 +33,31 @@ const Node = z.strictObject({
 export const Quirks = z.strictObject({
   /** OpenAI's newer models refuse `max_tokens`. */
   max_tokens_field: z.enum(["max_tokens", "max_completion_tokens"]),
-  /** Some servers refuse `stream_options`; their streams come without usage. */
+  /** Some servers refuse `stream_options`; their answers come without usage. */
   stream_usage: z.boolean(),
   /** vLLM tells in every chunk what the answer has taken so far, if it is asked to: what a stream took that was cut is known then. */
   continuous_usage: z.boolean(),
   /** How a session's prompt is kept where it was computed, and apart from other users'. */
   cache_hint: z.enum(["prompt_cache_key", "cache_salt", "none"]),
+  /** PDF as `file` parts; many servers refuse them. Files of text are sent as text. */
+  file_parts: z.boolean(),
 });
 export type Quirks = z.infer<typeof Quirks>;
+
+const QUIRKS: Record<ProviderKind, Quirks> = {
+  openai: {
+    ...{ max_tokens_field: "max_completion_tokens", cache_hint: "prompt_cache_key" },
+    ...{ stream_usage: true, continuous_usage: false, file_parts: true },
+  },
+  vllm: {
+    ...{ max_tokens_field: "max_tokens", cache_hint: "cache_salt" },
+    ...{ stream_usage: true, continuous_usage: true, file_parts: false },
+  },
+  compatible: {
+    ...{ max_tokens_field: "max_tokens", cache_hint: "none" },
+    ...{ stream_usage: true, continuous_usage: false, file_parts: false },
+  },
+};
 
 const Provider = z.strictObject({
   kind: ProviderKind,
@@ -109,6 +126,11 @@ export function findModel(models: Models, name: string): Result<ModelEntry> {
   return entry === undefined ? fail("model_not_found", "there is no such model") : ok(entry);
 }
 
+export function quirksOf({ kind, quirks }: Pick<ProviderSpec, "kind" | "quirks">): Quirks {
+  const said = Object.fromEntries(Object.entries(quirks).filter(([, value]) => value !== undefined));
+  return { ...QUIRKS[kind], ...said };
+}
+
 /** What a client calls the kind of a provider. */
 export function typeOf({ providers }: Models, provider: string): ModelType {
   return (providers[provider]?.kind ?? BUILT_IN[provider]) === "vllm" ? "vllm" : "openai";
@@ -117,8 +139,8 @@ export function typeOf({ providers }: Models, provider: string): ModelType {
 /** What is sent with a request decides what its model must be able to do. */
 const MODALITIES: readonly Ability[] = ["images", "audio", "files"];
 
-export function requireAbilities({ abilities }: ModelEntry, needed: readonly Ability[]): Result<undefined> {
-  const lacking = abilities && needed.find((ability) => !abilities.includes(ability));
+export function requireAbilities(lacked: readonly Ability[], needed: readonly Ability[]): Result<undefined> {
+  const lacking = needed.find((ability) => lacked.includes(ability));
   if (lacking === undefined) return ok(undefined);
   const code = MODALITIES.includes(lacking) ? "unsupported_modality" : "invalid_request";
   return fail(code, `the model has not this ability: ${lacking}`, { details: { ability: lacking } });
@@ -130,11 +152,18 @@ export function routesOf(models: Models, name: string): ModelEntry["routes"] {
   return found.ok ? found.value.routes : undefined;
 }
 
-/** What the model is known not to be able to. */
-export function lackedBy(models: Models, name: string): Ability[] {
+/** What the model is known not to be able to, wherever it is served; `onlyType`: where a provider of this type serves it. */
+export function lackedBy(models: Models, name: string, onlyType?: ModelType): Ability[] {
   const found = findModel(models, name);
-  const abilities = found.ok ? found.value.abilities : undefined;
-  return abilities === undefined ? [] : ABILITIES.filter((ability) => !abilities.includes(ability));
+  if (!found.ok) return [];
+  const { abilities = ABILITIES, routes = onlyType ? [{ provider: onlyType }] : [] } = found.value;
+  const asked = routes.filter(({ provider }) => onlyType === undefined || typeOf(models, provider) === onlyType);
+  const takesFiles = asked.length === 0 || asked.some(({ provider }) => takesFileParts(models, provider));
+  return ABILITIES.filter((ability) => !abilities.includes(ability) || (ability === "files" && !takesFiles));
+}
+
+function takesFileParts({ providers }: Models, provider: string): boolean {
+  return quirksOf(providers[provider] ?? { kind: BUILT_IN[provider] ?? "compatible", quirks: {} }).file_parts;
 }
 
 export function pricesOf({ models }: Models): ModelPrices {

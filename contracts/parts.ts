@@ -131,11 +131,19 @@ export interface AttachedFile {
   data: string;
 }
 
-/** What a model must be able to do to be shown it. */
-export const ABILITY_FOR = { image: "images", audio: "audio", file: "files" } as const satisfies Record<
+const ABILITY_FOR = { image: "images", audio: "audio", file: "files" } as const satisfies Record<
   Attachment["type"],
   Ability
 >;
+
+/** What a model must be able to do to be shown it, besides chat: a file of text is shown as text. */
+export function abilityFor(attachment: Attachment): Ability | undefined {
+  return isTextFile(attachment) ? undefined : ABILITY_FOR[attachment.type];
+}
+
+export function isTextFile(attachment: Attachment): boolean {
+  return attachment.type === "file" && attachment.mime_type.startsWith("text/");
+}
 
 /** Of text parts alone: other parts have no text. */
 export function textOfParts(content: string | InputPart[]): string {

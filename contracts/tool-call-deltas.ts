@@ -16,7 +16,7 @@ export const MAX_ARGUMENT_CHARS = 256 * 1024;
 const MAX_NAME_CHARS = 256;
 
 /** A call as it came: parts may be missing. */
-export interface RawToolCall {
+interface RawToolCall {
   id: string;
   name: string;
   arguments: string;
@@ -57,10 +57,7 @@ export function createToolCallDeltas(): ToolCallDeltas {
 }
 
 /** Empty arguments mean none. An id that is missing or used twice is replaced. */
-export function parseToolCalls(
-  calls: readonly RawToolCall[],
-  newCallId: () => string,
-): (ToolCall | MalformedToolCall)[] {
+function parseToolCalls(calls: readonly RawToolCall[], newCallId: () => string): (ToolCall | MalformedToolCall)[] {
   const used = new Set<string>();
   return calls.map((call) => {
     const id = call.id === "" || used.has(call.id) ? newCallId() : call.id;

@@ -6,6 +6,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { ErrorBody } from "../contracts/errors.ts";
 import type { MessagePage } from "../contracts/sessions.ts";
 import { type House, openHouse, type Tenant, untilRows } from "./house.ts";
+import { serveLlm } from "../dev/stand-ins/llm.ts";
+import type { StandIn } from "../dev/stand-ins/serve.ts";
 import {
   animatedPng,
   base64,
@@ -22,23 +24,37 @@ import {
   webp,
 } from "../dev/house/images.ts";
 
-const MODELS = {
+const modelsOf = (gpu: StandIn) => ({
+  providers: { gpus: { kind: "vllm", nodes: [`${gpu.url}/v1`] } },
   models: {
     "demo*": { abilities: ["chat", "tools", "images", "audio", "files"] },
     words: { abilities: ["chat", "tools"] },
+    own: { routes: [{ provider: "gpus", model: "demo" }] },
+    either: {
+      routes: [
+        { provider: "gpus", model: "demo" },
+        { provider: "openai", model: "demo" },
+      ],
+    },
     eyes: { abilities: ["chat", "images"] },
   },
-};
+});
 
 let house: House;
+let gpu: StandIn;
 let as: Tenant;
 beforeAll(async () => {
+  gpu = await serveLlm({ files: "none", pace: { firstTokenMs: 0, tokensPerSecond: Number.POSITIVE_INFINITY } });
+  const registry = { MODELS: JSON.stringify(modelsOf(gpu)), PROVIDER_KEYS: '{"gpus":"gpu-key"}' };
   house = await openHouse({
-    settings: { MODELS: JSON.stringify(MODELS), DEFAULT_MODEL: "demo", ATTACHMENT_HOSTS: "images.example.com" },
+    settings: { ...registry, DEFAULT_MODEL: "demo", ATTACHMENT_HOSTS: "images.example.com" },
   });
   as = await house.newTenant();
 });
-afterAll(() => house.close());
+afterAll(async () => {
+  await house.close();
+  await gpu.close();
+});
 
 const text = (said: string) => ({ type: "text", text: said });
 const image = (url: string) => ({ type: "image_url", image_url: { url } });
@@ -93,8 +109,8 @@ test("[MEDIA-1] a picture, a sound and a file reach the model in their order and
   expect(response).toContain("an image of 3 x 5 px");
   expect(response).toContain("an image of 7 x 2 px");
   expect(response).toContain("the file a.pdf of");
-  const sent = structuredClone(parts);
-  sent[7] = file("text/plain", "Notes", "file.txt");
+  const sent: object[] = structuredClone(parts);
+  sent[7] = text("file.txt:\nNotes");
   expect(lastPrompt().at(-1)).toEqual({ role: "user", content: sent });
 });
 
@@ -238,6 +254,28 @@ test("[MEDIA-5] a model that cannot be shown it is not called; in a session it i
   const path = `/chat/sessions/${again.session_id}/regenerate`;
   expect((await house.call(path, { as, body: { model: "words" } })).status).toBe(400);
   expect((await house.call(path, { as, body: { model: "eyes" } })).status).toBe(200);
+});
+
+test("[MEDIA-5] [MEDIA-9] a PDF is sent only where a provider takes it; text is sent to all as text", async () => {
+  const own = () => gpu.stats().calls;
+  const before = own();
+  const paper = file("application/pdf", pdf(), "a.pdf");
+  await expectRefused({ parts: [text("See"), paper], model: "own" }, 400, "unsupported_modality");
+  await expectRefused(
+    { parts: [text("See"), paper], model: "either", model_type: "vllm" },
+    400,
+    "unsupported_modality",
+  );
+  const { session_id, status, response } = await chat({ parts: [text("See"), paper], model: "either" });
+  expect([status, response, own() - before]).toEqual([200, expect.stringContaining("the file a.pdf of"), 0]);
+  // A later turn at a model that takes none is told that something is missing.
+  expect((await chat({ prompt: "And in words?", session_id, model: "own" })).status).toBe(200);
+  const asked = gpu.stats().last_request as { messages: { content: unknown }[] };
+  expect(asked.messages[1]?.content).toBe("See\n\n[1 attachment that cannot be shown]");
+
+  const parts = [text("See"), file("text/csv", "a,b\n1,2", "table.csv")];
+  for (const model of ["own", "words"]) expect((await chat({ parts, model })).status).toBe(200);
+  expect(lastPrompt().at(-1)?.content).toEqual([text("See"), text("table.csv:\na,b\n1,2")]);
 });
 
 test("[MEDIA-6] a message refers to what is attached; its owner reads the bytes, as a file to be saved", async () => {

@@ -26,9 +26,7 @@ beforeAll(async () => {
       llama: { routes: [{ provider: "gpus", model: LLAMA }] },
     },
   });
-  const timeouts = {
-    ...{ LLM_STALL_TIMEOUT_MS: "2500", LLM_FIRST_TOKEN_TIMEOUT_MS: "2500", LLM_TOTAL_TIMEOUT_MS: "2500" },
-  };
+  const timeouts = { LLM_STALL_TIMEOUT_MS: "2500", LLM_FIRST_TOKEN_TIMEOUT_MS: "2500" };
   house = await openHouse({ settings: { MODELS, PROVIDER_KEYS: '{"gpus":"gpu-key"}', ...timeouts } });
   as = await house.newTenant();
 });

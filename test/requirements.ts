@@ -1042,6 +1042,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/decisions/0042",
     text: "A request that a provider refuses (400, 413, 422) is refused, not repeated, and no fault of its node.",
   },
+  "LLM-9": {
+    source: "docs/decisions/0042",
+    text: "A reply in one piece is watched as a stream is: a silence or a cut is left for another node, what keeps coming is waited for.",
+  },
   "FLEET-1": {
     source: "docs/decisions/0041",
     text: "A session stays on its node, whichever isolate asks; a node that goes moves its own sessions alone.",
@@ -1450,6 +1454,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   "MEDIA-5": {
     source: "docs/decisions/0045",
     text: "A model without the ability is not called; of earlier attachments it is told that they are missing.",
+  },
+  "MEDIA-9": {
+    source: "docs/decisions/0045",
+    text: "Text files reach every model as text; a PDF only providers that take files.",
   },
   "MEDIA-6": {
     source: "docs/decisions/0045",

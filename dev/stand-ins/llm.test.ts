@@ -457,6 +457,24 @@ describe("faults instead of a completion", () => {
     expect(await (await streamOf("demo:context")).json()).toHaveProperty("error.code", "context_length_exceeded");
   });
 
+  it("takes PDF and no other file; or none, as vLLM", async () => {
+    const statusOf = async (url: string, type: string): Promise<number> => {
+      const file = { type: "file", file: { filename: "a", file_data: `data:${type};base64,AA==` } };
+      const body = JSON.stringify({ model: "demo", messages: [{ role: "user", content: [file] }] });
+      const headers = { authorization: "Bearer sk-any", "content-type": "application/json" };
+      return (await fetch(`${url}/v1/chat/completions`, { method: "POST", headers, body })).status;
+    };
+    const own = await serveLlm({ pace: AT_ONCE, files: "none" });
+    try {
+      const seen = [llm, own].flatMap(({ url }) =>
+        ["application/pdf", "text/plain"].map((type) => statusOf(url, type)),
+      );
+      expect(await Promise.all(seen)).toEqual([200, 400, 400, 400]);
+    } finally {
+      await own.close();
+    }
+  });
+
   it("context.flat, context.nested and invalid are vLLM's errors, older and newer", async () => {
     const seen = async (fault: string): Promise<unknown> => {
       const reply = await streamOf(`demo:${fault}`);

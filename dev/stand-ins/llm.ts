@@ -10,7 +10,7 @@ import { composeCompletion } from "./llm/completion.ts";
 import { parseEmbeddingsRequest, sendEmbeddings } from "./llm/embeddings.ts";
 import { parseFaults, parseModel, type Faults } from "./llm/faults.ts";
 import { type ApiError, NO_KEY, replyError, replyRefusal } from "./llm/refusals.ts";
-import { type CompletionRequest, parseCompletionRequest } from "./llm/request.ts";
+import { type CompletionRequest, type FileRule, parseCompletionRequest } from "./llm/request.ts";
 import { createPrefixes, type PrefixReuse } from "./llm/prefixes.ts";
 import { sendReply, sendStream, type Pace } from "./llm/send.ts";
 import { createSlots, type TakeSlot } from "./llm/slots.ts";
@@ -31,6 +31,8 @@ export interface LlmStandInOptions extends Pick<StandInOptions, "delay"> {
   now?: () => number;
   /** A pace of 0 ms and Infinity tokens a second never waits. */
   pace?: Partial<Pace>;
+  /** Whose attached files it takes: OpenAI's PDF, or none, as vLLM. */
+  files?: FileRule;
   /** Completions at once; others wait for their turn. Left out: any number. */
   slots?: number;
 }
@@ -52,11 +54,10 @@ const MODELS = [
 ];
 
 export async function serveLlm(options: LlmStandInOptions = {}): Promise<StandIn> {
-  const { apiKey, now = Date.now, pace, slots = Number.POSITIVE_INFINITY, ...server } = options;
+  const { apiKey, now = Date.now, pace, files = "pdf", slots = Number.POSITIVE_INFINITY, ...server } = options;
   let serial = 0;
   const context: Context = {
-    apiKey,
-    now,
+    ...{ apiKey, now, files },
     pace: { ...LIFELIKE, ...pace },
     measure: createPrefixes(),
     takeSlot: createSlots(slots),
@@ -79,6 +80,7 @@ export async function serveLlm(options: LlmStandInOptions = {}): Promise<StandIn
 interface Context {
   apiKey: string | undefined;
   now: () => number;
+  files: FileRule;
   pace: Pace;
   measure: (request: CompletionRequest) => PrefixReuse;
   takeSlot: TakeSlot;
@@ -118,7 +120,7 @@ async function route(request: StandInRequest, response: ServerResponse, answerin
 }
 
 async function complete(request: StandInRequest, response: ServerResponse, answering: Answering): Promise<void> {
-  const asked = parseCompletionRequest(request.body);
+  const asked = parseCompletionRequest(request.body, answering.files);
   if ("problem" in asked) return replyError(response, badRequest(asked.problem));
   const named = parseModel(asked.model);
   if (named === undefined) return replyError(response, UNKNOWN_FAULT);

@@ -1,5 +1,5 @@
 /**
- * One call of one node, sent once: until the first bytes of a stream, or to the end of a reply in one piece. No state.
+ * One call of one node, sent once: until the first bytes of a stream, or to the end of a reply that is gathered here. No state.
  * Refuses a node that is silent for too long, and ends its request then, and when the caller has left.
  */
 import { createDecoder } from "../../contracts/dialects.ts";
@@ -7,13 +7,11 @@ import type { Completion, ModelContext, ModelRequest } from "../../contracts/llm
 import { estimateUsage } from "../../contracts/rounds.ts";
 import { toChatCompletion } from "./convert-request.ts";
 import type { Config } from "./env.ts";
+import { gather, type OpenedStream } from "./gather.ts";
+import { createLimit, type Limit } from "./limit.ts";
 import { callProvider, type Net } from "./openai-compatible.ts";
 import type { Endpoint } from "./provider.ts";
-import { readCompletion } from "./read-completion.ts";
-import { readText } from "./read-text.ts";
-import { faulty, type Outcome, paidFor, type Refused, refused, tooSlow } from "./refusal.ts";
-
-const MAX_REPLY_BYTES = 4 * 1024 * 1024;
+import { faulty, type Outcome, paidFor, type Refused, tooLong } from "./refusal.ts";
 
 export interface AttemptDeps extends Net {
   config: Config;
@@ -29,48 +27,39 @@ export interface Attempt<R = ModelRequest> {
   left: Promise<void> | undefined;
 }
 
-export interface OpenedStream {
-  endpoint: Endpoint;
-  /** What the provider sent first, already looked at. */
-  first: Uint8Array;
-  /** The bytes after `first`. Cancelling it closes the provider's socket. */
-  rest: ReadableStream<Uint8Array>;
-}
-
+/** Until the first bytes. */
 export async function openOnce(attempt: Attempt, deps: AttemptDeps): Promise<Outcome<OpenedStream>> {
-  const { endpoint, left } = attempt;
-  const limit = createLimit(left);
+  const limit = createLimit(attempt.left);
   try {
-    limit.arm(deps.config.LLM_HEADERS_TIMEOUT_MS);
-    const body = toChatCompletion(attempt, true);
-    const call = { path: "/chat/completions", body, mediaType: "text/event-stream", signal: limit.signal } as const;
-    const sent = await callProvider(endpoint, call, deps);
-    if (!sent.ok) return given(attempt, limit.verdict()) ?? sent;
-    limit.arm(deps.config.LLM_FIRST_TOKEN_TIMEOUT_MS);
-    const opened = await readFirst(sent.value, endpoint, deps);
-    return given(attempt, limit.verdict() ?? opened);
+    return await open(attempt, deps, limit);
   } finally {
     limit.disarm();
   }
 }
 
-/** The reply in one piece. */
+/** The whole reply. It is asked for as a stream: a node that is silent is noticed, and nothing before it ends a reply that takes long. */
 export async function completeOnce(attempt: Attempt, deps: AttemptDeps): Promise<Outcome<Completion>> {
-  const { endpoint, request, left } = attempt;
-  const limit = createLimit(left);
+  const limit = createLimit(attempt.left);
+  const total = setTimeout(() => limit.stop(tooLong()), deps.config.LLM_TOTAL_TIMEOUT_MS);
   try {
-    limit.arm(deps.config.LLM_TOTAL_TIMEOUT_MS);
-    const body = toChatCompletion(attempt, false);
-    const call = { path: "/chat/completions", body, mediaType: "application/json", signal: limit.signal } as const;
-    const sent = await callProvider(endpoint, call, deps);
-    if (!sent.ok) return given(attempt, limit.verdict()) ?? sent;
-    const text = await readText(sent.value, MAX_REPLY_BYTES).catch(() => "");
-    const { provider } = endpoint;
-    const completed = readCompletion(text ?? "", { request, provider, newCallId: deps.newCallId });
-    return given(attempt, limit.verdict() ?? completed);
+    const opened = await open(attempt, deps, limit);
+    return opened.ok ? await gather(opened.value, attempt.request, { ...deps, limit }) : opened;
   } finally {
+    clearTimeout(total);
     limit.disarm();
   }
+}
+
+async function open(attempt: Attempt, deps: AttemptDeps, limit: Limit): Promise<Outcome<OpenedStream>> {
+  const { endpoint } = attempt;
+  limit.arm(deps.config.LLM_HEADERS_TIMEOUT_MS);
+  const body = toChatCompletion(attempt);
+  const call = { path: "/chat/completions", body, mediaType: "text/event-stream", signal: limit.signal } as const;
+  const sent = await callProvider(endpoint, call, deps);
+  if (!sent.ok) return given(attempt, limit.verdict()) ?? sent;
+  limit.arm(deps.config.LLM_FIRST_TOKEN_TIMEOUT_MS);
+  const opened = await readFirst(sent.value, endpoint, deps);
+  return given(attempt, limit.verdict() ?? opened);
 }
 
 /** An outcome of a call that a node had taken on, or may have: the prompt has its price. */
@@ -92,26 +81,4 @@ async function readFirst(response: Response, endpoint: Endpoint, deps: AttemptDe
   if (failure === undefined) return { ok: true, value: { endpoint, first: read.value, rest } };
   await rest.cancel().catch(() => undefined);
   return faulty(failure.message, failure.code);
-}
-
-/** Aborts a call when its time is over or its caller is gone; `verdict` says which. */
-export function createLimit(left: Promise<void> | undefined) {
-  const controller = new AbortController();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  let refusal: Refused | undefined;
-  const stop = (why: Refused): void => {
-    refusal ??= why;
-    controller.abort();
-  };
-  void left?.then(() => stop(refused("cancelled", "the caller left")));
-  const disarm = (): void => clearTimeout(timer);
-  return {
-    signal: controller.signal,
-    disarm,
-    arm(ms: number): void {
-      disarm();
-      timer = setTimeout(() => stop(tooSlow()), ms);
-    },
-    verdict: () => refusal,
-  };
 }

@@ -9,11 +9,12 @@ const QUIRKS: Quirks = {
   stream_usage: true,
   continuous_usage: false,
   cache_hint: "none",
+  file_parts: true,
 };
 const context = { sessionId: "session", cacheSalt: "salt" };
 
-function convert(of: ModelRequest, quirks: Partial<Quirks>, stream: boolean): Record<string, unknown> {
-  return toChatCompletion({ request: of, context, endpoint: { quirks: { ...QUIRKS, ...quirks } }, model: "m" }, stream);
+function convert(of: ModelRequest, quirks: Partial<Quirks>): Record<string, unknown> {
+  return toChatCompletion({ request: of, context, endpoint: { quirks: { ...QUIRKS, ...quirks } }, model: "m" });
 }
 
 const request: ModelRequest = {
@@ -35,7 +36,7 @@ const request: ModelRequest = {
 };
 
 test("a request becomes OpenAI's wire: snake case, tools by name, arguments as the model wrote them", () => {
-  expect(convert(request, { max_tokens_field: "max_completion_tokens" }, true)).toEqual({
+  expect(convert(request, { max_tokens_field: "max_completion_tokens" })).toEqual({
     model: "m",
     tools: [
       { type: "function", function: { name: "alpha", description: "a", parameters: {} } },
@@ -64,33 +65,32 @@ test("a request becomes OpenAI's wire: snake case, tools by name, arguments as t
 });
 
 test("what is left out stays out", () => {
-  const body = convert({ model: "m", messages: [], tools: [] }, {}, false);
-  expect(body).toEqual({ model: "m", messages: [], stream: false });
+  const body = convert({ model: "m", messages: [], tools: [] }, { stream_usage: false });
+  expect(body).toEqual({ model: "m", messages: [], stream: true });
 });
 
 test("the order in which tools are listed changes no byte", () => {
   const swapped = { ...request, tools: request.tools?.toReversed() } as ModelRequest;
-  const bytes = (of: ModelRequest) => JSON.stringify(convert(of, {}, true));
+  const bytes = (of: ModelRequest) => JSON.stringify(convert(of, {}));
   expect(bytes(swapped)).toBe(bytes(request));
 });
 
 test("[LLM-1] quirks are data: a provider's own words for the cache and for usage, its own name for the model", () => {
   const asked = { model: "ours", messages: [] };
-  expect(convert(asked, { cache_hint: "prompt_cache_key" }, true)).toMatchObject({ prompt_cache_key: "session" });
-  expect(convert(asked, { cache_hint: "cache_salt" }, true)).toMatchObject({ cache_salt: "salt" });
-  const plain = convert(asked, { stream_usage: false }, true);
+  expect(convert(asked, { cache_hint: "prompt_cache_key" })).toMatchObject({ prompt_cache_key: "session" });
+  expect(convert(asked, { cache_hint: "cache_salt" })).toMatchObject({ cache_salt: "salt" });
+  const plain = convert(asked, { stream_usage: false });
   expect(plain).toEqual({ model: "m", messages: [], stream: true });
-  expect(convert(asked, {}, true)).toMatchObject({ stream_options: { include_usage: true } });
+  expect(convert(asked, {})).toMatchObject({ stream_options: { include_usage: true } });
   const stream_options = { include_usage: true, continuous_usage_stats: true };
-  expect(convert(asked, { continuous_usage: true }, true)).toMatchObject({ stream_options });
-  expect(convert(asked, { continuous_usage: true }, false)).not.toHaveProperty("stream_options");
+  expect(convert(asked, { continuous_usage: true })).toMatchObject({ stream_options });
 });
 
 test("[MEDIA-1] attachments stand where they stood, whoever joined the messages; a name is made where there is none", () => {
   const file = { type: "file", mime_type: "application/pdf", sha256: "0", bytes: 1, data: "AA==" } as const;
   const picture = { type: "image", mime_type: "image/png", sha256: "1", bytes: 1, data: "AQ==" } as const;
   const partsOf = (content: string, attachments: ModelAttachment[]) => {
-    const body = convert({ model: "m", messages: [{ role: "user", content, attachments }] }, {}, false);
+    const body = convert({ model: "m", messages: [{ role: "user", content, attachments }] }, {});
     return (body["messages"] as { content: unknown }[])[0]?.content;
   };
   const image = { type: "image_url", image_url: { url: "data:image/png;base64,AQ==" } };
@@ -109,6 +109,13 @@ test("[MEDIA-1] attachments stand where they stood, whoever joined the messages;
       { ...picture, at: 1 },
     ]),
   ).toEqual([text("a"), image, image]);
+  const notes = { type: "file", mime_type: "text/markdown", sha256: "2", bytes: 3, data: "w6kh" } as const;
+  expect(
+    partsOf("a", [
+      { ...notes, at: 1, filename: "notes.md" },
+      { ...notes, at: 1 },
+    ]),
+  ).toEqual([text("a"), text("notes.md:\né!"), text("file.md:\né!")]);
   const far = { type: "image", at: 0, url: "https://images.example.com/a.png", detail: "high" } as const;
   expect(partsOf("a", [far])).toEqual([{ type: "image_url", image_url: { url: far.url, detail: "high" } }, text("a")]);
 });

@@ -1,9 +1,10 @@
 /**
- * A `ModelRequest` as OpenAI's Chat Completions body. Pure. The same request gives the same bytes, and tools come sorted before
+ * A `ModelRequest` as OpenAI's Chat Completions body: always a stream. Pure. The same request gives the same bytes, and tools come sorted before
  * anything volatile, because providers cache exact prefixes.
  */
+import { fromBase64 } from "../../contracts/base64.ts";
 import type { ModelContext, ModelMessage, ModelRequest, OfferedTool } from "../../contracts/llm.ts";
-import type { ModelAttachment } from "../../contracts/parts.ts";
+import { isTextFile, type ModelAttachment } from "../../contracts/parts.ts";
 import type { ToolCall } from "../../contracts/tools.ts";
 import type { Endpoint } from "./provider.ts";
 
@@ -15,10 +16,7 @@ export interface Conversion {
   model: string;
 }
 
-export function toChatCompletion(
-  { request, context, endpoint, model }: Conversion,
-  stream: boolean,
-): Record<string, unknown> {
+export function toChatCompletion({ request, context, endpoint, model }: Conversion): Record<string, unknown> {
   const { tools = [], messages, temperature, maxTokens, responseFormat } = request;
   const { quirks } = endpoint;
   return {
@@ -30,8 +28,8 @@ export function toChatCompletion(
     ...sampling(request),
     ...(responseFormat !== undefined && { response_format: responseFormat }),
     ...cacheHint(quirks.cache_hint, context),
-    stream,
-    ...(stream && quirks.stream_usage && { stream_options: usageOptions(quirks) }),
+    stream: true,
+    ...(quirks.stream_usage && { stream_options: usageOptions(quirks) }),
   };
 }
 
@@ -110,11 +108,17 @@ function toPart(attachment: ModelAttachment): Record<string, unknown> {
     return { type: "input_audio", input_audio: { data: attachment.data ?? "", format } };
   }
   const filename = attachment.filename ?? `file.${EXTENSIONS[attachment.mime_type] ?? "txt"}`;
+  if (isTextFile(attachment)) return { type: "text", text: `${filename}:\n${textOf(attachment)}` };
   return { type: "file", file: { filename, file_data: dataUrl(attachment) } };
 }
 
 /** A provider wants a name for every file. */
 const EXTENSIONS: Record<string, string> = { "application/pdf": "pdf", "text/markdown": "md", "text/csv": "csv" };
+
+/** It was found to be UTF-8 when it was taken. */
+function textOf({ data = "" }: { data?: string }): string {
+  return new TextDecoder().decode(fromBase64(data));
+}
 
 function dataUrl({ mime_type: type, data = "" }: { mime_type: string; data?: string }): string {
   return `data:${type};base64,${data}`;

@@ -11,7 +11,8 @@ import {
   MAX_TEXTS,
 } from "../../contracts/embeddings.ts";
 import { estimateTexts } from "../../contracts/rounds.ts";
-import { type Attempt, type AttemptDeps, createLimit } from "./attempt.ts";
+import type { Attempt, AttemptDeps } from "./attempt.ts";
+import { createLimit } from "./limit.ts";
 import { callProvider } from "./openai-compatible.ts";
 import { readText } from "./read-text.ts";
 import { faulty, type Outcome, paidFor, type Refused, refused } from "./refusal.ts";

@@ -53,9 +53,12 @@ export const Settings = z.object({
   LLM_FIRST_TOKEN_TIMEOUT_MS: milliseconds(30_000).meta({
     description: "from the headers to the first bytes of a stream",
   }),
-  LLM_TOTAL_TIMEOUT_MS: milliseconds(110_000).meta({
+  LLM_STALL_TIMEOUT_MS: milliseconds(20_000).meta({
     description:
-      "a reply that is no stream, whole: a title, `/llm/generate`; below the 120 s after which Cloudflare's proxy gives up on a silent origin",
+      "longest silence inside a reply in one piece (a title, `/llm/generate`); inside a stream: the same setting of `main`",
+  }),
+  LLM_TOTAL_TIMEOUT_MS: milliseconds(600_000).meta({
+    description: "a reply in one piece, whole, from one node",
   }),
   LLM_PROBE_TIMEOUT_MS: milliseconds(3_000).meta({ description: "a health check of a provider" }),
   LOG_LEVEL: setting(LogLevel.default("info")).meta({ description: LOG_MEANINGS.level }),

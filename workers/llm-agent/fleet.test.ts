@@ -11,7 +11,13 @@ const endpoint = (n: number, more: Partial<Endpoint> = {}): Endpoint => ({
     maxCalls: Number.POSITIVE_INFINITY,
     weight: 1,
   },
-  quirks: { max_tokens_field: "max_tokens", stream_usage: true, continuous_usage: false, cache_hint: "none" },
+  quirks: {
+    max_tokens_field: "max_tokens",
+    stream_usage: true,
+    continuous_usage: false,
+    cache_hint: "none",
+    file_parts: false,
+  },
   ...more,
 });
 const NODES = [1, 2, 3].map((n) => endpoint(n));

@@ -225,15 +225,6 @@ describe("[F4] time", () => {
     expect(seen.calls).toBe(1);
   });
 
-  test("a reply in one piece is bounded as a whole", async () => {
-    const { seen, url } = await serve((_, response) => {
-      response.writeHead(200, { "content-type": "application/json" }).write("{");
-    });
-    const { deps } = depsFor(url, { LLM_TOTAL_TIMEOUT_MS: "30" });
-    expect(await complete(ask("m"), deps)).toMatchObject({ error: { code: "upstream_timeout" } });
-    await seen.closed[0];
-  });
-
   test("[F13] a caller that leaves before the first byte ends the provider's request", async () => {
     let leave = (): void => undefined;
     const gone = new Promise<void>((resolve) => (leave = resolve));
@@ -257,51 +248,4 @@ test("cancelling the rest closes the provider's socket", async () => {
   if (!opened.ok) throw new Error(opened.error.code);
   await opened.value.rest.cancel();
   await expect(seen.closed[0]).resolves.toBeDefined();
-});
-
-describe("a reply in one piece", () => {
-  const given = async (reply: unknown) => {
-    const { url } = await serve(
-      answer(200, "application/json", typeof reply === "string" ? reply : JSON.stringify(reply)),
-    );
-    return complete(ask("m"), depsFor(url).deps);
-  };
-  const choice = (message: object, finish_reason: unknown = "stop") => ({ choices: [{ message, finish_reason }] });
-  const call = (args: string | null, id?: string) => ({ id, function: { name: "f", arguments: args } });
-
-  test("comes with its usage, or with an estimate [F9]", async () => {
-    const usage = { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 };
-    expect(await given({ ...choice({ content: "hi" }), usage })).toEqual({
-      ok: true,
-      value: { model: "m", provider: "openai", content: "hi", toolCalls: [], finishReason: "stop", usage },
-    });
-    expect(await given(choice({ content: "hello" }))).toMatchObject({
-      value: { usage: { completion_tokens: 2, estimated: true } },
-    });
-  });
-
-  test("[F10] calls are parsed once, missing ids made, and they beat the finish reason", async () => {
-    expect(await given(choice({ content: null, tool_calls: [call('{"x":1}', "a"), call(null)] }))).toMatchObject({
-      value: {
-        content: "",
-        finishReason: "tool_calls",
-        toolCalls: [
-          { id: "a", name: "f", arguments: { x: 1 } },
-          { id: "made", name: "f", arguments: {} },
-        ],
-      },
-    });
-  });
-
-  test.each([
-    ["[F11] finish abort", choice({ content: "x" }, "abort"), "upstream_truncated"],
-    ["[F11] finish null", choice({ content: "x" }, null), "upstream_truncated"],
-    ["[F10] bad arguments", choice({ tool_calls: [call("{")] }), "upstream_error"],
-    ["[S10] no choices", { choices: [] }, "upstream_error"],
-    ["[S10] content no text", choice({ content: {} }), "upstream_error"],
-    ["[S10] no JSON", "{", "upstream_error"],
-    ["[S10] too long", `"${"x".repeat(4 * 1024 * 1024)}"`, "upstream_error"],
-  ])("%s is %s", async (_, reply, code) => {
-    expect(await given(reply)).toMatchObject({ ok: false, error: { code } });
-  });
 });

@@ -1,17 +1,18 @@
 /**
  * The failure policy of a call to a model, all of it: which node is called, when it is called again, and when another one is.
  * No state but the fleet's. Never more than three calls a request: two at most at one provider while another could serve it, one
- * retry of a fault at the same node, one wait for a rate limit that ends within five seconds. What has begun is not started over here.
+ * retry of a fault at the same node, one wait for a rate limit that ends within five seconds. A stream that has begun is not started over here.
  */
 import type { Usage } from "../../contracts/chat.ts";
 import { checkTexts, type Embeddings, type EmbedRequest } from "../../contracts/embeddings.ts";
 import type { Failure, Result } from "../../contracts/errors.ts";
 import type { Completion, ModelAttempt, ModelContext, ModelRequest } from "../../contracts/llm.ts";
-import { findModel, requireAbilities } from "../../contracts/models.ts";
+import { lackedBy, requireAbilities } from "../../contracts/models.ts";
 import { addUsage, NO_USAGE } from "../../contracts/rounds.ts";
-import { type Attempt, type AttemptDeps, completeOnce, openOnce, type OpenedStream } from "./attempt.ts";
+import { type Attempt, type AttemptDeps, completeOnce, openOnce } from "./attempt.ts";
 import { embedOnce } from "./embed.ts";
 import type { Fleet, Release } from "./fleet.ts";
+import type { OpenedStream } from "./gather.ts";
 import type { Endpoint } from "./provider.ts";
 import type { Elsewhere, Outcome, Refused, Retry } from "./refusal.ts";
 import { type ModelRoute, type Routed, routesFor } from "./routes.ts";
@@ -63,7 +64,7 @@ export async function openStream(call: ModelCall, deps: CallDeps): Promise<Resul
   return opened.ok ? { ok: true, value: { ...opened.value.of, paid: opened.value.paid } } : opened;
 }
 
-/** The reply in one piece. */
+/** The reply in one piece: one that broke off has shown nothing, and is asked for again like one that did not begin. */
 export async function complete(call: ModelCall, deps: CallDeps): Promise<Result<Completion>> {
   return withPaid(
     await withFailover(call, deps, async (attempt, release) => {
@@ -79,8 +80,7 @@ export async function embed(call: ModelCall<EmbedRequest>, deps: CallDeps): Prom
   const { request } = call;
   const checked = checkTexts(request);
   if (!checked.ok) return checked;
-  const model = findModel(deps.config.MODELS, request.model);
-  const able = model.ok ? requireAbilities(model.value, ["embeddings"]) : model;
+  const able = requireAbilities(lackedBy(deps.config.MODELS, request.model), ["embeddings"]);
   if (!able.ok) return able;
   return withPaid(
     await withFailover(call, deps, async (attempt, release) => {

@@ -58,7 +58,13 @@ test("[LLM-1] a server is described, not programmed: nodes, key, quirks and the 
     value: [
       {
         ...{ baseUrl: "http://localhost:11434/v1", apiKey: undefined, headers: {} },
-        quirks: { max_tokens_field: "max_tokens", stream_usage: false, continuous_usage: false, cache_hint: "none" },
+        quirks: {
+          max_tokens_field: "max_tokens",
+          stream_usage: false,
+          continuous_usage: false,
+          cache_hint: "none",
+          file_parts: false,
+        },
       },
     ],
   });

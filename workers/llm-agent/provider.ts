@@ -4,7 +4,7 @@
  */
 import type { Dialect } from "../../contracts/dialects.ts";
 import { fail, ok, type Result } from "../../contracts/errors.ts";
-import type { ProviderKind, ProviderSpec, Quirks } from "../../contracts/models.ts";
+import { type ProviderSpec, type Quirks, quirksOf } from "../../contracts/models.ts";
 import type { Config, ConfigKey } from "./env.ts";
 
 /** One server of a provider: all that a call needs. */
@@ -26,15 +26,6 @@ export interface Endpoint {
   weight: number;
 }
 
-const QUIRKS: Record<ProviderKind, Quirks> = {
-  openai: {
-    ...{ max_tokens_field: "max_completion_tokens", cache_hint: "prompt_cache_key" },
-    ...{ stream_usage: true, continuous_usage: false },
-  },
-  vllm: { max_tokens_field: "max_tokens", cache_hint: "cache_salt", stream_usage: true, continuous_usage: true },
-  compatible: { max_tokens_field: "max_tokens", cache_hint: "none", stream_usage: true, continuous_usage: false },
-};
-
 /** By the settings that they are of, which are read once in an isolate. */
 const endpointsIn = new WeakMap<Config, Map<string, Result<Endpoint[]>>>();
 
@@ -49,7 +40,7 @@ export function endpointsOf(config: Config, name: string): Result<Endpoint[]> {
 function describeEndpoints(config: Config, name: string): Result<Endpoint[]> {
   const spec = specOf(config, name);
   if (!spec.ok) return spec;
-  const { kind, nodes, quirks, max_calls, access = kind === "vllm" } = spec.value;
+  const { kind, nodes, max_calls, access = kind === "vllm" } = spec.value;
   const headers = access ? accessHeaders(config) : ok({});
   if (!headers.ok) return headers;
   const apiKey = keyOf(config, name);
@@ -57,7 +48,7 @@ function describeEndpoints(config: Config, name: string): Result<Endpoint[]> {
     return notConfigured(name === "openai" ? "OPENAI_API_KEY" : "PROVIDER_KEYS");
   const shared = {
     ...{ provider: name, apiKey, headers: headers.value, dialect: "openai-chat" as const },
-    quirks: { ...QUIRKS[kind], ...defined(quirks) },
+    quirks: quirksOf(spec.value),
     maxCalls: max_calls ?? Number.POSITIVE_INFINITY,
   };
   return ok(
@@ -100,10 +91,6 @@ function accessHeaders({ CF_ACCESS_CLIENT_ID: id, CF_ACCESS_CLIENT_SECRET: secre
   if (id === undefined) return notConfigured("CF_ACCESS_CLIENT_ID");
   if (secret === undefined) return notConfigured("CF_ACCESS_CLIENT_SECRET");
   return ok({ "CF-Access-Client-Id": id, "CF-Access-Client-Secret": secret });
-}
-
-function defined(quirks: ProviderSpec["quirks"]): Partial<Quirks> {
-  return Object.fromEntries(Object.entries(quirks).filter(([, value]) => value !== undefined));
 }
 
 function notConfigured(key: ConfigKey): Result<never> {

@@ -72,6 +72,11 @@ export function tooSlow(): Refused {
   return { ...refusal, elsewhere: "node", node: "failed" };
 }
 
+/** It would be so again, elsewhere too. */
+export function tooLong(): Refused {
+  return refused("upstream_timeout", "the model's answer takes too long");
+}
+
 /** It was let in: the provider has read what it was sent, and may bill it, whatever became of the answer. */
 export function paidFor(refusal: Refused, usage: Usage): Refused {
   return { ...refusal, error: { ...refusal.error, usage: refusal.error.usage ?? usage } };

@@ -5,6 +5,7 @@
 import { fail, ok, type Result } from "../../contracts/errors.ts";
 import type { ModelRequest } from "../../contracts/llm.ts";
 import { findModel, typeOf } from "../../contracts/models.ts";
+import { abilityFor } from "../../contracts/parts.ts";
 import type { Config } from "./env.ts";
 import { type Endpoint, endpointsOf } from "./provider.ts";
 
@@ -16,9 +17,10 @@ export interface ModelRoute {
 }
 
 /** What of a request decides who serves it. */
-export type Routed = Pick<ModelRequest, "model" | "modelType" | "avoid">;
+export type Routed = Pick<ModelRequest, "model" | "modelType" | "avoid"> & Partial<Pick<ModelRequest, "messages">>;
 
-export function routesFor(config: Config, { model, modelType }: Routed): Result<ModelRoute[]> {
+export function routesFor(config: Config, request: Routed): Result<ModelRoute[]> {
+  const { model, modelType } = request;
   const found = findModel(config.MODELS, model);
   if (!found.ok) return found;
   if (found.value.routes === undefined && modelType === undefined && config.malformed.includes("LLM_TYPE")) {
@@ -33,9 +35,22 @@ export function routesFor(config: Config, { model, modelType }: Routed): Result<
     return ok({ provider: route.provider, model: route.model ?? model, endpoints: endpoints.value });
   });
   const usable = made.flatMap((route) => (route.ok ? [route.value] : []));
-  if (usable.length > 0) return ok(usable);
+  const fit = hasFileParts(request) ? usable.filter(takesFileParts) : usable;
+  if (fit.length > 0) return ok(fit);
+  if (usable.length > 0) {
+    return fail("unsupported_modality", "no provider of the model takes such files", { details: { ability: "files" } });
+  }
   const [error] = made.flatMap((route) => (route.ok ? [] : [route.error]));
   return error === undefined
     ? fail("model_not_found", `no provider of the type ${modelType} serves this model`)
     : { ok: false, error };
+}
+
+function hasFileParts({ messages = [] }: Routed): boolean {
+  return messages.some((one) => one.role === "user" && one.attachments?.some((file) => abilityFor(file) === "files"));
+}
+
+/** All nodes of a provider are alike. */
+function takesFileParts({ endpoints }: ModelRoute): boolean {
+  return endpoints.every(({ quirks }) => quirks.file_parts);
 }

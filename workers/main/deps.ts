@@ -156,7 +156,8 @@ export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InS
     ...sharingOf(config),
     policy: config.TOOL_POLICY ?? [],
     saver: () => new SqliteSaver(state.storage.sql, Math.random),
-    showAttachments: (messages, turn) => attachments.fill(messages, turn, lackedBy(config.MODELS, turn.model)),
+    showAttachments: (messages, turn) =>
+      attachments.fill(messages, turn, lackedBy(config.MODELS, turn.model, turn.onlyType)),
   });
   return {
     ...{ turns, cache, tools, now, log, onBehalfOf, meter, prices, accounts },

@@ -1,6 +1,7 @@
 /**
  * The part of a Chat Completions request that the stand-in reads. Pure.
- * Refuses, as OpenAI does, a body without messages and tool messages that answer no call, or leave one unanswered.
+ * Refuses, as OpenAI does, a body without messages, tool messages that answer no call, or leave one unanswered, and files that are no PDF;
+ * or any file, as vLLM does.
  */
 import * as z from "zod";
 import { describePart } from "./attachments.ts";
@@ -75,12 +76,14 @@ export interface CompletionRequest {
   body: { messages: unknown; tools: unknown };
 }
 
+export type FileRule = "pdf" | "none";
+
 /** The request, or what is wrong with it. */
-export function parseCompletionRequest(body: Buffer): CompletionRequest | { problem: string } {
+export function parseCompletionRequest(body: Buffer, files: FileRule): CompletionRequest | { problem: string } {
   const parsed = Body.safeParse(parseJson(body));
   if (!parsed.success) return { problem: z.prettifyError(parsed.error) };
   const { data } = parsed;
-  const problem = toolProblem(data.messages);
+  const problem = toolProblem(data.messages) ?? fileProblem(data.messages, files);
   if (problem !== undefined) return { problem };
   return {
     model: data.model,
@@ -119,6 +122,17 @@ function textOf(content: Message["content"]): string {
 function partsOf(content: Message["content"]): string[] {
   if (typeof content === "string") return [];
   return (content ?? []).flatMap((part) => (part.type === "text" ? [] : [describePart(part)]));
+}
+
+function fileProblem(messages: Message[], files: FileRule): string | undefined {
+  const parts = messages.flatMap(({ content }) => (typeof content === "string" ? [] : (content ?? [])));
+  const refused = parts.filter((part) => part.type === "file" && (files === "none" || !isPdf(part.file.file_data)));
+  if (refused.length === 0) return undefined;
+  return files === "none" ? "Unknown part type: file" : "Invalid file data: the MIME type is not supported.";
+}
+
+function isPdf(dataUrl: string): boolean {
+  return dataUrl.startsWith("data:application/pdf;base64,");
 }
 
 /** Every call of an assistant must be answered by tool messages right after it, and no other tool message may exist. */

@@ -9,10 +9,11 @@ import {
   findModel,
   type ModelEntry,
   type Models,
+  lackedBy,
   requireAbilities,
   typeOf,
 } from "../../../contracts/models.ts";
-import { ABILITY_FOR, type SaidMessage } from "../../../contracts/parts.ts";
+import { abilityFor, type SaidMessage } from "../../../contracts/parts.ts";
 import type { ResolvedChat } from "../../../contracts/session.ts";
 import type { Preferences } from "../../../contracts/users.ts";
 
@@ -43,13 +44,16 @@ export function resolveChat(
   const found = findModel(models, model);
   if (!found.ok) return found;
   const entry = found.value;
-  const refused = refuse(entry, request, said, models);
+  const served = whoServes(entry, request, defaults);
+  const lacked = lackedBy(models, model, served.onlyType);
+  const able = requireAbilities(lacked, neededBy(request, said));
+  const refused = able.ok ? refuse(entry, request, said, models) : able;
   if (!refused.ok) return refused;
   const maxTokens = request.max_tokens ?? preferences.max_tokens ?? defaults.maxTokens;
   return ok({
     request: callsTools(entry) ? request : { ...request, tools: "none" },
     model,
-    ...whoServes(entry, request, defaults),
+    ...served,
     temperature: request.temperature ?? preferences.default_temperature ?? defaults.temperature,
     maxTokens,
     contextTokens: Math.min(defaults.contextTokens, windowFor(entry, maxTokens)),
@@ -58,8 +62,6 @@ export function resolveChat(
 }
 
 function refuse(entry: ModelEntry, request: ChatRequest, said: SaidMessage[], models: Models): Result<undefined> {
-  const able = requireAbilities(entry, neededBy(request, said));
-  if (!able.ok) return able;
   const { routes, context_window: window } = entry;
   const wanted = request.model_type;
   if (wanted && routes && !routes.some(({ provider }) => typeOf(models, provider) === wanted)) {
@@ -78,7 +80,7 @@ function neededBy({ tools, response_format: format }: ChatRequest, said: SaidMes
     "chat",
     ...(Array.isArray(tools) ? ["tools" as const] : []),
     ...(format?.type === "json_schema" ? ["json_schema" as const] : []),
-    ...said.flatMap(({ attachments = [] }) => attachments.map(({ type }) => ABILITY_FOR[type])),
+    ...said.flatMap(({ attachments = [] }) => attachments.flatMap((one) => abilityFor(one) ?? [])),
   ];
 }
 

@@ -36,7 +36,7 @@ export interface TurnDeps {
   /** Fills in the bytes of what is attached, right before a model is called. */
   showAttachments(
     messages: ModelMessage[],
-    turn: Pick<TurnRequest, "sessionId" | "userId" | "model">,
+    turn: Pick<TurnRequest, "sessionId" | "userId" | "model" | "onlyType">,
   ): Promise<ModelMessage[]>;
   tools: ToolServer;
   cache: Cache;

@@ -8,7 +8,7 @@ import { AppError } from "../../../contracts/errors.ts";
 import type { HistoryStore } from "../../../contracts/history.ts";
 import type { ModelMessage } from "../../../contracts/llm.ts";
 import type { Ability } from "../../../contracts/models.ts";
-import { ABILITY_FOR, type AttachedFile, type ModelAttachment } from "../../../contracts/parts.ts";
+import { abilityFor, type AttachedFile, type ModelAttachment } from "../../../contracts/parts.ts";
 import { hasTable } from "./storage.ts";
 
 const PIECE_BYTES = 1024 * 1024;
@@ -100,7 +100,8 @@ export function createAttachments(sql: SqlStorage, history: Pick<HistoryStore, "
   async function fill(attachments: ModelAttachment[], owner: Owner, lacks: readonly Ability[]) {
     const filled: ModelAttachment[] = [];
     for (const attachment of attachments) {
-      if (lacks.includes(ABILITY_FOR[attachment.type])) continue;
+      const needed = abilityFor(attachment);
+      if (needed !== undefined && lacks.includes(needed)) continue;
       const file = "sha256" in attachment ? await read(owner, attachment.sha256, true) : undefined;
       if (file !== undefined) filled.push({ ...attachment, data: file.data });
       else if ("url" in attachment) filled.push(attachment);
