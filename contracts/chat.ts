@@ -149,6 +149,8 @@ export const Usage = z
     prompt_tokens: z.int().min(0),
     completion_tokens: z.int().min(0),
     total_tokens: z.int().min(0),
+    /** Of the prompt's: those that the provider had read before. Left out where it does not tell. */
+    cached_tokens: z.int().min(0).optional(),
     /** True where the provider gave no figures and these are ours. */
     estimated: z.boolean().optional(),
   })

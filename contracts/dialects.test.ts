@@ -220,6 +220,22 @@ describe("what a reply takes", () => {
     expect(toldOf(text("a") + finish("abort") + usage)).toEqual({ usage: figures, deltas: 0, isFinished: true });
   });
 
+  test("[LEDGER-17] tells what of the prompt was cached, where the provider does and the figure can be true", () => {
+    const usageWith = (details: unknown) =>
+      toldOf(finish("stop") + frame({ choices: [], usage: { ...figures, prompt_tokens_details: details } })).usage;
+    expect(usageWith({ cached_tokens: 2, audio_tokens: 0 })).toEqual({ ...figures, cached_tokens: 2 });
+    expect(usageWith({ cached_tokens: 0 })).toEqual({ ...figures, cached_tokens: 0 });
+    const odd = [
+      null,
+      {},
+      { cached_tokens: null },
+      { cached_tokens: 4 },
+      { cached_tokens: -1 },
+      { cached_tokens: "2" },
+    ];
+    for (const details of odd) expect(usageWith(details)).toEqual(figures);
+  });
+
   test("[LEDGER-10] is known at any time where the figures come with every chunk: they are those up to it", () => {
     const decoder = newDecoder();
     for (const [at, piece] of ["a", "b", "c"].entries()) {

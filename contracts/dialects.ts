@@ -168,13 +168,22 @@ function settleFinish(reason: FinishReason, calls: number): FinishReason {
   return reason === "tool_calls" ? "stop" : reason;
 }
 
-/** Undefined for figures that are missing or no counts. */
+/** Undefined for figures that are missing or no counts; what is cached is left out then, or where it is more than the prompt. */
 function readUsage(value: unknown): Usage | undefined {
   if (!isRecord(value)) return undefined;
   const prompt = value["prompt_tokens"];
   const completion = value["completion_tokens"] ?? 0;
   if (!isCount(prompt) || !isCount(completion)) return undefined;
-  return { prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion };
+  const cached = readCached(value["prompt_tokens_details"]);
+  return {
+    ...{ prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion },
+    ...(cached !== undefined && cached <= prompt && { cached_tokens: cached }),
+  };
+}
+
+function readCached(details: unknown): number | undefined {
+  const cached = isRecord(details) ? details["cached_tokens"] : undefined;
+  return isCount(cached) ? cached : undefined;
 }
 
 function isCount(value: unknown): value is number {

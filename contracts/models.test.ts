@@ -77,3 +77,14 @@ test("[LLM-6] a price is found like its model", () => {
   const cost = (model: string) => costUsd(pricesOf(REGISTRY), model, usage);
   expect([cost("gpt-4o-mini"), cost("gpt-4o-2026"), cost("gpt-3.5"), cost("other")]).toEqual([2, 20, null, null]);
 });
+
+test("[LEDGER-17] cached tokens have a price of their own, or that of the others", () => {
+  const usage = {
+    prompt_tokens: 1_000_000,
+    cached_tokens: 400_000,
+    completion_tokens: 500_000,
+    total_tokens: 1_500_000,
+  };
+  const prices = { own: { input: 10, cached_input: 1, output: 2 }, none: { input: 10, output: 2 } };
+  expect(["own", "none"].map((model) => costUsd(prices, model, usage))).toEqual([7.4, 11]);
+});

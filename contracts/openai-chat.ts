@@ -200,6 +200,12 @@ const Call = z.strictObject({
   function: z.strictObject({ name: z.string(), arguments: z.string() }),
 });
 
+/** Details only where the provider tells them. */
+const CompletionUsage = Usage.omit({ cached_tokens: true }).extend({
+  prompt_tokens_details: z.strictObject({ cached_tokens: z.int().min(0) }).optional(),
+});
+export type CompletionUsage = z.infer<typeof CompletionUsage>;
+
 export const ChatCompletion = z
   .strictObject({
     id: z.string(),
@@ -219,7 +225,7 @@ export const ChatCompletion = z
         finish_reason: FinishReason,
       }),
     ]),
-    usage: Usage,
+    usage: CompletionUsage,
   })
   .meta({ id: "ChatCompletion" });
 export type ChatCompletion = z.infer<typeof ChatCompletion>;

@@ -7,7 +7,12 @@ const UsdPerMillionTokens = z.number().min(0);
 
 /** In US dollars for a million tokens. */
 export const ModelPrice = z
-  .strictObject({ input: UsdPerMillionTokens, output: UsdPerMillionTokens })
+  .strictObject({
+    input: UsdPerMillionTokens,
+    /** Of a prompt's tokens that the provider had read before; left out: as the others. */
+    cached_input: UsdPerMillionTokens.optional(),
+    output: UsdPerMillionTokens,
+  })
   .meta({ id: "ModelPrice" });
 export type ModelPrice = z.infer<typeof ModelPrice>;
 
@@ -17,7 +22,9 @@ export type ModelPrices = Readonly<Record<string, ModelPrice>>;
 export function costUsd(prices: ModelPrices, model: string | undefined, usage: Usage | undefined): number | null {
   const price = model === undefined ? undefined : lookUp(prices, model);
   if (price === undefined || usage === undefined) return null;
-  return (usage.prompt_tokens * price.input + usage.completion_tokens * price.output) / 1e6;
+  const { prompt_tokens, cached_tokens = 0, completion_tokens } = usage;
+  const { input, cached_input = input, output } = price;
+  return ((prompt_tokens - cached_tokens) * input + cached_tokens * cached_input + completion_tokens * output) / 1e6;
 }
 
 interface Used {

@@ -50,6 +50,9 @@ export function addUsage(sum: Usage | undefined, next: Usage): Usage {
     prompt_tokens: sum.prompt_tokens + next.prompt_tokens,
     completion_tokens: sum.completion_tokens + next.completion_tokens,
     total_tokens: sum.total_tokens + next.total_tokens,
+    ...((sum.cached_tokens ?? next.cached_tokens) !== undefined && {
+      cached_tokens: (sum.cached_tokens ?? 0) + (next.cached_tokens ?? 0),
+    }),
     ...((sum.estimated || next.estimated) && { estimated: true }),
   };
 }
@@ -106,7 +109,9 @@ export function usageOf(request: Prompt): (said: string, told: Told) => Usage {
       return toEstimate(estimated, Math.max(estimateTokens(said), deltas));
     }
     if (isFinished && deltas === 0) return usage;
-    return toEstimate(usage.prompt_tokens, usage.completion_tokens + deltas);
+    const { cached_tokens } = usage;
+    const estimate = toEstimate(usage.prompt_tokens, usage.completion_tokens + deltas);
+    return { ...estimate, ...(cached_tokens !== undefined && { cached_tokens }) };
   };
 }
 

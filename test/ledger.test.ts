@@ -3,10 +3,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type BilledUsage, ChatReply, TurnView } from "../contracts/chat.ts";
+import { type BilledUsage, ChatReply, TurnView, type Usage } from "../contracts/chat.ts";
 import { DIRECT_EVENT_DATA, DirectReply } from "../contracts/direct.ts";
 import { isTerminal, type NumberedEvent } from "../contracts/events.ts";
 import { ChatCompletion } from "../contracts/openai-chat.ts";
+import { ResponseObject } from "../contracts/openai-responses.ts";
 import { UserStats } from "../contracts/stats.ts";
 import { ErasedUser } from "../contracts/users.ts";
 import { seededRandom } from "../dev/house/random.ts";
@@ -14,8 +15,16 @@ import { type House, openHouse, readEvents, type Tenant, untilRows } from "./hou
 
 const PACED = "demo:tokens.300.gap.10";
 const price = { input: 1, output: 2 };
+const CACHED = "demo:cached.10";
+const cheaper = { ...price, cached_input: 0.1 };
 const MODELS = JSON.stringify({
-  models: { demo: { price }, [PACED]: { price }, "demo:stall.first": { price }, "demo:*": {} },
+  models: {
+    demo: { price },
+    [PACED]: { price },
+    "demo:stall.first": { price },
+    [CACHED]: { price: cheaper },
+    "demo:*": {},
+  },
 });
 const QUICK = { tools: "none", cache: { mode: "no-store" } } as const;
 
@@ -114,6 +123,41 @@ test("[LEDGER-15] a model that is asked directly tells the ledger's cost, whole 
   const rows = await ledgerOf(who, 2);
   expect(rows.map(({ cost_usd }) => cost_usd)).toEqual([whole.usage.cost_usd, streamed.cost_usd]);
   expect(whole.usage.cost_usd).toBeGreaterThan(0);
+});
+
+test("[LEDGER-17] what a provider has cached of a prompt is told in every form, and cheaper", async () => {
+  const who = await house.newTenant();
+  const post = async (path: string, body: object) => {
+    const response = await house.call(path, { as: who, body: { model: CACHED, ...body } });
+    expect(response.status).toBe(200);
+    return response;
+  };
+  const turn = ChatReply.parse(await (await post("/chat", { prompt: "what is 6*7?", cache: QUICK.cache })).json());
+  const direct = DirectReply.parse(
+    await (await post("/llm/generate", { prompt: "How much of this was cached?" })).json(),
+  );
+  // The turn asked twice.
+  expect([turn.usage.cached_tokens, direct.usage.cached_tokens]).toEqual([20, 10]);
+  const messages = [{ role: "user", content: "How much of this was cached?" }];
+  const told = { prompt_tokens_details: { cached_tokens: 10 } };
+  const completion = ChatCompletion.parse(await (await post("/v1/chat/completions", { messages })).json());
+  expect(completion.usage).toMatchObject(told);
+  expect(completion.usage).not.toHaveProperty("cached_tokens");
+  await house.redis.until((stats) => stats.in_flight === 0);
+  const options = { stream: true, stream_options: { include_usage: true } };
+  const chunks = await (await post("/v1/chat/completions", { messages, ...options })).text();
+  expect(JSON.parse(/^data: (.*"choices":\[\].*)$/m.exec(chunks)?.[1] ?? "")).toMatchObject({
+    usage: completion.usage,
+  });
+  const response = ResponseObject.parse(await (await post("/v1/responses", { input: "Hello" })).json());
+  expect(response.usage?.input_tokens_details).toEqual({ cached_tokens: 10 });
+  const rows = await ledgerOf(who, 4);
+  const costOf = ({ prompt_tokens: prompt, cached_tokens: cached = 0, completion_tokens: answer }: Usage) =>
+    (prompt - cached + 0.1 * cached + 2 * answer) / 1e6;
+  for (const usage of [turn.usage, direct.usage]) {
+    expect(usage.cost_usd).toBeCloseTo(costOf(usage), 12);
+    expect(rows.map(({ cost_usd }) => cost_usd)).toContain(usage.cost_usd);
+  }
 });
 
 test("[LEDGER-16] statistics of one session, deleted or not, and nothing of another user's", async () => {

@@ -1171,6 +1171,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/decisions/0044",
     text: "Statistics can be of one session, deleted or not; another user's is as one that is not there.",
   },
+  "LEDGER-17": {
+    source: "docs/decisions/0044",
+    text: "Prompt tokens that the provider says were cached are told, and cost their own price where the model has one.",
+  },
   F42: {
     source: "faults",
     text: "Limits that cannot be read let no model be asked; reads go on. A limiter's object that starts again forgives nothing.",

@@ -347,11 +347,14 @@ describe("faults of a stream", () => {
     });
   });
 
-  it("nousage, usage-empty-choices, finish, dup-finish and length do what they say", async () => {
+  it("nousage, cached, usage-empty-choices, finish, dup-finish and length do what they say", async () => {
     const asked = { stream_options: { include_usage: true } };
     const chunks = async (fault: string, extra = {}): Promise<Chunk[]> =>
       chunksOf((await readAll(await streamOf(`demo:${fault}`, "hello", extra))).text);
     expect((await chunks("nousage", asked)).some((chunk) => "usage" in chunk)).toBe(false);
+    expect((await chunks("cached.7", asked)).at(-1)).toMatchObject({
+      usage: { prompt_tokens_details: { cached_tokens: 7 } },
+    });
     const early = await chunks("usage-empty-choices");
     expect([early.at(0), early.at(-1)]).toEqual([
       expect.objectContaining({ choices: [], usage: expect.anything() }),

@@ -18,7 +18,12 @@ export interface Completion {
   /** Text or tool calls, in the pieces that a stream sends. */
   content: { kind: "text"; pieces: string[] } | { kind: "calls"; deltas: ScriptedCalls["deltas"] };
   finish: string | null;
-  usage: { prompt_tokens: number; completion_tokens: number; total_tokens: number };
+  usage: {
+    prompt_tokens: number;
+    completion_tokens: number;
+    total_tokens: number;
+    prompt_tokens_details?: { cached_tokens: number };
+  };
 }
 
 export function composeCompletion(
@@ -36,7 +41,10 @@ export function composeCompletion(
     model: request.model,
     content,
     finish: faults.finish === undefined ? finish : faults.finish,
-    usage: { prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion },
+    usage: {
+      ...{ prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion },
+      ...(faults.cached !== undefined && { prompt_tokens_details: { cached_tokens: faults.cached } }),
+    },
   };
 }
 

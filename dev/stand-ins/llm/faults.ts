@@ -13,6 +13,7 @@
  *   context[.flat|nested]    400 context_length_exceeded; as vLLM tells it: older, newer
  *   invalid[.400|413|422]    that status and vLLM's error about the request (default 400)
  *   nousage usage-empty-choices   no usage at all; usage unasked, first and last, in chunks with empty choices
+ *   cached.N                 usage tells that N tokens of the prompt were cached
  *   finish.abort|null|weird  that finish_reason, then [DONE];  dup-finish: the finish chunk twice
  *   length                   half the answer, finish_reason "length"
  *   bytes.N                  the body in writes of N bytes: frames and characters are split
@@ -41,6 +42,7 @@ export interface Faults {
   /** Headers, then silence. */
   stallFirst?: true;
   usage?: "none" | "empty-choices";
+  cached?: number;
   /** Sent in place of the true finish reason. */
   finish?: string | null;
   duplicateFinish?: true;
@@ -115,6 +117,10 @@ const GRAMMAR: Record<string, (args: string[]) => Faults | undefined> = {
   },
   nousage: (args) => alone(args, { usage: "none" }),
   "usage-empty-choices": (args) => alone(args, { usage: "empty-choices" }),
+  cached: (args) => {
+    const cached = count(args);
+    return cached === undefined ? undefined : { cached };
+  },
   finish: (args) => {
     const [reason = ""] = args;
     if (args.length !== 1 || !["abort", "null", "weird"].includes(reason)) return undefined;

@@ -3,7 +3,7 @@
  * stream that is cut has an error frame and no `[DONE]`, so that no client takes it for a whole answer.
  */
 import type { Usage } from "../../../contracts/chat.ts";
-import type { ChatCompletion } from "../../../contracts/openai-chat.ts";
+import type { ChatCompletion, CompletionUsage } from "../../../contracts/openai-chat.ts";
 import { toOpenAiError } from "../../../contracts/openai-errors.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
 import type { DirectAnswer, DirectTold, DirectWriter } from "../chat/direct-call.ts";
@@ -32,14 +32,14 @@ export function toCompletion(heading: Heading, answer: DirectAnswer & { usage: U
     ...head(heading),
     object,
     choices: [{ index: 0, message, logprobs: null, finish_reason: finishReason }],
-    usage,
+    usage: toUsage(usage),
   };
 }
 
 /** Writes a stream's frames; with `includeUsage` its usage as the last chunk. */
 export function completionChunks(heading: Heading, includeUsage: boolean): DirectWriter {
   const common = { ...head(heading), object: "chat.completion.chunk" };
-  let usage: Usage | undefined;
+  let usage: CompletionUsage | undefined;
   const chunk = (delta: object, finishReason: string | null = null): string => {
     const choices = [{ index: 0, delta, logprobs: null, finish_reason: finishReason }];
     return dataFrame({ ...common, choices, ...(includeUsage && { usage: null }) });
@@ -53,7 +53,7 @@ export function completionChunks(heading: Heading, includeUsage: boolean): Direc
       case "tool_calls":
         return chunk({ tool_calls: told.data.map((call, index) => ({ index, ...toCall(call) })) });
       case "usage":
-        usage = told.data;
+        usage = toUsage(told.data);
         return "";
       case "rewind":
         return ""; // nothing here is held to a form
@@ -83,6 +83,10 @@ export function toldOf({ content, toolCalls, finishReason, usage }: DirectAnswer
 
 function head({ requestId, model, createdAtMs }: Heading) {
   return { id: `chatcmpl-${requestId}`, created: Math.floor(createdAtMs / 1_000), model };
+}
+
+function toUsage({ cached_tokens, ...usage }: Usage): CompletionUsage {
+  return { ...usage, ...(cached_tokens !== undefined && { prompt_tokens_details: { cached_tokens } }) };
 }
 
 function toCall({ id, name, arguments: args }: ToolCall) {

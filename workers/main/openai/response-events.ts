@@ -215,9 +215,14 @@ function toPart(text: string) {
   return { type: "output_text" as const, text, annotations: [], logprobs: [] };
 }
 
-function toUsage({ prompt_tokens, completion_tokens, total_tokens }: Usage): ResponseObject["usage"] {
+function toUsage({
+  prompt_tokens,
+  cached_tokens = 0,
+  completion_tokens,
+  total_tokens,
+}: Usage): ResponseObject["usage"] {
   return {
     ...{ input_tokens: prompt_tokens, output_tokens: completion_tokens, total_tokens },
-    ...{ input_tokens_details: { cached_tokens: 0 }, output_tokens_details: { reasoning_tokens: 0 } },
+    ...{ input_tokens_details: { cached_tokens }, output_tokens_details: { reasoning_tokens: 0 } },
   };
 }
