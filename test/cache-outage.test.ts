@@ -1,17 +1,25 @@
 /** Redis in trouble, seen from the API: the answer is right and says that the cache was passed by; nobody waits for long or twice. */
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { ChatReply } from "../contracts/chat.ts";
+import { serveInternet } from "../dev/stand-ins/internet.ts";
+import { brave, SEARCH_KEY } from "../dev/stand-ins/search.ts";
+import type { StandIn } from "../dev/stand-ins/serve.ts";
 import { scrapeUntil } from "./exposition.ts";
 import { type House, openHouse, type Tenant } from "./house.ts";
 
 let house: House;
+let internet: StandIn;
 let as: Tenant;
 let admin: Tenant;
 beforeAll(async () => {
-  house = await openHouse({ settings: { CACHE_READ_TIMEOUT_MS: "180" } });
+  internet = await serveInternet({ "api.search.brave.com": brave });
+  house = await openHouse({ internet, settings: { CACHE_READ_TIMEOUT_MS: "180", BRAVE_API_KEY: SEARCH_KEY } });
   [as, admin] = [await house.newTenant(), await house.newTenant("admin")];
 });
-afterAll(() => house.close());
+afterAll(async () => {
+  await house.close();
+  await internet.close();
+});
 afterEach(() => house.redis.control({ mode: "up" }));
 
 const LLM = { layer: "llm" };
@@ -63,6 +71,15 @@ test.each(["refuse", "500", "401", "blackhole", "slow", "max_requests"])(
     for (const prompt of prompts.slice(0, 3)) expect((await ask(prompt)).verdict).not.toBe("HIT");
   },
 );
+
+test("[F26] Redis away: a turn with a metered tool asks it once", async () => {
+  await untilRead();
+  await house.redis.until(({ in_flight }) => in_flight === 0);
+  house.redis.control({ mode: "max_requests" });
+  const before = Number(house.redis.stats()["reads"]);
+  expect((await ask("Search the web for seals")).response).toContain("Result 1");
+  expect(Number(house.redis.stats()["reads"]) - before).toBe(1);
+});
 
 test("[F28] a full Redis is read and not written: every chat is answered, and what was there is still a hit", async () => {
   // Redis answers: however slow the machine is, it is waited for.
