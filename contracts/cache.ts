@@ -4,7 +4,7 @@
  */
 import * as z from "zod";
 import { GivenSessionOrTurnId, Id } from "./params.ts";
-import { ModelName, ToolName, Usage } from "./chat.ts";
+import { type CacheControl, ModelName, ToolName, Usage } from "./chat.ts";
 
 export const LAYERS = ["llm", "intent", "mcp"] as const;
 export type Layer = (typeof LAYERS)[number];
@@ -28,6 +28,29 @@ export const CacheFilter = z.strictObject({
   tool: ToolName.optional(),
 });
 export type CacheFilter = z.infer<typeof CacheFilter>;
+
+/** What of the cache a request may read and write. */
+export interface CacheUse {
+  read: boolean;
+  write: boolean;
+  onlyIfCached: boolean;
+  userScope: boolean;
+  ttlSeconds: number | undefined;
+  /** An older entry is as good as none. */
+  maxAgeSeconds: number | undefined;
+}
+
+export function cacheUse(control: z.infer<typeof CacheControl> | undefined): CacheUse {
+  const mode = control?.mode ?? "default";
+  return {
+    read: mode === "default" || mode === "only-if-cached",
+    write: mode === "default" || mode === "no-cache",
+    onlyIfCached: mode === "only-if-cached",
+    userScope: control?.scope === "user",
+    ttlSeconds: control?.ttl_seconds,
+    maxAgeSeconds: control?.max_age_seconds,
+  };
+}
 
 const Arguments = z.record(z.string(), z.unknown());
 const Outcome = z.strictObject({ ok: z.literal(true), content: z.string() });

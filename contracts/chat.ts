@@ -19,7 +19,7 @@ const InputMessage = z
   })
   .meta({ id: "InputMessage" });
 
-const CacheControl = z
+export const CacheControl = z
   .strictObject({
     mode: z.enum(["default", "no-cache", "no-store", "only-if-cached"]).default("default"),
     /** Narrows the scope: an entry that could be shared is kept for its user. */

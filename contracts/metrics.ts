@@ -44,6 +44,7 @@ export const METRICS = {
   basechat_tool_calls_total: counter("Calls of tools; cached: the cache stood in for it", ["tool", "outcome"]),
   basechat_tool_duration_seconds: histogram("Calls of tools that ran", ["tool"], SECONDS),
   basechat_cache_lookups_total: counter("Look-ups; joined: shared while it was made", ["layer", "result"]),
+  basechat_cache_writes_failed_total: counter("Writes to the cache that Redis did not take", []),
   basechat_purges_total: counter("Purges of the cache", ["outcome"]),
   basechat_purged_entries_total: counter("Entries that were purged", []),
   basechat_outbox_drains_total: counter("Attempts to bring a session's messages to Postgres", ["outcome"]),

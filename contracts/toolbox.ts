@@ -3,7 +3,7 @@
  * The wire forms of /mcp/tools, /mcp/stats and /mcp/servers, and the interface that main asks the Worker `mcp` by.
  */
 import * as z from "zod";
-import { ToolName } from "./chat.ts";
+import { CacheControl, ToolName } from "./chat.ts";
 import type { Result } from "./errors.ts";
 import type { CallContext } from "./tools.ts";
 
@@ -55,6 +55,7 @@ export type ToolsReply = z.infer<typeof ToolsReply>;
 export const ToolCallRequest = z.strictObject({
   tool_name: ToolName,
   input_data: z.record(z.string(), z.unknown()).default({}),
+  cache: CacheControl.optional(),
 });
 
 export const ToolCallReply = z.strictObject({

@@ -4,17 +4,25 @@
  */
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { serveInternet } from "../dev/stand-ins/internet.ts";
+import { brave, SEARCH_KEY } from "../dev/stand-ins/search.ts";
+import type { StandIn } from "../dev/stand-ins/serve.ts";
 import { type House, linesOf, openHouse, readEvents, type Tenant } from "./house.ts";
 
 let house: House;
+let internet: StandIn;
 let as: Tenant;
 beforeAll(async () => {
-  house = await openHouse();
+  internet = await serveInternet({ "api.search.brave.com": brave });
+  house = await openHouse({ internet, settings: { BRAVE_API_KEY: SEARCH_KEY } });
   as = await house.newTenant();
   // The isolate fetches the tool list once.
   await chat("Hello");
 });
-afterAll(() => house.close());
+afterAll(async () => {
+  await house.close();
+  await internet.close();
+});
 
 interface Cost {
   session: number;
@@ -26,12 +34,12 @@ interface Cost {
 }
 
 /** One chat to its end, with all that is written behind it. */
-async function chat(prompt: string): Promise<Cost> {
+async function chat(prompt: string, reads = 1): Promise<Cost> {
   const before = figures();
   const response = await house.call("/chat/stream", { as, body: { prompt } });
   await readEvents(response);
   await house.neon.until(({ calls, in_flight }) => calls > before.neon && in_flight === 0);
-  await house.redis.until(({ calls, in_flight }) => calls > before.redis + 1 && in_flight === 0);
+  await house.redis.until(({ calls, in_flight }) => calls > before.redis + reads && in_flight === 0);
   const after = figures();
   const lines = linesOf(house, response.headers.get("x-request-id"));
   // One line a request; the mcp Worker writes another for the tool itself.
@@ -70,6 +78,11 @@ test("[P1] [P9] one tool adds one MCP call and one model call, and two entries t
 test("[P1] [P9] a hit: one session, one cache read, nothing else on the path; it is counted behind", async () => {
   const cost = await chat("what is 12*12?");
   expect(cost).toEqual({ session: 1, llm: 0, mcp: 0, redisCalls: 2, redisCommands: 2, postgres: 1 });
+});
+
+test("[P1] [P9] a metered tool adds one more cache read, for its result", async () => {
+  const cost = await chat("Search the web for tides", 2);
+  expect(cost).toEqual({ session: 1, llm: 2, mcp: 1, redisCalls: 3, redisCommands: 3, postgres: 1 });
 });
 
 test("[P9] rows that a turn writes in its object, those of the drain included", async () => {

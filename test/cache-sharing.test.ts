@@ -6,7 +6,7 @@ import { serveInternet } from "../dev/stand-ins/internet.ts";
 import { serveLlm } from "../dev/stand-ins/llm.ts";
 import { brave, SEARCH_KEY } from "../dev/stand-ins/search.ts";
 import type { StandIn } from "../dev/stand-ins/serve.ts";
-import { type House, openHouse, type Tenant } from "./house.ts";
+import { cacheReason, type House, openHouse, type Tenant } from "./house.ts";
 
 const SITE = "api.search.brave.com";
 
@@ -108,6 +108,30 @@ test("[CACHE-5] a metered tool's result is for all users", async () => {
 
 test("[CACHE-5] [S15] scope: user keeps a tool's result for its user", async () => {
   expect(await searches(house, chat(house, { scope: "user" }))).toEqual([1, 0, 1]);
+  expect(await searches(house, callTool(house, { cache: { scope: "user" } }))).toEqual([1, 0, 1]);
+});
+
+test("[CACHE-5] a tool that is called directly obeys Cache-Control, and its reply says how old and why not", async () => {
+  const [who, query] = [await house.newTenant(), unique()];
+  const ask = async (control: string) => {
+    const body = { tool_name: "web_search", input_data: { query } };
+    const response = await house.call("/mcp/tools/call", { as: who, body, headers: { "cache-control": control } });
+    await response.text();
+    const [verdict, age] = ["x-cache", "age"].map((name) => response.headers.get(name));
+    return { status: response.status, verdict, age, why: cacheReason(response.headers) };
+  };
+  const none = { age: null };
+  expect(await ask("only-if-cached")).toMatchObject({ status: 504, ...none });
+  expect(await ask("no-store")).toMatchObject({ status: 200, verdict: "BYPASS", why: "asked", ...none });
+  expect(await ask("max-age=60")).toMatchObject({ status: 200, verdict: "MISS", why: "absent", ...none });
+  await untilKept(house, who);
+  expect(await ask("only-if-cached")).toMatchObject({
+    status: 200,
+    verdict: "HIT",
+    age: expect.stringMatching(/^\d+$/),
+  });
+  expect(await ask("no-cache")).toMatchObject({ status: 200, verdict: "BYPASS", why: "asked", ...none });
+  expect(await ask("max-age=0")).toMatchObject({ status: 200, verdict: "MISS", why: "too_old", ...none });
 });
 
 describe("CACHE_SCOPE=user", () => {

@@ -36,7 +36,7 @@ export async function serveRedis(options: RedisStandInOptions = {}): Promise<Sta
     ...server,
     name: "redis",
     modes: REDIS_MODES,
-    counters: ["commands"],
+    counters: ["commands", "reads"],
     handle: async (request, response, call) => {
       if (await failedWhole(response, call)) return;
       if (!isAuthorized(request, token))
@@ -65,6 +65,7 @@ async function answer(request: StandInRequest, response: ServerResponse, { backe
   const encoded = request.headers["upstash-encoding"] === "base64";
   const run = async (commands: string[][], atomic: boolean): Promise<Outcome[]> => {
     call.count("commands", commands.length);
+    call.count("reads", commands.filter(([name]) => name?.toUpperCase() === "MGET").length);
     const outcomes = await backend.run(commands, { atomic });
     return outcomes.map((outcome) =>
       "result" in outcome && encoded ? { result: encodeBase64(outcome.result) } : outcome,

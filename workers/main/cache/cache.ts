@@ -87,8 +87,8 @@ export interface Cache {
   read<const S extends readonly Slot<Layer>[]>(slots: S, options?: ReadOptions): Promise<Lookup<S>>;
   /** What a `read` of the same slots would go by: one round trip. */
   look(slots: readonly Slot<Layer>[]): Promise<StoredValues>;
-  /** One round trip, none for nothing. Never throws; gives how many entries were kept. */
-  write(turn: TurnWrite): Promise<number>;
+  /** One round trip, none for nothing. Never throws; gives how many entries were kept, undefined where Redis did not take them. */
+  write(turn: TurnWrite): Promise<number | undefined>;
 }
 
 export interface ReadOptions {
@@ -174,7 +174,7 @@ export function createCache(options: CacheOptions): Cache {
       if (index !== undefined && written.ok && written.value !== 0) {
         await Promise.all(small.flatMap(({ indexed }) => (indexed ? [index.add(indexed)] : [])));
       }
-      return written.ok ? Number(written.value) : 0;
+      return written.ok ? Number(written.value) : undefined;
     },
   };
 }

@@ -3,7 +3,7 @@
  * all that goes to the model. Answers to a first message in words are for all users where the deployment shares them, all else for its user alone.
  * State lives in Redis. Keeps whole answers only.
  */
-import type { CachedRoute, Layer, Saves } from "../../../contracts/cache.ts";
+import type { CachedRoute, CacheUse, Layer, Saves } from "../../../contracts/cache.ts";
 import type { ModelMessage, ModelRequest } from "../../../contracts/llm.ts";
 import type { ModelEntry } from "../../../contracts/models.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
@@ -11,7 +11,6 @@ import type { Cache, CacheEntry, CacheRead, TurnWrite } from "../cache/cache.ts"
 import type { DirectAnswer, DirectEnd } from "./direct-call.ts";
 import { hasAttachments } from "./reuse.ts";
 import type { CacheNote } from "./turn.ts";
-import type { TurnRequest } from "./turn-request.ts";
 
 export interface DirectReuseDeps {
   cache: Cache;
@@ -26,7 +25,7 @@ export interface ReusableCall {
   request: ModelRequest;
   userId: string;
   route: CachedRoute;
-  control: TurnRequest["cache"];
+  control: CacheUse;
 }
 
 /** What the cache held: the same as a model's reply. */
@@ -68,7 +67,7 @@ export async function lookUpDirect(call: ReusableCall, deps: DirectReuseDeps): P
 
 type Slots = readonly [ReturnType<Cache["slot"]> & { layer: "llm" }, ReturnType<Cache["slot"]> & { layer: "intent" }];
 
-async function read(cache: Cache, slots: Slots, control: TurnRequest["cache"]) {
+async function read(cache: Cache, slots: Slots, control: CacheUse) {
   const bypass = { verdict: "bypass", why: "asked" } as const;
   if (!control.read) {
     const { since } = control.write ? await cache.read([]) : { since: undefined };

@@ -67,7 +67,7 @@ function runWith(content: string): TurnRun {
     },
     emit: { last: 0, spent: () => undefined, append: () => {}, text: () => {}, save: () => {} },
     approver: { ask: never },
-    looked: [],
+    ...{ looked: [], since: 0 },
     signal: new AbortController().signal,
   };
 }
@@ -84,6 +84,17 @@ test("[TOOL-4] results that a turn has no room for are left out, and neither the
   const big = await runToolRound(runWith("x".repeat(300_000)), input);
   expect([big.round.results.map(({ ok }) => ok), big.entries.length, big.shareable]).toEqual([[true, false], 1, false]);
   expect(JSON.stringify(big.round).length).toBeLessThan(600_000);
+});
+
+test("[F26] a turn that found Redis away does not ask it for tools' results, and runs them", async () => {
+  const run = runWith("fresh");
+  const deps = { ...run.deps, cache: { ...run.deps.cache, read: never } };
+  const request = { ...run.request, tools: { version: "1", tools: [{ ...TOOL, cost: "metered" as const }] } };
+  const calls = [{ id: "a", name: "big", arguments: {} }];
+  const input = { content: "", calls, decisions: [], fromCache: false, usedBytes: 0, settled: undefined };
+  const { round } = await runToolRound({ ...run, request, deps, since: undefined }, input);
+  expect(round.results).toEqual([{ ok: true, content: "fresh" }]);
+  expect(run.looked).toEqual([{ layer: "mcp", read: { verdict: "bypass", why: "away" } }]);
 });
 
 test("[MCP-8] calls that the cache answers are noted, and no tool is asked", async () => {

@@ -124,7 +124,7 @@ function mayRepeat(call: RequestedCall, request: TurnRequest): boolean {
 
 /** Results already in the cache by call id. A free tool is not asked for unless its calls cost no model call. */
 async function readCached(
-  { request, deps, looked }: TurnRun,
+  { request, deps, looked, since }: TurnRun,
   { calls, fromCache }: RoundInput,
 ): Promise<Map<string, ToolOutcome>> {
   const asked = calls.flatMap((call) => {
@@ -134,7 +134,9 @@ async function readCached(
   });
   if (asked.length === 0) return new Map();
   const slots = asked.map(({ slot }) => slot);
-  const { reads }: { reads: CacheRead<"mcp">[] } = await deps.cache.read(slots, request.cache);
+  // A turn waits for a Redis that is away once.
+  const away = slots.map((): CacheRead<"mcp"> => ({ verdict: "bypass", why: "away" }));
+  const reads = since === undefined ? away : (await deps.cache.read(slots, request.cache)).reads;
   looked.push(...reads.map((read) => ({ layer: "mcp" as const, read })));
   return new Map(
     asked.flatMap(({ call }, at) => {

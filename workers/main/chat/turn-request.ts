@@ -1,6 +1,6 @@
 /** What a turn is asked, and what an earlier life of it has done: plain data, and all that it runs on. Pure types. */
 import type { Approval, Decision } from "../../../contracts/approvals.ts";
-import type { CachedRoute } from "../../../contracts/cache.ts";
+import type { CachedRoute, CacheUse } from "../../../contracts/cache.ts";
 import type { CacheVerdict, ModelType, ResponseFormat, Usage } from "../../../contracts/chat.ts";
 import type { ModelMessage } from "../../../contracts/llm.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
@@ -34,15 +34,7 @@ export interface TurnRequest {
   askFirst: string[];
   /** Nothing of an earlier turn is in the context. */
   firstTurn: boolean;
-  cache: {
-    read: boolean;
-    write: boolean;
-    onlyIfCached: boolean;
-    userScope: boolean;
-    ttlSeconds: number | undefined;
-    /** An older entry is as good as none. */
-    maxAgeSeconds: number | undefined;
-  };
+  cache: CacheUse;
   /** What an earlier life of the turn has done; undefined for a turn that starts. */
   resumed?: ResumedTurn;
 }

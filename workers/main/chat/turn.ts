@@ -76,6 +76,8 @@ export interface TurnRun {
   stages: StageClock;
   /** Look-ups in the cache, to be counted. */
   looked: Looked[];
+  /** From the look-up at the start; undefined: Redis is away, or nothing is to be kept. */
+  since: number | undefined;
   /** Left out: what the turn makes is not for others. */
   flight?: TurnFlight | undefined;
 }
@@ -161,7 +163,8 @@ export function createTurnRunner(deps: TurnDeps): TurnRunner {
           const entry = await entered;
           stages.to("turn");
           const looked = lookedUp(entry.found);
-          const turn = { request, deps, emit, signal, approver, stages, looked, flight };
+          const { since } = entry.found;
+          const turn = { request, deps, emit, signal, approver, stages, looked, since, flight };
           return (deps.inSpan ?? untraced)(turnSpan(request), async (describe) => {
             const result = await runTurn(turn, slots, entry);
             describe(turnAttributes(result.outcome));

@@ -122,9 +122,11 @@ export function measureCache(cache: Cache, meter: Meter): Cache {
     slot: cache.slot,
     read: cache.read,
     look: cache.look,
-    write(turn) {
+    async write(turn) {
       for (const one of turn.looked) meter.count("basechat_cache_lookups_total", lookupLabels(one));
-      return cache.write(turn);
+      const kept = await cache.write(turn);
+      if (kept === undefined) meter.count("basechat_cache_writes_failed_total", {});
+      return kept;
     },
   };
 }

@@ -3,6 +3,7 @@
  * turn, and ends with its client. Refuses what would change an answer without our knowing it; errors have OpenAI's form.
  */
 import * as z from "zod";
+import { cacheUse } from "../../../contracts/cache.ts";
 import { ModelName } from "../../../contracts/chat.ts";
 import { AppError, type ErrorCode, fail, ok, orThrow, type Result } from "../../../contracts/errors.ts";
 import type { ModelInfo, ModelRequest } from "../../../contracts/llm.ts";
@@ -146,12 +147,7 @@ function includesUsage({ stream_options: options }: ChatCompletionRequest): bool
 
 /** What the request's header allows; a client of OpenAI's API has no field for it. */
 function controlOf(header: string | null): Control {
-  const { mode = "default", max_age_seconds: maxAgeSeconds } = withCacheControl(undefined, header) ?? {};
-  return {
-    read: mode === "default" || mode === "only-if-cached",
-    write: mode === "default" || mode === "no-cache",
-    ...{ onlyIfCached: mode === "only-if-cached", userScope: false, ttlSeconds: undefined, maxAgeSeconds },
-  };
+  return cacheUse(withCacheControl(undefined, header));
 }
 
 function modelRoutes({ llm }: OpenAiRoutesDeps): Route[] {

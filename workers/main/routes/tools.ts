@@ -3,6 +3,7 @@
  * on and off is the admin's. Arguments are the tool's to check.
  */
 import * as z from "zod";
+import { cacheUse } from "../../../contracts/cache.ts";
 import { AppError, type ErrorCode, type Result, orThrow } from "../../../contracts/errors.ts";
 import { count } from "../../../contracts/params.ts";
 import {
@@ -15,7 +16,9 @@ import {
   ToolStats,
   ToolSwitched,
 } from "../../../contracts/toolbox.ts";
+import { withCacheControl } from "../http/cache-control.ts";
 import { asker, type Call, type Route, route } from "../http/route.ts";
+import { cacheHeaders, reasonHeader } from "../session/responses.ts";
 import type { DirectCall, DirectOutcome } from "../tools/direct.ts";
 
 export interface ToolsRoutesDeps {
@@ -63,18 +66,21 @@ function callRoute(deps: ToolsRoutesDeps): Route {
   return route(
     {
       ...{ method: "POST", path: "/mcp/tools/call", access: "user", body: ToolCallRequest },
-      ...{ answers: { 200: ToolCallReply }, fails: [...FAILS, "not_found"] },
+      ...{ answers: { 200: ToolCallReply }, fails: [...FAILS, "not_found", "cache_miss"] },
+      headers: { "Cache-Control": "no-cache, no-store, only-if-cached or max-age; joined with the body's cache" },
       summary: "Calls a tool",
       description: "A tool that fails, or is switched off, is an answer with `success: false` and a code.",
     },
     async (call) => {
       const { tool_name: name, input_data: args } = call.body;
-      const asked = { name, arguments: args, caller: callerOf(call, deps) };
-      const { ok, content, failure, cache } = orThrow(await reach(() => deps.callTool(asked)));
+      const use = cacheUse(withCacheControl(call.body.cache, call.raw.headers.get("cache-control")));
+      const asked = { name, arguments: args, caller: callerOf(call, deps), use };
+      const { ok, content, failure, cache, ageSeconds, why } = orThrow(await reach(() => deps.callTool(asked)));
       const reply = { tool_name: name, success: ok, content, code: failure, cache } satisfies z.infer<
         typeof ToolCallReply
       >;
-      return Response.json(reply, { headers: { "x-cache": cache.toUpperCase() } });
+      const note = { verdict: cache, ...(ageSeconds !== undefined && { ageSeconds }), ...(why && { why }) };
+      return Response.json(reply, { headers: { ...cacheHeaders(note), ...reasonHeader(note) } });
     },
   );
 }

@@ -1,4 +1,5 @@
 /** What a turn's plan asks the workflow for. Pure: the same plan asks for the same, wherever it is looked at. */
+import { cacheUse } from "../../../contracts/cache.ts";
 import type { ModelMessage } from "../../../contracts/llm.ts";
 import type { ToolList } from "../../../contracts/tools.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
@@ -19,7 +20,6 @@ export function toTurnRequest(
   context: ModelMessage[],
 ): Omit<TurnRequest, "askFirst"> {
   const { request, model, modelType, onlyType, temperature, maxTokens, client } = chat;
-  const mode = request.cache?.mode ?? "default";
   return {
     ...{
       turnId,
@@ -41,14 +41,7 @@ export function toTurnRequest(
     userId: session.userId,
     responseFormat: request.response_format,
     tools: offeredTools(tools, request.tools ?? "auto", chat.disabledTools ?? []),
-    cache: {
-      read: mode === "default" || mode === "only-if-cached",
-      write: mode === "default" || mode === "no-cache",
-      onlyIfCached: mode === "only-if-cached",
-      userScope: request.cache?.scope === "user",
-      ttlSeconds: request.cache?.ttl_seconds,
-      maxAgeSeconds: request.cache?.max_age_seconds,
-    },
+    cache: cacheUse(request.cache),
   };
 }
 
