@@ -151,13 +151,16 @@ export interface SeenCall {
   provider: string;
   model: string;
   ms: number;
-  /** Left out: nothing was answered. */
-  usage?: Usage | undefined;
+  /** With what attempts took that came to nothing. */
+  usage: Usage;
   /** Why there is no whole reply. */
   error?: ErrorCode | undefined;
   /** An answer that broke off was begun again. */
   isRestart?: boolean;
 }
+
+/** Counts a call and writes its line; `turnId` of one in a turn. */
+export type NoteCall = (call: SeenCall, caller: CallContext & { turnId?: string }) => void;
 
 /** Expected failures come back as `Result`; only bugs throw. */
 export interface LlmAgent {

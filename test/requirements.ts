@@ -1157,7 +1157,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   "LOG-6": {
     source: "architecture",
-    text: "One line a request, tool call, model call, purge and drain, with what it needs to be understood.",
+    text: "One line a request, tool call, model call of any kind, purge and drain, with what it needs to be understood.",
   },
   "TIME-1": {
     source: "contracts/timing.ts",
@@ -1477,7 +1477,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   "METRICS-1": {
     source: "API: GET /metrics",
-    text: "After a scripted run the figures of GET /metrics are what the stand-ins and the replies have counted.",
+    text: "After a scripted run the figures of GET /metrics are what the stand-ins, the replies and the ledger have counted, of every call of a model.",
   },
   "METRICS-2": {
     source: "docs/decisions/0047",
@@ -1497,7 +1497,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   "METRICS-6": {
     source: "docs/decisions/0047",
-    text: "Open streams are counted down however they end.",
+    text: "Open streams, of turns and of direct calls, are counted down however they end.",
   },
   "METRICS-7": {
     source: "docs/decisions/0047",

@@ -19,6 +19,7 @@ import {
   type DirectTold,
   type DirectWriter,
   reach,
+  tellCall,
   tellEnd,
   toMend,
 } from "./direct-call.ts";
@@ -27,7 +28,10 @@ import { type Watchdog, watchReader } from "./watchdog.ts";
 const UNREADABLE: Failure = { code: "upstream_error", message: "the model called a tool with unreadable arguments" };
 const LEFT: Failure = { code: "cancelled", message: "the client left, or may no longer read this" };
 
-export interface Leaving {
+/** A stream that was asked for; who leaves it before it is there is heard of all the same. */
+export interface Opening {
+  opened: Promise<Result<ModelStream>>;
+  askedAtMs: number;
   gone: WhenGone;
   leave(): void;
 }
@@ -40,11 +44,14 @@ interface Reading {
   decoder: Decoder;
   watch: Watchdog;
   provider: string;
+  /** What attempts took that came to nothing before it. */
+  paid: Usage | undefined;
 }
 
 export class DirectStream {
   readonly readable: ReadableStream<Uint8Array>;
   #opened: Promise<Result<ModelStream>>;
+  #askedAtMs: number;
   readonly #call: DirectCall;
   readonly #deps: DirectDeps;
   readonly #leave: () => void;
@@ -55,7 +62,7 @@ export class DirectStream {
   #beat: ReturnType<typeof setInterval> | undefined;
   #words = "";
   #calls: ToolCall[] = [];
-  /** Of what came before: the first answer, where a second one is made, and attempts that came to nothing. */
+  /** Of the first answer, where a second one is made. */
   #spent: Usage | undefined;
   #isSecond = false;
   /** What is asked now: the request, or its mending. */
@@ -63,14 +70,16 @@ export class DirectStream {
   #sent = 0;
   #ended = false;
 
-  constructor(opened: Promise<Result<ModelStream>>, call: DirectCall, deps: DirectDeps, { gone, leave }: Leaving) {
+  constructor({ opened, askedAtMs, gone, leave }: Opening, call: DirectCall, deps: DirectDeps) {
     this.#opened = opened;
+    this.#askedAtMs = askedAtMs;
     this.#call = call;
     this.#asked = call.request;
     this.#deps = deps;
     this.#leave = leave;
     this.#gone = gone;
     this.#write = call.write ?? numberedFrames();
+    call.onStream(1);
     this.readable = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
@@ -105,11 +114,10 @@ export class DirectStream {
     if (this.#ended) return [];
     if (!opened.ok) return this.#fail(opened.error);
     const { body, dialect, provider, model, paid } = opened.value;
-    if (paid) this.#spent = addUsage(this.#spent, paid);
     const { stallTimeoutMs, streamTimeoutMs: totalTimeoutMs, now, newCallId } = this.#deps;
     const reader = body.getReader();
     const watch = watchReader(reader, { signal: this.#call.signal, stallTimeoutMs, totalTimeoutMs, now });
-    this.#reading = { reader, decoder: createDecoder(dialect, { newCallId }), watch, provider };
+    this.#reading = { reader, decoder: createDecoder(dialect, { newCallId }), watch, provider, paid };
     return this.#isSecond ? [] : [{ event: "meta", data: { model, provider } }];
   }
 
@@ -128,6 +136,7 @@ export class DirectStream {
     if (this.#ended) return [];
     switch (event.type) {
       case "text":
+        if (this.#words === "" && !this.#isSecond) this.#call.onFirstWords();
         this.#words += event.text;
         return [{ event: "delta", data: { content: event.text } }];
       case "tool_calls":
@@ -152,13 +161,14 @@ export class DirectStream {
     if (problem === undefined) return undefined;
     const rewind: DirectTold = { event: "rewind", data: { after: 1 } };
     if (reason !== "stop" || this.#isSecond) return [rewind, ...this.#fail(unusable().failure)];
-    this.#spent = this.#taken();
+    this.#spent = this.#tell(this.#taken());
     this.#isSecond = true;
     this.#asked = toMend(this.#asked, this.#words, problem);
     this.#reading?.watch.end();
     void this.#reading?.reader.cancel().catch(() => {}); // it is over
     this.#reading = undefined;
     this.#words = "";
+    this.#askedAtMs = this.#deps.now();
     this.#opened = reach(this.#deps.llm.stream(this.#asked, context, this.#gone));
     return [rewind];
   }
@@ -192,17 +202,20 @@ export class DirectStream {
   #end(failure?: Failure, finishReason?: FinishReason): Usage {
     const { request } = this.#call;
     const reading = this.#reading;
-    const usage = this.#taken(failure);
-    if (this.#ended) return usage;
+    const taken = this.#taken(failure);
+    if (this.#ended) return addUsage(this.#spent, taken);
     this.#ended = true;
+    const isOpening = reading === undefined && failure === LEFT;
+    const usage = isOpening ? addUsage(this.#spent, taken) : this.#tell(taken, failure);
     this.#reading = undefined;
     clearInterval(this.#beat);
     this.#leave();
+    this.#call.onStream(-1);
     reading?.watch.end();
     void reading?.reader.cancel().catch(() => {}); // it may be over already
     const answer = finishReason && { content: this.#words, toolCalls: this.#calls, finishReason };
     const end = { model: request.model, provider: reading?.provider, usage, failure, answer };
-    if (reading === undefined && failure === LEFT) this.#call.admitted.hold(this.#endOpening(end));
+    if (isOpening) this.#call.admitted.hold(this.#endOpening(end));
     else tellEnd(this.#call, end);
     return usage;
   }
@@ -213,14 +226,21 @@ export class DirectStream {
     const last = opened.ok
       ? addUsage(opened.value.paid, spentBy(this.#asked, LEFT))
       : spentBy(this.#asked, opened.error);
-    tellEnd(this.#call, { ...end, usage: addUsage(this.#spent, last) });
+    tellEnd(this.#call, { ...end, usage: this.#tell(last, LEFT) });
   }
 
-  /** What all replies together took so far. */
+  /** How the call of the model went that has ended; gives back what all of them took. */
+  #tell(usage: Usage, failure?: Failure): Usage {
+    const provider = this.#reading?.provider;
+    tellCall(this.#call, this.#deps, { provider, askedAtMs: this.#askedAtMs, usage, failure });
+    return addUsage(this.#spent, usage);
+  }
+
+  /** What the reply took so far that is being read, or was asked for. */
   #taken(failure?: Failure): Usage {
+    if (this.#reading === undefined) return failure ? spentBy(this.#asked, failure) : NO_USAGE;
     const said = this.#words + (this.#calls.length > 0 ? JSON.stringify(this.#calls) : "");
-    const before = failure ? spentBy(this.#asked, failure) : NO_USAGE;
-    return addUsage(this.#spent, this.#reading ? usageOf(this.#asked)(said, this.#reading.decoder.told()) : before);
+    return addUsage(this.#reading.paid, usageOf(this.#asked)(said, this.#reading.decoder.told()));
   }
 
   #send(controller: Controller, events: DirectTold[]): void {
