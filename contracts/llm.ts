@@ -48,6 +48,8 @@ export interface ModelRequest {
   responseFormat?: ResponseFormat;
 }
 
+export type Broken = Pick<ModelRequest, "model" | "modelType" | "avoid">;
+
 /** A tool as a model is told of it; a client's own may come without a description. */
 export interface OfferedTool extends Pick<ToolDefinition, "name" | "inputSchema"> {
   description?: string;
@@ -169,6 +171,8 @@ export interface LlmAgent {
   generate(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Reported<Completion>>;
   /** Refuses a model that is known to be no model for it, and more than one call carries. */
   embed(request: EmbedRequest, context: CallContext): Promise<Reported<Embeddings>>;
+  /** Tells of the routes in `avoid`, which broke off in a reply that is not asked for again. */
+  brokeOff(request: Broken, context: CallContext): Promise<Reported<null>>;
   models(context: CallContext): Promise<Result<ModelInfo[]>>;
   health(context: CallContext): Promise<AgentHealth>;
 }

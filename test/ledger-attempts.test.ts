@@ -76,8 +76,8 @@ async function cost(path: string, model: string) {
 }
 
 test.each(PATHS)("[LEDGER-12] %s: what a node took that was given up is counted with the answer", async (path) => {
-  // A direct reply that has begun is not begun again.
-  for (const fault of path === "/chat/stream" ? UNUSABLE : ["stall.first"]) {
+  // An answer in one piece that cannot be read is not asked for again.
+  for (const fault of path === "/llm/generate" ? ["stall.first"] : UNUSABLE) {
     const { row, answered, inVain } = await cost(path, `after:${fault}`);
     expect(row).toMatchObject({ provider: "openai", is_estimated: true });
     const estimate = total(row) - answered;

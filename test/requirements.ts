@@ -1058,6 +1058,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/decisions/0042",
     text: "An answer that breaks off is rewound and begun again on the next route, or ends as interrupted.",
   },
+  "FLEET-8": {
+    source: "docs/decisions/0042",
+    text: "A direct stream that breaks off before its words is begun again on another route; a later break is told, and counts against its node.",
+  },
   "FLEET-4": {
     source: "docs/decisions/0041",
     text: "Calls in flight are counted, and counted down however they end.",

@@ -73,15 +73,17 @@ interface SeenReply {
   askedAtMs: number;
   usage: Usage;
   failure: Failure | undefined;
+  /** It was begun again after one that broke off. */
+  isRestart?: boolean;
 }
 
 /** Tells how one call of the model went. */
 export function tellCall(
   { request: { model }, onModelCall }: DirectCall,
   { now }: DirectDeps,
-  { provider = "none", askedAtMs, usage, failure }: SeenReply,
+  { provider = "none", askedAtMs, usage, failure, isRestart = false }: SeenReply,
 ): void {
-  onModelCall({ provider, model, ms: now() - askedAtMs, usage, error: failure?.code });
+  onModelCall({ provider, model, ms: now() - askedAtMs, usage, error: failure?.code, isRestart });
 }
 
 /** Without tools: what is asked for is the answer. */

@@ -1,6 +1,7 @@
 /**
  * A direct reply as a stream of bytes, pulled by its reader: a slow one slows the provider, and nothing piles up here. State: one reply.
- * Refuses an answer that is not of the form it is held to: the model is asked once more, after a rewind.
+ * One that breaks off before its words is begun again on another route, once. Refuses an answer that is not of the form it is held to: the
+ * model is asked once more, after a rewind.
  */
 import type { FinishReason, Usage } from "../../../contracts/chat.ts";
 import { createDecoder, type Decoder, type MalformedToolCall, type ModelEvent } from "../../../contracts/dialects.ts";
@@ -23,7 +24,7 @@ import {
   tellEnd,
   toMend,
 } from "./direct-call.ts";
-import { type Watchdog, watchReader } from "./watchdog.ts";
+import { BrokenReply, type Watchdog, watchReader } from "./watchdog.ts";
 
 const UNREADABLE: Failure = { code: "upstream_error", message: "the model called a tool with unreadable arguments" };
 const LEFT: Failure = { code: "cancelled", message: "the client left, or may no longer read this" };
@@ -44,6 +45,7 @@ interface Reading {
   decoder: Decoder;
   watch: Watchdog;
   provider: string;
+  route: string;
   /** What attempts took that came to nothing before it. */
   paid: Usage | undefined;
 }
@@ -62,9 +64,15 @@ export class DirectStream {
   #beat: ReturnType<typeof setInterval> | undefined;
   #words = "";
   #calls: ToolCall[] = [];
-  /** Of the first answer, where a second one is made. */
+  /** Of the replies before the one that is read. */
   #spent: Usage | undefined;
   #isSecond = false;
+  /** Why the reply before broke off, where one is begun again. */
+  #broken: Failure | undefined;
+  /** Of the reply that was read last. */
+  #provider: string | undefined;
+  /** How often it was told who answers. */
+  #metas = 0;
   /** What is asked now: the request, or its mending. */
   #asked: ModelRequest;
   #sent = 0;
@@ -112,13 +120,17 @@ export class DirectStream {
   async #open(): Promise<DirectTold[]> {
     const opened = await this.#opened;
     if (this.#ended) return [];
-    if (!opened.ok) return this.#fail(opened.error);
-    const { body, dialect, provider, model, paid } = opened.value;
+    // Where nobody else answers, what broke off is what went wrong.
+    if (!opened.ok) return this.#fail(this.#broken ?? opened.error, opened.error);
+    const { body, dialect, provider, model, route, paid } = opened.value;
     const { stallTimeoutMs, streamTimeoutMs: totalTimeoutMs, now, newCallId } = this.#deps;
     const reader = body.getReader();
     const watch = watchReader(reader, { signal: this.#call.signal, stallTimeoutMs, totalTimeoutMs, now });
-    this.#reading = { reader, decoder: createDecoder(dialect, { newCallId }), watch, provider, paid };
-    return this.#isSecond ? [] : [{ event: "meta", data: { model, provider } }];
+    this.#reading = { reader, decoder: createDecoder(dialect, { newCallId }), watch, provider, route, paid };
+    this.#provider = provider;
+    if (this.#isSecond) return [];
+    this.#metas += 1;
+    return [{ event: "meta", data: { model, provider } }];
   }
 
   async #next({ reader, decoder, watch }: Reading): Promise<DirectTold[]> {
@@ -126,8 +138,9 @@ export class DirectStream {
     const read = await reader.read().catch(() => ({ done: true, value: undefined }) as const);
     watch.rest();
     if (this.#ended) return [];
-    const stopped = watch.stopped()?.failure;
-    if (stopped) return this.#fail(stopped);
+    const stopped = watch.stopped();
+    if (stopped instanceof BrokenReply) return this.#breakOff(stopped.failure);
+    if (stopped) return this.#fail(stopped.failure);
     const told = read.done ? decoder.end() : decoder.push(read.value);
     return told.flatMap((event) => this.#translate(event));
   }
@@ -145,32 +158,58 @@ export class DirectStream {
         const again = this.#hold(event.reason);
         if (again !== undefined) return again;
         return [
-          { event: "usage", data: this.#end(undefined, event.reason) },
+          { event: "usage", data: this.#end(undefined, { finishReason: event.reason }) },
           { event: "done", data: { finish_reason: event.reason } },
         ];
       }
       case "failure":
-        return this.#fail(event.failure);
+        return this.#breakOff(event.failure);
     }
+  }
+
+  /** Another route may say it all where nothing was told. Else the model service hears behind the reply of what broke off. */
+  #breakOff(failure: Failure): DirectTold[] {
+    const { request, context, admitted } = this.#call;
+    const { model, modelType } = request;
+    const avoid = this.#reading ? [this.#reading.route] : [];
+    const isUntold = this.#words === "" && this.#calls.length === 0;
+    if (isUntold && this.#broken === undefined) {
+      this.#askAgain({ ...this.#asked, avoid }, failure);
+      this.#broken = failure;
+      return [];
+    }
+    admitted.hold(this.#deps.llm.brokeOff({ model, ...(modelType && { modelType }), avoid }, context));
+    return this.#fail(failure);
   }
 
   /** Undefined: the answer stands. Else what takes it back, and the model is asked once more. */
   #hold(reason: FinishReason): DirectTold[] | undefined {
-    const { context, heldTo } = this.#call;
+    const { heldTo } = this.#call;
     const problem = findProblem(heldTo, this.#words);
     if (problem === undefined) return undefined;
-    const rewind: DirectTold = { event: "rewind", data: { after: 1 } };
+    const rewind: DirectTold = { event: "rewind", data: { after: this.#metas } };
     if (reason !== "stop" || this.#isSecond) return [rewind, ...this.#fail(unusable().failure)];
-    this.#spent = this.#tell(this.#taken());
     this.#isSecond = true;
-    this.#asked = toMend(this.#asked, this.#words, problem);
-    this.#reading?.watch.end();
-    void this.#reading?.reader.cancel().catch(() => {}); // it is over
-    this.#reading = undefined;
-    this.#words = "";
-    this.#askedAtMs = this.#deps.now();
-    this.#opened = reach(this.#deps.llm.stream(this.#asked, context, this.#gone));
+    this.#askAgain(toMend(this.#asked, this.#words, problem));
     return [rewind];
+  }
+
+  /** `failure`: why the reply before is none. */
+  #askAgain(asked: ModelRequest, failure?: Failure): void {
+    this.#spent = this.#tell(this.#taken(failure), failure);
+    this.#close();
+    this.#words = "";
+    this.#broken = undefined;
+    const { avoid: _, ...request } = asked; // who broke off is told once
+    this.#asked = request;
+    this.#askedAtMs = this.#deps.now();
+    this.#opened = reach(this.#deps.llm.stream(asked, this.#call.context, this.#gone));
+  }
+
+  #close(): void {
+    this.#reading?.watch.end();
+    void this.#reading?.reader.cancel().catch(() => {}); // it may be over already
+    this.#reading = undefined;
   }
 
   /** Whoever offered no tools is not told of calls. */
@@ -182,11 +221,12 @@ export class DirectStream {
     return [{ event: "tool_calls", data: calls }];
   }
 
-  #fail(failure: Failure): DirectTold[] {
+  /** `why`: what the last call came to, where that is something else. */
+  #fail(failure: Failure, why = failure): DirectTold[] {
     const { code, message } = failure;
     const { requestId: request_id } = this.#call.context;
     return [
-      { event: "usage", data: this.#end(failure) },
+      { event: "usage", data: this.#end(failure, { why }) },
       { event: "error", data: { code, message, retryable: isRetryable(code), request_id } },
     ];
   }
@@ -199,22 +239,20 @@ export class DirectStream {
   }
 
   /** Closes the provider's request and says what the reply cost; once. */
-  #end(failure?: Failure, finishReason?: FinishReason): Usage {
+  #end(failure?: Failure, { why = failure, finishReason }: { why?: Failure; finishReason?: FinishReason } = {}): Usage {
     const { request } = this.#call;
     const reading = this.#reading;
-    const taken = this.#taken(failure);
+    const taken = this.#taken(why);
     if (this.#ended) return addUsage(this.#spent, taken);
     this.#ended = true;
     const isOpening = reading === undefined && failure === LEFT;
-    const usage = isOpening ? addUsage(this.#spent, taken) : this.#tell(taken, failure);
-    this.#reading = undefined;
+    const usage = isOpening ? addUsage(this.#spent, taken) : this.#tell(taken, why);
     clearInterval(this.#beat);
     this.#leave();
     this.#call.onStream(-1);
-    reading?.watch.end();
-    void reading?.reader.cancel().catch(() => {}); // it may be over already
+    this.#close();
     const answer = finishReason && { content: this.#words, toolCalls: this.#calls, finishReason };
-    const end = { model: request.model, provider: reading?.provider, usage, failure, answer };
+    const end = { model: request.model, provider: this.#provider, usage, failure, answer };
     if (isOpening) this.#call.admitted.hold(this.#endOpening(end));
     else tellEnd(this.#call, end);
     return usage;
@@ -232,7 +270,8 @@ export class DirectStream {
   /** How the call of the model went that has ended; gives back what all of them took. */
   #tell(usage: Usage, failure?: Failure): Usage {
     const provider = this.#reading?.provider;
-    tellCall(this.#call, this.#deps, { provider, askedAtMs: this.#askedAtMs, usage, failure });
+    const isRestart = this.#broken !== undefined;
+    tellCall(this.#call, this.#deps, { provider, askedAtMs: this.#askedAtMs, usage, failure, isRestart });
     return addUsage(this.#spent, usage);
   }
 

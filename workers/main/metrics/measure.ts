@@ -29,6 +29,7 @@ export function measureModels(llm: LlmAgent, { meter, noteCall, now }: Measuring
   return {
     models: (context) => llm.models(context),
     health: (context) => llm.health(context),
+    brokeOff: (request, context) => counted(llm.brokeOff(request, context)),
     stream: (request, context, gone) => counted(llm.stream(request, context, gone)),
     generate: (request, context, gone) => counted(llm.generate(request, context, gone)),
     async embed(request, context) {
