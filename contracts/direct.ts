@@ -34,7 +34,10 @@ export const DirectReply = z
 
 const Code = z.enum(Object.keys(ERROR_STATUS) as [ErrorCode, ...ErrorCode[]]); // keys of a const object
 
-/** Of a stream: `meta`, `delta`s, `usage`, then one `done` or `error`; a `rewind` where an answer in JSON is made once more. */
+/**
+ * Of a stream: `meta`, `delta`s, `usage`, then one `done` or `error`; a second `meta` where another route answers in place of one that broke off
+ * before its words, a `rewind` where an answer in JSON is made once more.
+ */
 export const DIRECT_EVENT_DATA = {
   meta: z.strictObject({ model: z.string(), provider: z.string() }),
   delta: z.strictObject({ content: z.string() }),

@@ -48,6 +48,8 @@ export interface ModelRequest {
   responseFormat?: ResponseFormat;
 }
 
+export type Broken = Pick<ModelRequest, "model" | "modelType" | "avoid">;
+
 /** A tool as a model is told of it; a client's own may come without a description. */
 export interface OfferedTool extends Pick<ToolDefinition, "name" | "inputSchema"> {
   description?: string;
@@ -151,13 +153,16 @@ export interface SeenCall {
   provider: string;
   model: string;
   ms: number;
-  /** Left out: nothing was answered. */
-  usage?: Usage | undefined;
+  /** With what attempts took that came to nothing. */
+  usage: Usage;
   /** Why there is no whole reply. */
   error?: ErrorCode | undefined;
   /** An answer that broke off was begun again. */
   isRestart?: boolean;
 }
+
+/** Counts a call and writes its line; `turnId` of one in a turn. */
+export type NoteCall = (call: SeenCall, caller: CallContext & { turnId?: string }) => void;
 
 /** Expected failures come back as `Result`; only bugs throw. */
 export interface LlmAgent {
@@ -166,6 +171,8 @@ export interface LlmAgent {
   generate(request: ModelRequest, context: ModelContext, gone?: WhenGone): Promise<Reported<Completion>>;
   /** Refuses a model that is known to be no model for it, and more than one call carries. */
   embed(request: EmbedRequest, context: CallContext): Promise<Reported<Embeddings>>;
+  /** Tells of the routes in `avoid`, which broke off in a reply that is not asked for again. */
+  brokeOff(request: Broken, context: CallContext): Promise<Reported<null>>;
   models(context: CallContext): Promise<Result<ModelInfo[]>>;
   health(context: CallContext): Promise<AgentHealth>;
 }

@@ -28,7 +28,11 @@ const histogram = <const L extends Names>(help: string, labels: L, buckets: read
 export const METRICS = {
   basechat_requests_total: counter("Requests, by the class of their status", ["method", "route", "status"]),
   basechat_request_duration_seconds: histogram("From a request to its reply's headers", ["route"], SECONDS),
-  basechat_first_token_seconds: histogram("From a turn's start to its first words", ["cache"], SECONDS),
+  basechat_first_token_seconds: histogram(
+    "From the start of a turn or a direct stream to its first words",
+    ["cache"],
+    SECONDS,
+  ),
   basechat_turn_duration_seconds: histogram("From a turn's start to its stored end", ["cache", "outcome"], SECONDS),
   gen_ai_client_operation_duration_seconds: histogram(
     "Calls of a model, with their retries and fail-overs; error_type is empty where it answered",
@@ -40,7 +44,7 @@ export const METRICS = {
   basechat_model_retries_total: counter("Requests sent once more to the node that had failed", ["provider"]),
   basechat_model_failovers_total: counter("Requests sent to another node after one had failed", ["provider"]),
   basechat_model_restarts_total: counter("Answers that broke off and were begun again", []),
-  basechat_cost_usd_total: counter("What answers have cost, at the prices of the registry", ["model"]),
+  basechat_cost_usd_total: counter("What calls of models have cost, at the prices of the registry", ["model"]),
   basechat_tool_calls_total: counter("Calls of tools; cached: the cache stood in for it", ["tool", "outcome"]),
   basechat_tool_duration_seconds: histogram("Calls of tools that ran", ["tool"], SECONDS),
   basechat_cache_lookups_total: counter("Look-ups; joined: shared while it was made", ["layer", "result"]),
@@ -51,7 +55,7 @@ export const METRICS = {
   basechat_outbox_messages: gauge("Messages that are owed to Postgres after a failed attempt", []),
   basechat_outbox_sessions: gauge("Sessions that owe something after a failed attempt", []),
   basechat_outbox_oldest_age_seconds: { type: "oldest", help: "Age of what has been owed for longest", labels: [] },
-  basechat_active_streams: gauge("Clients that watch a turn", []),
+  basechat_active_streams: gauge("Clients that watch a turn or read a direct stream", []),
   basechat_breaker_open: gauge("Isolates for which a breaker is open", ["breaker"]),
   basechat_metrics_lost_total: counter("Batches of figures that could not be handed on", []),
 } as const satisfies Record<string, Metric>;

@@ -53,8 +53,8 @@ async function untilRead(of = house, who = as): Promise<string | null> {
 function watchReads({ redis }: House) {
   const watch = { reads: 0, isOver: false };
   let before = "";
-  void redis.until(({ last_request: body, ...figures }) => {
-    const now = JSON.stringify(figures);
+  void redis.until(({ last_request: body, ...counts }) => {
+    const now = JSON.stringify(counts);
     if (now === before && Array.isArray(body) && body[0] === "mget") watch.reads += 1;
     before = now;
     return watch.isOver;

@@ -78,8 +78,7 @@ async function cost(path: string, model: string) {
 }
 
 test.each(PATHS)("[LEDGER-12] %s: what a node took that was given up is counted with the answer", async (path) => {
-  // What a direct stream has shown is not taken back.
-  for (const fault of path === "/llm/generate/stream" ? ["stall.first"] : UNUSABLE) {
+  for (const fault of UNUSABLE) {
     const { row, answered, inVain } = await cost(path, `after:${fault}`);
     expect(row).toMatchObject({ provider: "openai", is_estimated: true });
     const estimate = total(row) - answered;

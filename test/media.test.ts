@@ -256,7 +256,7 @@ test("[MEDIA-5] a model that cannot be shown it is not called; in a session it i
   expect((await house.call(path, { as, body: { model: "eyes" } })).status).toBe(200);
 });
 
-test("[MEDIA-5] [MEDIA-9] a PDF is sent only where a provider takes it; text is sent to all as text", async () => {
+test("[MEDIA-5] [MEDIA-10] a PDF is sent only where a provider takes it; text is sent to all as text", async () => {
   const own = () => gpu.stats().calls;
   const before = own();
   const paper = file("application/pdf", pdf(), "a.pdf");

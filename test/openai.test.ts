@@ -405,12 +405,12 @@ test("[V1-4] every fault below /v1 has OpenAI's form", async () => {
   }
 });
 
-test("[V1-1] a call is one line of the log, with its tokens and without a word of it", async () => {
+test("[V1-1] [LOG-6] a call of a model is one line of the log, with its tokens and without a word of it", async () => {
   const response = await house.call(PATH, { as, body: fresh("Something secret") });
   const requestId = response.headers.get("x-request-id");
   await response.text();
-  const lines = linesOf(house, requestId).filter(({ llm }) => llm !== undefined);
-  expect(lines).toMatchObject([{ llm: "chat-completions", model: "demo", provider: "openai" }]);
+  const lines = linesOf(house, requestId).filter(({ call }) => call === "model");
+  expect(lines).toMatchObject([{ service: "main", operation: "chat", model: "demo", provider: "openai" }]);
   expect(JSON.stringify(lines)).not.toContain("secret");
 });
 

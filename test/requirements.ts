@@ -1070,6 +1070,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/decisions/0042",
     text: "An answer that breaks off is rewound and begun again on the next route, or ends as interrupted.",
   },
+  "FLEET-8": {
+    source: "docs/decisions/0042",
+    text: "A direct stream that breaks off before its words is begun again on another route; a later break is told, and counts against its node.",
+  },
   "FLEET-4": {
     source: "docs/decisions/0041",
     text: "Calls in flight are counted, and counted down however they end.",
@@ -1181,7 +1185,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   "LOG-6": {
     source: "architecture",
-    text: "One line a request, tool call, model call, purge and drain, with what it needs to be understood.",
+    text: "One line a request, tool call, model call of any kind, purge and drain, with what it needs to be understood.",
   },
   "TIME-1": {
     source: "contracts/timing.ts",
@@ -1459,7 +1463,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/decisions/0045",
     text: "A model without the ability is not called; of earlier attachments it is told that they are missing.",
   },
-  "MEDIA-9": {
+  "MEDIA-10": {
     source: "docs/decisions/0045",
     text: "Text files reach every model as text; a PDF only providers that take files.",
   },
@@ -1509,7 +1513,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   "METRICS-1": {
     source: "API: GET /metrics",
-    text: "After a scripted run the figures of GET /metrics are what the stand-ins and the replies have counted.",
+    text: "After a scripted run the figures of GET /metrics are what the stand-ins, the replies and the ledger have counted, of every call of a model.",
   },
   "METRICS-2": {
     source: "docs/decisions/0047",
@@ -1529,7 +1533,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   "METRICS-6": {
     source: "docs/decisions/0047",
-    text: "Open streams are counted down however they end.",
+    text: "Open streams, of turns and of direct calls, are counted down however they end.",
   },
   "METRICS-7": {
     source: "docs/decisions/0047",

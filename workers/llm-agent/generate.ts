@@ -6,7 +6,7 @@
 import type { Usage } from "../../contracts/chat.ts";
 import { checkTexts, type Embeddings, type EmbedRequest } from "../../contracts/embeddings.ts";
 import type { Failure, Result } from "../../contracts/errors.ts";
-import type { Completion, ModelAttempt, ModelContext, ModelRequest } from "../../contracts/llm.ts";
+import type { Broken, Completion, ModelAttempt, ModelContext, ModelRequest } from "../../contracts/llm.ts";
 import { lackedBy, requireAbilities } from "../../contracts/models.ts";
 import { addUsage, NO_USAGE } from "../../contracts/rounds.ts";
 import { type Attempt, type AttemptDeps, completeOnce, openOnce } from "./attempt.ts";
@@ -89,6 +89,14 @@ export async function embed(call: ModelCall<EmbedRequest>, deps: CallDeps): Prom
       return embedded;
     }),
   );
+}
+
+/** Of a reply that its caller does not ask for again. */
+export function brokeOff(request: Broken, deps: CallDeps): Result<null> {
+  const routes = routesFor(deps.config, request);
+  if (!routes.ok) return routes;
+  new Story(routes.value, deps, undefined).avoid(request.avoid ?? []);
+  return { ok: true, value: null };
 }
 
 /** What was paid for answers that came to nothing is part of the usage. */

@@ -8,6 +8,7 @@ import type { Embeddings, EmbedRequest } from "../../contracts/embeddings.ts";
 import { ok, type Result } from "../../contracts/errors.ts";
 import type {
   AgentHealth,
+  Broken,
   Completion,
   LlmAgent,
   ModelContext,
@@ -23,7 +24,7 @@ import { traceIdOf } from "../../contracts/trace.ts";
 import type { CallContext } from "../../contracts/tools.ts";
 import { readConfig } from "./env.ts";
 import { Fleet } from "./fleet.ts";
-import { type CallDeps, complete, embed, openStream } from "./generate.ts";
+import { brokeOff, type CallDeps, complete, embed, openStream } from "./generate.ts";
 import { checkHealth, type Discovered, listModels } from "./models.ts";
 import { relay } from "./relay.ts";
 
@@ -60,6 +61,10 @@ export class LlmAgentEntrypoint extends WorkerEntrypoint<object> implements LlmA
 
   embed(request: EmbedRequest, context: CallContext): Promise<Result<Embeddings>> {
     return this.#logged("llm.embed", context, request.model, (deps) => embed({ request, context }, deps));
+  }
+
+  brokeOff(request: Broken, context: CallContext): Promise<Reported<null>> {
+    return this.#logged("llm.broke-off", context, request.model, (deps) => Promise.resolve(brokeOff(request, deps)));
   }
 
   models(context: CallContext): Promise<Result<ModelInfo[]>> {

@@ -8,13 +8,11 @@ import type { ToolCaller } from "../../contracts/toolbox.ts";
 import { fail, ok, orThrow } from "../../contracts/errors.ts";
 import type { InSpan } from "../../contracts/spans.ts";
 import { lackedBy, pricesOf, routesOf } from "../../contracts/models.ts";
-import { costUsd } from "../../contracts/prices.ts";
 import type { LimitSettings } from "./accounts/limits.ts";
 import type { AccountDeps } from "./accounts/object.ts";
 import type { AppDeps } from "./app.ts";
 import { lookUpDirect } from "./chat/direct-reuse.ts";
 import { type ChatDefaults, resolveChat } from "./chat/resolve.ts";
-import { modelLine } from "./chat/model-line.ts";
 import { createSlots, createTurnRunner } from "./chat/turn.ts";
 import { type Config, readConfig } from "./env.ts";
 import { readHistoryHealth } from "./history/health.ts";
@@ -25,7 +23,7 @@ import { createCursors } from "./http/cursor.ts";
 import { REFRESH_SECONDS } from "./http/credentials.ts";
 import { createRequestLimit } from "./http/limits.ts";
 import { createWhileStanding } from "./http/standing-signal.ts";
-import { measureCall, measureDirect, measureReplies, measureTools, measureTurn } from "./metrics/measure.ts";
+import { measureDirect, measureReplies, measureTools, measureTurn } from "./metrics/measure.ts";
 import { readFigures, readOutbox } from "./metrics/figures.ts";
 import { makeLog, makeProbes, onBehalfOf, shardOf } from "./observing.ts";
 import { createLookAhead } from "./session/ahead.ts";
@@ -113,9 +111,10 @@ export function makeAppDeps(env: Env, waitUntil: WaitUntil, inSpan: InSpan): App
     probes: makeProbes(env, makeRedis(config), now),
     llmHealth: (requestId) => llmAgent(env).health({ requestId, userId: "health" }),
     isKeeper: createKeepers(config.METRICS_TOKEN, authenticate),
-    ...makeModels(env, config, meter),
+    ...makeModels(env, config, { meter, service: "main" }),
     prices: pricesOf(config.MODELS),
-    whileStanding: createWhileStanding(accounts, config.ACCOUNT_RECHECK_MS),
+    // Figures of an isolate that is not heard of for long are taken for gone.
+    whileStanding: createWhileStanding(accounts, config.ACCOUNT_RECHECK_MS, meter.flushSoon),
     resolve,
     defaultModel: config.DEFAULT_MODEL,
     lookUpAnswer: (call) => lookUpDirect(call, { cache, newCallId, now, ...sharing }),
@@ -141,14 +140,10 @@ export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InS
   const attachments = createAttachments(state.storage.sql, history);
   const tools = measureTools(server, meter, now);
   const prices = pricesOf(config.MODELS);
-  const models = makeModels(env, config, meter);
+  const models = makeModels(env, config, { meter, service: "session" });
   const accounts = makeAccounts(env, config);
   const turns = createTurnRunner({
     ...{ cache, tools, now, log, inSpan, ...models },
-    onModelCall(call, request) {
-      measureCall(meter, call);
-      log(modelLine(call, request, costUsd(prices, call.model, call.usage)));
-    },
     semantic: makeSemantic(config, { cache, llm: models.llm, settle: accounts.settle }),
     flights: config.CACHE_ENABLED === "true" ? makeFlights(env, config) : undefined,
     placeTimeoutMs: config.CACHE_READ_TIMEOUT_MS,
@@ -161,7 +156,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InS
   });
   return {
     ...{ turns, cache, tools, now, log, onBehalfOf, meter, prices, accounts },
-    onTurnEnd: (turn) => measureTurn(meter, prices, turn),
+    onTurnEnd: (turn) => measureTurn(meter, turn),
     resolve: (request, preferences, said) => orThrow(resolveChat(request, preferences, defaultsOf(config), said)),
     recheckMs: config.ACCOUNT_RECHECK_MS,
     purge: (...asked) => admin().purge(...asked),
@@ -177,7 +172,7 @@ export function makeSessionDeps(env: Env, state: DurableObjectState, inSpan: InS
     titleModel:
       config.TITLE_MODEL === undefined
         ? undefined
-        : { llm: measureReplies(models.llm, meter, now), model: config.TITLE_MODEL },
+        : { llm: measureReplies(models.llm, { ...models, now }), model: config.TITLE_MODEL },
     restMs: config.SESSION_REST_DAYS * DAY_MS,
   };
 }

@@ -5,10 +5,11 @@
 import { createHmac } from "node:crypto";
 import type { Toolbox } from "../../contracts/toolbox.ts";
 import { newId } from "../../contracts/ids.ts";
-import type { LlmAgent } from "../../contracts/llm.ts";
+import type { LlmAgent, NoteCall } from "../../contracts/llm.ts";
 import type { Limiter } from "../../contracts/limits.ts";
 import type { Meter } from "../../contracts/metrics.ts";
 import { pricesOf } from "../../contracts/models.ts";
+import { costUsd } from "../../contracts/prices.ts";
 import type { QuestionIndex } from "../../contracts/vectors.ts";
 import { type AccountStub, type Accounts, accountAt, createAccounts } from "./accounts/client.ts";
 import { type CacheAdmin, createCacheAdmin } from "./cache/admin.ts";
@@ -16,11 +17,12 @@ import { withBreaker } from "./cache/breaker.ts";
 import { type Cache, createCache } from "./cache/cache.ts";
 import { createRedisStore, type RedisStore } from "./cache/redis.ts";
 import { createSemantic, type Semantic } from "./cache/semantic.ts";
+import { modelLine } from "./chat/model-line.ts";
 import type { Config } from "./env.ts";
 import type { OnFault } from "./history/faults.ts";
 import { openStores, type Stores } from "./history/open.ts";
 import { createFlights, type FlightStub, type Flights } from "./flights/client.ts";
-import { measureCache, measureModels, measurePurges } from "./metrics/measure.ts";
+import { measureCache, measureCall, measureModels, measurePurges } from "./metrics/measure.ts";
 import type { Reporter } from "./metrics/reporter.ts";
 import { makeLog, makeReporter, servedRequest } from "./observing.ts";
 import { createSessionClient, inEurope } from "./session/client.ts";
@@ -79,10 +81,20 @@ export function toolboxOf(env: Env): Toolbox {
   return env.TOOLBOX as unknown as Toolbox; // as of llmAgent
 }
 
-/** What it takes to call a model. */
-export function makeModels(env: Env, { SECRET_KEY: secret, ...config }: Config, meter: Meter) {
+/** What it takes to call a model. Each call is noted once, whoever makes it; `service` names them in the log. */
+export function makeModels(env: Env, config: Config, { meter, service }: { meter: Meter; service: string }) {
+  const { SECRET_KEY: secret } = config;
+  const prices = pricesOf(config.MODELS);
+  const log = makeLog(config, writeLine);
+  const noteCall: NoteCall = (...noted) => {
+    const [call] = noted;
+    const usd = costUsd(prices, call.model, call.usage);
+    measureCall(meter, call, usd);
+    log(modelLine(service, noted, usd));
+  };
   return {
-    llm: measureModels(llmAgent(env), meter, now),
+    llm: measureModels(llmAgent(env), { meter, noteCall, now }),
+    noteCall,
     newCallId,
     stallTimeoutMs: config.LLM_STALL_TIMEOUT_MS,
     streamTimeoutMs: config.LLM_STREAM_TIMEOUT_MS,

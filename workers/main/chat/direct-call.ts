@@ -4,7 +4,7 @@
 import type { FinishReason, Usage } from "../../../contracts/chat.ts";
 import type { DirectEvent } from "../../../contracts/direct.ts";
 import type { Failure, Result } from "../../../contracts/errors.ts";
-import type { LlmAgent, ModelContext, ModelRequest, ResponseFormat } from "../../../contracts/llm.ts";
+import type { LlmAgent, ModelContext, ModelRequest, ResponseFormat, SeenCall } from "../../../contracts/llm.ts";
 import type { ModelPrices } from "../../../contracts/prices.ts";
 import type { ToolCall } from "../../../contracts/tools.ts";
 import type { AdmittedCall } from "./admit.ts";
@@ -53,6 +53,12 @@ export interface DirectCall {
   /** Aborts when the client has left. */
   signal: AbortSignal;
   onEnd(end: DirectEnd): void;
+  /** Each one: an answer that is made once more is two. */
+  onModelCall(call: SeenCall): void;
+  /** A reader of a stream has come (1) or left (-1). */
+  onStream(by: 1 | -1): void;
+  /** Of a stream. */
+  onFirstWords(): void;
   /** An answer that is not of this form is made once more; left out: the client judges it. */
   heldTo?: ResponseFormat;
   /** One that was cut off stands as it is: its finish reason tells. Left out: it is not of that form. */
@@ -66,6 +72,24 @@ export const BEAT_MS = 1_000;
 
 /** A bug: what was asked until then has been paid for all the same. */
 export const BROKEN: Failure = { code: "internal", message: "the call broke off" };
+
+interface SeenReply {
+  provider: string | undefined;
+  askedAtMs: number;
+  usage: Usage;
+  failure: Failure | undefined;
+  /** It was begun again after one that broke off. */
+  isRestart?: boolean;
+}
+
+/** Tells how one call of the model went. */
+export function tellCall(
+  { request: { model }, onModelCall }: DirectCall,
+  { now }: DirectDeps,
+  { provider = "none", askedAtMs, usage, failure, isRestart = false }: SeenReply,
+): void {
+  onModelCall({ provider, model, ms: now() - askedAtMs, usage, error: failure?.code, isRestart });
+}
 
 /** Without tools: what is asked for is the answer. */
 export function toMend(request: ModelRequest, answer: string, problem: string): ModelRequest {

@@ -1,6 +1,7 @@
 /**
  * A direct reply as a stream of bytes, pulled by its reader: a slow one slows the provider, and nothing piles up here. State: one reply.
- * Refuses an answer that is not of the form it is held to: the model is asked once more, after a rewind.
+ * One that breaks off before its words is begun again on another route, once. Refuses an answer that is not of the form it is held to: the
+ * model is asked once more, after a rewind.
  */
 import type { FinishReason, Usage } from "../../../contracts/chat.ts";
 import { createDecoder, type Decoder, type MalformedToolCall, type ModelEvent } from "../../../contracts/dialects.ts";
@@ -20,15 +21,19 @@ import {
   type DirectTold,
   type DirectWriter,
   reach,
+  tellCall,
   tellEnd,
   toMend,
 } from "./direct-call.ts";
-import { type Watchdog, watchReader } from "./watchdog.ts";
+import { BrokenReply, type Watchdog, watchReader } from "./watchdog.ts";
 
 const UNREADABLE: Failure = { code: "upstream_error", message: "the model called a tool with unreadable arguments" };
 const LEFT: Failure = { code: "cancelled", message: "the client left, or may no longer read this" };
 
-export interface Leaving {
+/** A stream that was asked for; who leaves it before it is there is heard of all the same. */
+export interface Opening {
+  opened: Promise<Result<ModelStream>>;
+  askedAtMs: number;
   gone: WhenGone;
   leave(): void;
 }
@@ -41,11 +46,15 @@ interface Reading {
   decoder: Decoder;
   watch: Watchdog;
   provider: string;
+  route: string;
+  /** What attempts took that came to nothing before it. */
+  paid: Usage | undefined;
 }
 
 export class DirectStream {
   readonly readable: ReadableStream<Uint8Array>;
   #opened: Promise<Result<ModelStream>>;
+  #askedAtMs: number;
   readonly #call: DirectCall;
   readonly #deps: DirectDeps;
   readonly #leave: () => void;
@@ -56,22 +65,30 @@ export class DirectStream {
   #beat: ReturnType<typeof setInterval> | undefined;
   #words = "";
   #calls: ToolCall[] = [];
-  /** Of what came before: the first answer, where a second one is made, and attempts that came to nothing. */
+  /** Of the replies before the one that is read. */
   #spent: Usage | undefined;
   #isSecond = false;
+  /** Why the reply before broke off, where one is begun again. */
+  #broken: Failure | undefined;
+  /** Of the reply that was read last. */
+  #provider: string | undefined;
+  /** How often it was told who answers. */
+  #metas = 0;
   /** What is asked now: the request, or its mending. */
   #asked: ModelRequest;
   #sent = 0;
   #ended = false;
 
-  constructor(opened: Promise<Result<ModelStream>>, call: DirectCall, deps: DirectDeps, { gone, leave }: Leaving) {
+  constructor({ opened, askedAtMs, gone, leave }: Opening, call: DirectCall, deps: DirectDeps) {
     this.#opened = opened;
+    this.#askedAtMs = askedAtMs;
     this.#call = call;
     this.#asked = call.request;
     this.#deps = deps;
     this.#leave = leave;
     this.#gone = gone;
     this.#write = call.write ?? numberedFrames(deps.prices, call.request.model);
+    call.onStream(1);
     this.readable = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
@@ -104,14 +121,17 @@ export class DirectStream {
   async #open(): Promise<DirectTold[]> {
     const opened = await this.#opened;
     if (this.#ended) return [];
-    if (!opened.ok) return this.#fail(opened.error);
-    const { body, dialect, provider, model, paid } = opened.value;
-    if (paid) this.#spent = addUsage(this.#spent, paid);
+    // Where nobody else answers, what broke off is what went wrong.
+    if (!opened.ok) return this.#fail(this.#broken ?? opened.error, opened.error);
+    const { body, dialect, provider, model, route, paid } = opened.value;
     const { stallTimeoutMs, streamTimeoutMs: totalTimeoutMs, now, newCallId } = this.#deps;
     const reader = body.getReader();
     const watch = watchReader(reader, { signal: this.#call.signal, stallTimeoutMs, totalTimeoutMs, now });
-    this.#reading = { reader, decoder: createDecoder(dialect, { newCallId }), watch, provider };
-    return this.#isSecond ? [] : [{ event: "meta", data: { model, provider } }];
+    this.#reading = { reader, decoder: createDecoder(dialect, { newCallId }), watch, provider, route, paid };
+    this.#provider = provider;
+    if (this.#isSecond) return [];
+    this.#metas += 1;
+    return [{ event: "meta", data: { model, provider } }];
   }
 
   async #next({ reader, decoder, watch }: Reading): Promise<DirectTold[]> {
@@ -119,8 +139,9 @@ export class DirectStream {
     const read = await reader.read().catch(() => ({ done: true, value: undefined }) as const);
     watch.rest();
     if (this.#ended) return [];
-    const stopped = watch.stopped()?.failure;
-    if (stopped) return this.#fail(stopped);
+    const stopped = watch.stopped();
+    if (stopped instanceof BrokenReply) return this.#breakOff(stopped.failure);
+    if (stopped) return this.#fail(stopped.failure);
     const told = read.done ? decoder.end() : decoder.push(read.value);
     return told.flatMap((event) => this.#translate(event));
   }
@@ -129,6 +150,7 @@ export class DirectStream {
     if (this.#ended) return [];
     switch (event.type) {
       case "text":
+        if (this.#words === "" && !this.#isSecond) this.#call.onFirstWords();
         this.#words += event.text;
         return [{ event: "delta", data: { content: event.text } }];
       case "tool_calls":
@@ -137,31 +159,58 @@ export class DirectStream {
         const again = this.#hold(event.reason);
         if (again !== undefined) return again;
         return [
-          { event: "usage", data: this.#end(undefined, event.reason) },
+          { event: "usage", data: this.#end(undefined, { finishReason: event.reason }) },
           { event: "done", data: { finish_reason: event.reason } },
         ];
       }
       case "failure":
-        return this.#fail(event.failure);
+        return this.#breakOff(event.failure);
     }
+  }
+
+  /** Another route may say it all where nothing was told. Else the model service hears behind the reply of what broke off. */
+  #breakOff(failure: Failure): DirectTold[] {
+    const { request, context, admitted } = this.#call;
+    const { model, modelType } = request;
+    const avoid = this.#reading ? [this.#reading.route] : [];
+    const isUntold = this.#words === "" && this.#calls.length === 0;
+    if (isUntold && this.#broken === undefined) {
+      this.#askAgain({ ...this.#asked, avoid }, failure);
+      this.#broken = failure;
+      return [];
+    }
+    admitted.hold(this.#deps.llm.brokeOff({ model, ...(modelType && { modelType }), avoid }, context));
+    return this.#fail(failure);
   }
 
   /** Undefined: the answer stands. Else what takes it back, and the model is asked once more. */
   #hold(reason: FinishReason): DirectTold[] | undefined {
-    const { context, heldTo } = this.#call;
+    const { heldTo } = this.#call;
     const problem = findProblem(heldTo, this.#words);
     if (problem === undefined) return undefined;
-    const rewind: DirectTold = { event: "rewind", data: { after: 1 } };
+    const rewind: DirectTold = { event: "rewind", data: { after: this.#metas } };
     if (reason !== "stop" || this.#isSecond) return [rewind, ...this.#fail(unusable().failure)];
-    this.#spent = this.#taken();
     this.#isSecond = true;
-    this.#asked = toMend(this.#asked, this.#words, problem);
-    this.#reading?.watch.end();
-    void this.#reading?.reader.cancel().catch(() => {}); // it is over
-    this.#reading = undefined;
-    this.#words = "";
-    this.#opened = reach(this.#deps.llm.stream(this.#asked, context, this.#gone));
+    this.#askAgain(toMend(this.#asked, this.#words, problem));
     return [rewind];
+  }
+
+  /** `failure`: why the reply before is none. */
+  #askAgain(asked: ModelRequest, failure?: Failure): void {
+    this.#spent = this.#tell(this.#taken(failure), failure);
+    this.#close();
+    this.#words = "";
+    this.#broken = undefined;
+    const { avoid: _, ...request } = asked; // who broke off is told once
+    this.#asked = request;
+    this.#askedAtMs = this.#deps.now();
+    this.#opened = reach(this.#deps.llm.stream(asked, this.#call.context, this.#gone));
+  }
+
+  #close(): void {
+    this.#reading?.watch.end();
+    void this.#reading?.reader.cancel().catch(() => {}); // it may be over already
+    this.#reading = undefined;
   }
 
   /** Whoever offered no tools is not told of calls. */
@@ -173,11 +222,12 @@ export class DirectStream {
     return [{ event: "tool_calls", data: calls }];
   }
 
-  #fail(failure: Failure): DirectTold[] {
+  /** `why`: what the last call came to, where that is something else. */
+  #fail(failure: Failure, why = failure): DirectTold[] {
     const { code, message } = failure;
     const { requestId: request_id } = this.#call.context;
     return [
-      { event: "usage", data: this.#end(failure) },
+      { event: "usage", data: this.#end(failure, { why }) },
       { event: "error", data: { code, message, retryable: isRetryable(code), request_id } },
     ];
   }
@@ -190,20 +240,21 @@ export class DirectStream {
   }
 
   /** Closes the provider's request and says what the reply cost; once. */
-  #end(failure?: Failure, finishReason?: FinishReason): Usage {
+  #end(failure?: Failure, { why = failure, finishReason }: { why?: Failure; finishReason?: FinishReason } = {}): Usage {
     const { request } = this.#call;
     const reading = this.#reading;
-    const usage = this.#taken(failure);
-    if (this.#ended) return usage;
+    const taken = this.#taken(why);
+    if (this.#ended) return addUsage(this.#spent, taken);
     this.#ended = true;
-    this.#reading = undefined;
+    const isOpening = reading === undefined && failure === LEFT;
+    const usage = isOpening ? addUsage(this.#spent, taken) : this.#tell(taken, why);
     clearInterval(this.#beat);
     this.#leave();
-    reading?.watch.end();
-    void reading?.reader.cancel().catch(() => {}); // it may be over already
+    this.#call.onStream(-1);
+    this.#close();
     const answer = finishReason && { content: this.#words, toolCalls: this.#calls, finishReason };
-    const end = { model: request.model, provider: reading?.provider, usage, failure, answer };
-    if (reading === undefined && failure === LEFT) this.#call.admitted.hold(this.#endOpening(end));
+    const end = { model: request.model, provider: this.#provider, usage, failure, answer };
+    if (isOpening) this.#call.admitted.hold(this.#endOpening(end));
     else tellEnd(this.#call, end);
     return usage;
   }
@@ -214,14 +265,22 @@ export class DirectStream {
     const last = opened.ok
       ? addUsage(opened.value.paid, spentBy(this.#asked, LEFT))
       : spentBy(this.#asked, opened.error);
-    tellEnd(this.#call, { ...end, usage: addUsage(this.#spent, last) });
+    tellEnd(this.#call, { ...end, usage: this.#tell(last, LEFT) });
   }
 
-  /** What all replies together took so far. */
+  /** How the call of the model went that has ended; gives back what all of them took. */
+  #tell(usage: Usage, failure?: Failure): Usage {
+    const provider = this.#reading?.provider;
+    const isRestart = this.#broken !== undefined;
+    tellCall(this.#call, this.#deps, { provider, askedAtMs: this.#askedAtMs, usage, failure, isRestart });
+    return addUsage(this.#spent, usage);
+  }
+
+  /** What the reply took so far that is being read, or was asked for. */
   #taken(failure?: Failure): Usage {
+    if (this.#reading === undefined) return failure ? spentBy(this.#asked, failure) : NO_USAGE;
     const said = this.#words + (this.#calls.length > 0 ? JSON.stringify(this.#calls) : "");
-    const before = failure ? spentBy(this.#asked, failure) : NO_USAGE;
-    return addUsage(this.#spent, this.#reading ? usageOf(this.#asked)(said, this.#reading.decoder.told()) : before);
+    return addUsage(this.#reading.paid, usageOf(this.#asked)(said, this.#reading.decoder.told()));
   }
 
   #send(controller: Controller, events: DirectTold[]): void {

@@ -16,6 +16,7 @@ import {
   type DirectEnd,
   reach,
   refusedWith,
+  tellCall,
   tellEnd,
   toMend,
 } from "./direct-call.ts";
@@ -57,20 +58,27 @@ interface Bill {
 
 /** An answer that is not the JSON that was asked for is made once more; calls of tools are none. */
 async function completeInForm(
-  { request, context, heldTo, takesCut }: DirectCall,
-  { llm }: DirectDeps,
+  call: DirectCall,
+  deps: DirectDeps,
   gone: WhenGone,
   bill: Bill,
 ): Promise<Result<Completion>> {
-  const first = await reach(llm.generate(request, context, gone));
-  bill.usage = spentOn(request, first);
+  const { request, heldTo, takesCut } = call;
+  const ask = async (asked: ModelRequest): Promise<Result<Completion>> => {
+    const askedAtMs = deps.now();
+    const completed = await reach(deps.llm.generate(asked, call.context, gone));
+    const usage = completed.ok ? completed.value.usage : spentBy(asked, completed.error);
+    bill.usage = addUsage(bill.usage, usage);
+    const [provider, failure] = completed.ok ? [completed.value.provider] : [undefined, completed.error];
+    tellCall(call, deps, { provider, askedAtMs, usage, failure });
+    return completed;
+  };
+  const first = await ask(request);
   if (!first.ok || first.value.toolCalls.length > 0) return first;
   const problem = findProblem(heldTo, first.value.content);
   if (problem === undefined) return first;
   if (first.value.finishReason !== "stop") return takesCut ? first : UNUSABLE;
-  const mending = toMend(request, first.value.content, problem);
-  const second = await reach(llm.generate(mending, context, gone));
-  bill.usage = addUsage(bill.usage, spentOn(mending, second));
+  const second = await ask(toMend(request, first.value.content, problem));
   if (!second.ok) return second;
   return findProblem(heldTo, second.value.content) === undefined
     ? ok({ ...second.value, usage: bill.usage })
@@ -78,10 +86,6 @@ async function completeInForm(
 }
 
 const UNUSABLE: Result<never> = { ok: false, error: unusable().failure };
-
-function spentOn(request: ModelRequest, completed: Result<Completion>): Usage {
-  return completed.ok ? completed.value.usage : spentBy(request, completed.error);
-}
 
 /**
  * The events of the reply as bytes. A failure that is known at once is a result; who has to wait longer is sent comments meanwhile,
@@ -100,11 +104,16 @@ export function streamDirect(asked: DirectCall, deps: DirectDeps): Promise<Resul
 async function open(call: DirectCall, deps: DirectDeps): Promise<Result<ReadableStream<Uint8Array>>> {
   const { request, context, signal } = call;
   const { gone, leave } = untilGone(signal);
+  const askedAtMs = deps.now();
   const opened = reach(deps.llm.stream(request, context, gone));
   const early = await within(opened, BEAT_MS);
-  if (early === undefined || early.ok) return ok(new DirectStream(opened, call, deps, { gone, leave }).readable);
+  if (early === undefined || early.ok) {
+    return ok(new DirectStream({ opened, askedAtMs, gone, leave }, call, deps).readable);
+  }
   leave();
-  tellEnd(call, endOf(request, early.error));
+  const end = endOf(request, early.error);
+  tellCall(call, deps, { ...end, askedAtMs });
+  tellEnd(call, end);
   return refusedWith(early.error, call);
 }
 

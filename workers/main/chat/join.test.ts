@@ -47,7 +47,7 @@ function setUp(sharesAnswers = true) {
   const llm: LlmAgent = {
     stream: () =>
       note("model", Promise.resolve({ ok: false, error: { code: "upstream_error", message: "enough" } } as const)),
-    ...{ generate: never, embed: never, models: never, health: never },
+    ...{ generate: never, embed: never, models: never, health: never, brokeOff: never },
   };
   const cache = createCache({ redis, ttlSeconds: { llm: 1, intent: 1, mcp: 1 }, now: () => 0, random: () => 0 });
   const runner = createTurnRunner({

@@ -6,7 +6,7 @@ import type { FinishReason, Usage } from "../../../contracts/chat.ts";
 import { createDecoder } from "../../../contracts/dialects.ts";
 import { AppError } from "../../../contracts/errors.ts";
 import type { ModelRequest, ModelStream, WhenGone } from "../../../contracts/llm.ts";
-import { addUsage, spentBy, usageOf } from "../../../contracts/rounds.ts";
+import { addUsage, NO_USAGE, spentBy, usageOf } from "../../../contracts/rounds.ts";
 import { openStream } from "./ask-model.ts";
 import { type Reply, readReply } from "./read-reply.ts";
 import type { RequestedCall } from "./tool-round.ts";
@@ -89,8 +89,9 @@ export class Replies {
       return opened;
     } catch (error) {
       // A provider that was left before its first word has its price too.
-      if (error instanceof AppError) this.#add(spentBy(asked, error.failure));
-      this.#noteCall(this.#run.request.modelType, asked, { error });
+      const spent = error instanceof AppError ? spentBy(asked, error.failure) : NO_USAGE;
+      this.#add(spent);
+      this.#noteCall(this.#run.request.modelType, asked, { usage: spent, error });
       throw error;
     }
   }
@@ -127,14 +128,14 @@ export class Replies {
     const reply = await reading.catch((error: unknown) => {
       // A reply that was cut or stopped has its price too.
       const spent = this.#endReading(usage(this.words, decoder.told()));
-      this.#noteCall(opened.provider, asked, { usage: spent, error });
+      this.#noteCall(opened.provider, asked, { usage: addUsage(opened.paid, spent), error });
       if (error instanceof BrokenReply) return error;
       throw error;
     });
     if (reply instanceof BrokenReply) return reply;
     const said = this.words + (reply.calls.length > 0 ? JSON.stringify(reply.calls) : "");
     const spent = this.#endReading(usage(said, decoder.told()));
-    this.#noteCall(opened.provider, asked, { usage: spent });
+    this.#noteCall(opened.provider, asked, { usage: addUsage(opened.paid, spent) });
     this.#answer.finishReason = reply.finishReason;
     return reply;
   }
@@ -146,12 +147,12 @@ export class Replies {
     return this.#open(request, gone).catch(() => undefined);
   }
 
-  #noteCall(provider: string, { model, avoid }: ModelRequest, { usage, error }: { usage?: Usage; error?: unknown }) {
+  #noteCall(provider: string, { model, avoid }: ModelRequest, { usage, error }: { usage: Usage; error?: unknown }) {
     const { deps, request, signal } = this.#run;
     const code = error instanceof AppError ? error.failure.code : "internal";
     const ended = error === undefined ? undefined : signal.aborted ? "cancelled" : code;
     const call = { provider, model, ms: deps.now() - this.#askedAtMs, usage, error: ended };
-    deps.onModelCall?.({ ...call, isRestart: avoid !== undefined }, request);
+    deps.noteCall?.({ ...call, isRestart: avoid !== undefined }, request);
   }
 
   /** Takes back what was shown of a reply that broke off, for whoever watches and for whoever reads the log later. */

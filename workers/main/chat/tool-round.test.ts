@@ -44,7 +44,7 @@ function runWith(content: string): TurnRun {
       },
     },
     deps: {
-      llm: { stream: never, generate: never, embed: never, models: never, health: never },
+      llm: { stream: never, generate: never, embed: never, models: never, health: never, brokeOff: never },
       tools: { list: never, call: () => Promise.resolve({ ok: true, content }) },
       ...{
         cache,

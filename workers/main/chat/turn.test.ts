@@ -9,7 +9,9 @@ import { createTurnRunner, type TurnDeps, type TurnResult } from "./turn.ts";
 import type { TurnRequest } from "./turn-request.ts";
 
 const never = () => Promise.reject(new Error("not asked for"));
-const LLM: LlmAgent = { stream: never, generate: never, embed: never, models: never, health: never };
+const LLM: LlmAgent = {
+  ...{ stream: never, generate: never, embed: never, models: never, health: never, brokeOff: never },
+};
 const TOOLS: ToolServer = { list: () => Promise.resolve(undefined), call: never };
 
 const REQUEST: Omit<TurnRequest, "askFirst"> = {

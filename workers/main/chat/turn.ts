@@ -6,7 +6,7 @@ import type { Decision, PolicyRule } from "../../../contracts/approvals.ts";
 import type { CacheVerdict, FinishReason, Usage } from "../../../contracts/chat.ts";
 import { AppError, type Failure } from "../../../contracts/errors.ts";
 import type { ChatEvent } from "../../../contracts/events.ts";
-import type { LlmAgent, ModelMessage, SeenCall } from "../../../contracts/llm.ts";
+import type { LlmAgent, ModelMessage, NoteCall } from "../../../contracts/llm.ts";
 import { type InSpan, untraced } from "../../../contracts/spans.ts";
 import { StageClock } from "../../../contracts/timing.ts";
 import type { Log } from "../../../contracts/log.ts";
@@ -63,7 +63,7 @@ export interface TurnDeps {
   /** Left out: nothing is traced. */
   inSpan?: InSpan;
   /** Told of each call of a model when it has ended. */
-  onModelCall?(call: SeenCall, request: TurnRequest): void;
+  noteCall?: NoteCall;
 }
 
 /** What the steps of a turn share. */

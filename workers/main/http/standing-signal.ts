@@ -13,11 +13,17 @@ export interface StandingSignal {
 
 export type WhileStanding = (credential: Credential, client: AbortSignal) => StandingSignal;
 
-export function createWhileStanding(accounts: Pick<Accounts, "check">, recheckMs: number): WhileStanding {
+/** `onRecheck`: each time that an account is asked again. */
+export function createWhileStanding(
+  accounts: Pick<Accounts, "check">,
+  recheckMs: number,
+  onRecheck: () => void,
+): WhileStanding {
   return function whileStanding(credential, client) {
     const revoked = new AbortController();
     const timer = setInterval(() => void recheck(), recheckMs);
     async function recheck(): Promise<void> {
+      onRecheck();
       const verdict = await accounts.check(credential, { fresh: true });
       // Only the account's own no: one that cannot be reached has not taken anything back.
       if (!verdict.ok && verdict.error.code === "unauthorized") revoked.abort();

@@ -5,15 +5,22 @@
 import type { Layer } from "../../../contracts/cache.ts";
 import type { Usage } from "../../../contracts/chat.ts";
 import type { ErrorCode, Result } from "../../../contracts/errors.ts";
-import type { LlmAgent, ModelReport, Reported, SeenCall } from "../../../contracts/llm.ts";
+import type { LlmAgent, ModelReport, NoteCall, Reported, SeenCall } from "../../../contracts/llm.ts";
 import type { Meter } from "../../../contracts/metrics.ts";
-import { costUsd, type ModelPrices } from "../../../contracts/prices.ts";
+import { NO_USAGE } from "../../../contracts/rounds.ts";
 import type { ToolServer } from "../../../contracts/tools.ts";
 import type { CacheAdmin } from "../cache/admin.ts";
 import type { Cache } from "../cache/cache.ts";
 import type { Looked } from "../cache/counts.ts";
 
-export function measureModels(llm: LlmAgent, meter: Meter, now: () => number): LlmAgent {
+interface Measuring {
+  meter: Meter;
+  noteCall: NoteCall;
+  now: () => number;
+}
+
+/** Streams and replies are noted by whoever reads them to their end. */
+export function measureModels(llm: LlmAgent, { meter, noteCall, now }: Measuring): LlmAgent {
   const counted = async <R extends ModelReport>(asked: Promise<R>): Promise<R> => {
     const reported = await asked;
     countAttempts(meter, reported);
@@ -22,31 +29,36 @@ export function measureModels(llm: LlmAgent, meter: Meter, now: () => number): L
   return {
     models: (context) => llm.models(context),
     health: (context) => llm.health(context),
+    brokeOff: (request, context) => counted(llm.brokeOff(request, context)),
     stream: (request, context, gone) => counted(llm.stream(request, context, gone)),
     generate: (request, context, gone) => counted(llm.generate(request, context, gone)),
     async embed(request, context) {
       const startedAtMs = now();
       const embedded = await counted(llm.embed(request, context));
-      measureCall(meter, { ...seen(embedded), operation: "embeddings", model: request.model, ms: now() - startedAtMs });
+      const call = { ...seen(embedded), model: request.model, ms: now() - startedAtMs };
+      noteCall({ ...call, operation: "embeddings" }, context);
       return embedded;
     },
   };
 }
 
 /** For who asks for whole replies and keeps no account of them. */
-export function measureReplies(llm: LlmAgent, meter: Meter, now: () => number): Pick<LlmAgent, "generate"> {
+export function measureReplies(llm: LlmAgent, { noteCall, now }: Omit<Measuring, "meter">): Pick<LlmAgent, "generate"> {
   return {
     async generate(request, context, gone) {
       const startedAtMs = now();
       const completed = await llm.generate(request, context, gone);
-      measureCall(meter, { ...seen(completed), model: request.model, ms: now() - startedAtMs });
+      noteCall({ ...seen(completed), model: request.model, ms: now() - startedAtMs }, context);
       return completed;
     },
   };
 }
 
 function seen(replied: Reported<{ provider: string; usage: Usage }>): Pick<SeenCall, "provider" | "usage" | "error"> {
-  if (!replied.ok) return { provider: lastProvider(replied), error: replied.error.code };
+  if (!replied.ok) {
+    const { code, usage = NO_USAGE } = replied.error;
+    return { provider: lastProvider(replied), usage, error: code };
+  }
   return { provider: replied.value.provider, usage: replied.value.usage };
 }
 
@@ -65,13 +77,14 @@ function countAttempts(meter: Meter, { attempts = [], openNodes = {} }: ModelRep
   for (const [breaker, open] of Object.entries(openNodes)) meter.gauge("basechat_breaker_open", { breaker }, open);
 }
 
-/** One call of a model as its caller saw it. */
-export function measureCall(meter: Meter, call: SeenCall): void {
+/** One call of a model as its caller saw it. `usd`: null where no price is known. */
+export function measureCall(meter: Meter, call: SeenCall, usd: number | null): void {
   const { operation = "chat", provider, model, ms, usage, error, isRestart } = call;
   const labels = { gen_ai_operation_name: operation, gen_ai_provider_name: provider, gen_ai_request_model: model };
   meter.observe("gen_ai_client_operation_duration_seconds", { ...labels, error_type: error ?? "" }, ms / 1_000);
   if (isRestart) meter.count("basechat_model_restarts_total", {});
-  if (usage === undefined) return;
+  if (usd !== null) meter.count("basechat_cost_usd_total", { model }, usd);
+  if (usage.total_tokens === 0) return; // nothing was answered
   for (const [type, tokens] of [
     ["input", usage.prompt_tokens],
     ["output", usage.completion_tokens],
@@ -154,19 +167,15 @@ export function measurePurges(admin: CacheAdmin, meter: Meter): CacheAdmin {
 /** A turn that has ended. */
 export interface SeenTurn {
   cache: string;
-  model: string;
-  usage: Usage;
   failure?: { code: ErrorCode } | undefined;
   ms: number;
   /** Until its first words; undefined: there were none. */
   firstTokenMs: number | undefined;
 }
 
-export function measureTurn(meter: Meter, prices: ModelPrices, turn: SeenTurn): void {
-  const { cache, model, usage, failure, ms, firstTokenMs } = turn;
+export function measureTurn(meter: Meter, turn: SeenTurn): void {
+  const { cache, failure, ms, firstTokenMs } = turn;
   const outcome = failure?.code ?? "complete";
   meter.observe("basechat_turn_duration_seconds", { cache, outcome }, ms / 1_000);
   if (firstTokenMs !== undefined) meter.observe("basechat_first_token_seconds", { cache }, firstTokenMs / 1_000);
-  const usd = cache === "hit" ? null : costUsd(prices, model, usage);
-  if (usd !== null) meter.count("basechat_cost_usd_total", { model }, usd);
 }

@@ -40,6 +40,7 @@ export function toCompletion(heading: Heading, answer: DirectAnswer & { usage: U
 export function completionChunks(heading: Heading, includeUsage: boolean): DirectWriter {
   const common = { ...head(heading), object: "chat.completion.chunk" };
   let usage: CompletionUsage | undefined;
+  let hasBegun = false;
   const chunk = (delta: object, finishReason: string | null = null): string => {
     const choices = [{ index: 0, delta, logprobs: null, finish_reason: finishReason }];
     return dataFrame({ ...common, choices, ...(includeUsage && { usage: null }) });
@@ -47,6 +48,8 @@ export function completionChunks(heading: Heading, includeUsage: boolean): Direc
   const write = (told: DirectTold): string => {
     switch (told.event) {
       case "meta":
+        if (hasBegun) return ""; // another route answers
+        hasBegun = true;
         return chunk({ role: "assistant", content: "", refusal: null });
       case "delta":
         return chunk({ content: told.data.content });

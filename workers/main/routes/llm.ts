@@ -2,25 +2,22 @@
  * /llm: models, their health, and a model asked directly, without a session. Stateless: a call runs in this Worker and ends with its
  * client. Refuses a model that is not known, and one that cannot do what is asked, before anything is called.
  */
-import { type ChatRequest, requestMessages } from "../../../contracts/chat.ts";
+import { type CacheVerdict, type ChatRequest, requestMessages } from "../../../contracts/chat.ts";
 import type { AttachedFile, ModelAttachment, SaidMessage } from "../../../contracts/parts.ts";
 import { DirectReply, DirectRequest, LlmHealth, ModelList, viewHealth, viewModel } from "../../../contracts/direct.ts";
 import { type ErrorCode, ok, orThrow, type Result } from "../../../contracts/errors.ts";
 import { limitHeaders } from "../../../contracts/limits.ts";
-import type { ModelMessage, ModelRequest, SeenCall } from "../../../contracts/llm.ts";
+import type { ModelMessage, ModelRequest, NoteCall } from "../../../contracts/llm.ts";
 import type { Meter } from "../../../contracts/metrics.ts";
-import type { Log } from "../../../contracts/log.ts";
 import { billOf } from "../../../contracts/prices.ts";
 import type { ResolvedChat } from "../../../contracts/session.ts";
-import { traceIdOf } from "../../../contracts/trace.ts";
 import type { Preferences } from "../../../contracts/users.ts";
 import { admitDirect, type AdmitDeps, type AdmittedCall } from "../chat/admit.ts";
 import { completeDirect, streamDirect } from "../chat/direct.ts";
-import type { DirectCall, DirectDeps, DirectEnd } from "../chat/direct-call.ts";
+import type { DirectCall, DirectDeps } from "../chat/direct-call.ts";
 import { asker, type Call, type Route, route } from "../http/route.ts";
 import { type Taken, takeAttachments } from "../media/take.ts";
 import type { WhileStanding } from "../http/standing-signal.ts";
-import { measureCall } from "../metrics/measure.ts";
 import { eventStream } from "../session/responses.ts";
 
 export interface LlmRoutesDeps extends DirectDeps, AdmitDeps {
@@ -30,8 +27,8 @@ export interface LlmRoutesDeps extends DirectDeps, AdmitDeps {
   attachmentHosts: readonly string[];
   cacheSalt(userId: string): string | undefined;
   defaultModel: string;
-  log: Log;
   meter: Meter;
+  noteCall: NoteCall;
 }
 
 /** What can go wrong with a model that is asked directly. */
@@ -87,7 +84,7 @@ function callingRoutes(deps: LlmRoutesDeps): Route[] {
         summary: "A model asked directly, without a session, tools or cache",
       },
       async (call) => {
-        const direct = await toDirect(deps, call, "generate");
+        const direct = await toDirect(deps, call);
         const answer = orThrow(await completeDirect(direct, deps));
         const { content, model, provider, finishReason } = answer;
         const usage = billOf(deps.prices, { model: direct.request.model, usage: answer.usage });
@@ -103,18 +100,14 @@ function callingRoutes(deps: LlmRoutesDeps): Route[] {
         summary: "The same as server-sent events; it ends with its client",
       },
       async (call) => {
-        const direct = await toDirect(deps, call, "generate-stream");
+        const direct = await toDirect(deps, call);
         return eventStream(orThrow(await streamDirect(direct, deps)), limitHeaders(direct.admitted.limits));
       },
     ),
   ];
 }
 
-async function toDirect(
-  deps: LlmRoutesDeps,
-  call: Call<unknown, unknown, DirectRequest>,
-  name: string,
-): Promise<DirectCall> {
+async function toDirect(deps: LlmRoutesDeps, call: Call<unknown, unknown, DirectRequest>): Promise<DirectCall> {
   const { body } = call;
   const taken = takeAttachments(body, deps.attachmentHosts);
   const plan = (preferences: Preferences): Result<ModelRequest> => {
@@ -122,7 +115,7 @@ async function toDirect(
     return chat.ok ? ok(toModelRequest(body, chat.value, taken)) : chat;
   };
   const { response_format: heldTo } = body;
-  const asked = callOf(deps, call, { admitted: orThrow(await admit(deps, call, plan)), name });
+  const asked = callOf(deps, call, { admitted: orThrow(await admit(deps, call, plan)), cache: "bypass" });
   return { ...asked, ...(heldTo && { heldTo }) };
 }
 
@@ -135,13 +128,14 @@ export function admit(
   return admitDirect({ credential, requestId, preferences, plan }, deps);
 }
 
-/** A call on its client's behalf, logged under a name. It ends when the client leaves, and when its credential no longer holds. */
+/** A call on its client's behalf. It ends when the client leaves, and when its credential no longer holds. */
 export function callOf(
   deps: LlmRoutesDeps,
   call: Call,
-  { admitted, name }: { admitted: AdmittedCall; name: string },
+  { admitted, cache }: { admitted: AdmittedCall; cache: CacheVerdict },
 ): DirectCall {
-  const { user, requestId, traceparent, raw } = call;
+  const { user, raw } = call;
+  const { meter } = deps;
   const cacheSalt = deps.cacheSalt(user.id);
   const startedAtMs = deps.now();
   const standing = deps.whileStanding(user.credential, raw.signal);
@@ -149,10 +143,14 @@ export function callOf(
     ...{ admitted, request: admitted.request },
     context: { ...asker(call), ...(cacheSalt !== undefined && { cacheSalt }) },
     signal: standing.signal,
-    onEnd(end) {
+    onEnd() {
       standing.end();
-      deps.log({ ...lineOf(end, requestId, name), user_id: user.id, trace_id: traceIdOf(traceparent) });
-      measureCall(deps.meter, seenCall(end, deps.now() - startedAtMs));
+      meter.flushSoon();
+    },
+    onModelCall: (seen) => deps.noteCall(seen, asker(call)),
+    onStream: (by) => meter.stream(by),
+    onFirstWords() {
+      meter.observe("basechat_first_token_seconds", { cache }, (deps.now() - startedAtMs) / 1_000);
     },
   };
 }
@@ -172,10 +170,6 @@ function toModelRequest(
   };
 }
 
-function seenCall({ model, provider = "none", usage, failure }: DirectEnd, ms: number): SeenCall {
-  return { provider, model, ms, usage, error: failure?.code };
-}
-
 function toMessages(said: SaidMessage[]): ModelMessage[] {
   return said.map(({ role, content, attachments }) =>
     attachments === undefined || role === "assistant" ? { role, content } : { role, content, attachments },
@@ -193,18 +187,4 @@ export function fillData(messages: ModelMessage[], files: AttachedFile[]): Model
     });
     return { ...message, attachments };
   });
-}
-
-function lineOf({ model, provider, usage, failure }: DirectEnd, requestId: string, name: string) {
-  const { total_tokens: tokens, estimated = false } = usage;
-  return {
-    service: "main",
-    request_id: requestId,
-    llm: name,
-    model,
-    provider,
-    tokens,
-    estimated,
-    error: failure?.code,
-  };
 }

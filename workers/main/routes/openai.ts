@@ -67,7 +67,7 @@ function completionsRoute(deps: OpenAiRoutesDeps): Route {
         throw new AppError("cache_miss", "no cached answer to this request", { limits: admitted.limits });
       }
       const whole = { ...request, messages: fillData(request.messages, taken?.files ?? []) };
-      const direct = { ...callOf(deps, call, { admitted, name: "chat-completions" }), request: whole };
+      const direct = { ...callOf(deps, call, { admitted, cache: lookup.note.verdict }), request: whole };
       const { onEnd } = direct;
       const kept: DirectCall = {
         ...direct,

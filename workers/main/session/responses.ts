@@ -109,9 +109,9 @@ export function turnLine(live: LiveTurn, outcome: StoredOutcome, nowMs: number) 
 
 /** The same for the meter. A turn that was taken up again counts from its first life. */
 export function seenTurn({ startedAtMs, log }: LiveTurn, outcome: StoredOutcome, nowMs: number): SeenTurn {
-  const { cache, model, usage, failure } = outcome;
+  const { cache, failure } = outcome;
   const firstTokenMs = log.firstTextAtMs === undefined ? undefined : log.firstTextAtMs - startedAtMs;
-  return { cache, model, usage, failure, ms: nowMs - startedAtMs, firstTokenMs };
+  return { cache, failure, ms: nowMs - startedAtMs, firstTokenMs };
 }
 
 export function turnHeaders(turnId: string, sessionId: string, note?: CacheNote): Record<string, string> {
