@@ -62,6 +62,33 @@ test("[METRICS-9] however much is counted, one batch goes to one shard in five s
   expect(told[1]?.figures.counters).toEqual([]);
 });
 
+test("[METRICS-9] of more series than Analytics Engine takes at once none is lost: the rest goes with the next batches, added up", async () => {
+  const { reporter, points } = open();
+  const batch = async (): Promise<number> => {
+    const before = points.length;
+    await reporter.flush();
+    return points.length - before;
+  };
+  const countAll = (): void => {
+    for (let at = 0; at < 300; at += 1) {
+      reporter.count("basechat_tool_calls_total", { tool: `t${at}`, outcome: "ok" });
+      reporter.observe("basechat_tool_duration_seconds", { tool: `t${at}` }, 0.5);
+    }
+  };
+  countAll();
+  expect(await batch()).toBe(250);
+  countAll();
+  expect([await batch(), await batch(), await batch(), await batch()]).toEqual([250, 250, 100, 0]);
+  const told = new Map<string, [number, number]>();
+  for (const { blobs, doubles } of points) {
+    const series = String(blobs?.[1]);
+    const [counted, sum] = told.get(series) ?? [0, 0];
+    told.set(series, [counted + (doubles?.[0] ?? 0), sum + (doubles?.[1] ?? 0)]);
+  }
+  expect(told.size).toBe(600);
+  for (const [series, doubles] of told) expect(doubles).toEqual([2, series.includes("duration") ? 1 : 0]);
+});
+
 test("[METRICS-9] whoever was to hand on and did not come back is not waited for, and a batch that is lost is counted", async () => {
   const { reporter, clock, told, behind, setDown } = open();
   reporter.flushSoon();

@@ -4,7 +4,7 @@
  * it could be counted twice.
  */
 import type { Figures, Meter, MetricsShard } from "../../../contracts/metrics.ts";
-import { createMeter, type MeterTable, newTable, takeFigures } from "./table.ts";
+import { createMeter, hasRoom, type MeterTable, newTable, takeFigures } from "./table.ts";
 
 /** How many objects share the counting. Fewer would need a reader of the ones left out. */
 export const SHARDS = 8;
@@ -49,7 +49,7 @@ export function createReporter(options: ReporterOptions): Reporter {
 async function handOn({ shard, dataset, now, newId }: ReporterOptions, table: MeterTable): Promise<void> {
   if (table.reporter === "") Object.assign(table, { reporter: newId() });
   const figures = takeFigures(table, now());
-  writePoints(dataset, figures);
+  writePoints(dataset, figures, table.points);
   try {
     // One isolate, one shard: its gauges are where it told them last.
     await shard(Number.parseInt(table.reporter.slice(-6), 16) % SHARDS).add(figures, table.reporter);
@@ -59,20 +59,28 @@ async function handOn({ shard, dataset, now, newId }: ReporterOptions, table: Me
   }
 }
 
-/** A point a series: what was added to a counter, or how often something was observed and its sum. */
-function writePoints(dataset: AnalyticsEngineDataset | undefined, { counters, histograms }: Figures): void {
+/** A point a series. Those that one invocation may not write are added to the next batch's. */
+function writePoints(
+  dataset: AnalyticsEngineDataset | undefined,
+  { counters, histograms }: Figures,
+  points: MeterTable["points"],
+): void {
   if (dataset === undefined) return;
-  const points = [
-    ...counters.map(([series, by]) => ({ series, doubles: [by, 0] })),
-    ...histograms.map(([series, { counts, sum }]) => ({
-      series,
-      doubles: [counts.reduce((all, count) => all + count, 0), sum],
-    })),
-  ];
-  for (const { series, doubles } of points.slice(0, MAX_POINTS)) {
+  for (const [series, by] of counters) addPoint(points, series, [by, 0]);
+  for (const [series, { counts, sum }] of histograms) {
+    addPoint(points, series, [counts.reduce((all, count) => all + count, 0), sum]);
+  }
+  for (const [series, doubles] of [...points].slice(0, MAX_POINTS)) {
+    points.delete(series);
     const [name = ""] = series.split("{", 1);
     dataset.writeDataPoint({ indexes: [name], blobs: [name, series], doubles });
   }
+}
+
+function addPoint(points: MeterTable["points"], series: string, [first, second]: [number, number]): void {
+  if (!hasRoom(points, series)) return;
+  const [before, sum] = points.get(series) ?? [0, 0];
+  points.set(series, [before + first, sum + second]);
 }
 
 export function pause(ms: number): Promise<void> {

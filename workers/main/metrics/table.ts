@@ -22,6 +22,8 @@ export interface MeterTable {
   counters: Map<string, number>;
   histograms: Map<string, Observed>;
   gauges: Map<string, number>;
+  /** What Analytics Engine is yet to be told: what was added to a series, or how often it was observed and the sum. */
+  points: Map<string, [number, number]>;
   streams: number;
   /** By session, with the time it was told. */
   owing: Map<string, Owed & { atMs: number }>;
@@ -32,8 +34,8 @@ export interface MeterTable {
 }
 
 export function newTable(): MeterTable {
-  const maps = { counters: new Map(), histograms: new Map(), gauges: new Map(), owing: new Map() };
-  return { ...maps, streams: 0, reporter: "", dueAtMs: 0 };
+  const series = { counters: new Map(), histograms: new Map(), gauges: new Map(), points: new Map() };
+  return { ...series, owing: new Map(), streams: 0, reporter: "", dueAtMs: 0 };
 }
 
 export interface MeterOptions {
@@ -82,7 +84,7 @@ export function createMeter(table: MeterTable, { now, flushSoon, models }: Meter
   };
 }
 
-function hasRoom(map: ReadonlyMap<string, unknown>, series: string): boolean {
+export function hasRoom(map: ReadonlyMap<string, unknown>, series: string): boolean {
   return map.has(series) || map.size < MAX_SERIES;
 }
 
