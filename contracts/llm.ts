@@ -19,7 +19,7 @@ export type ModelMessage =
 
 /** On whose behalf a model is called, and what keeps its prompts together and apart. */
 export interface ModelContext extends CallContext {
-  /** Prompts of one session begin alike: they go to the same node, and to the same cache. */
+  /** Prompts of one session begin alike: they go to the same node, and to the same cache. Of a conversation without a session a key of its own. */
   sessionId?: string;
   /** Parts users in a cache of prompts that is shared otherwise. Not to be guessed. */
   cacheSalt?: string;

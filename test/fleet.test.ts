@@ -41,6 +41,30 @@ test("[FLEET-1] [FLEET-6] sessions keep their nodes, all nodes have sessions, an
   expect(nodes[3]?.stats().calls).toBe(0);
 });
 
+test("[PREFIX-4] a conversation without a session meets one node, by how it begins or by its client's key; others meet others", async () => {
+  const callsAt = () => nodes.map((node) => node.stats().calls);
+  const talk = async (first: string, named?: string) => {
+    const messages = [{ role: "user", content: first }];
+    const before = callsAt();
+    for (let turn = 0; turn < 5; turn += 1) {
+      const body = { model: "llama", messages, ...(named && { prompt_cache_key: named }) };
+      const response = await house.call("/v1/chat/completions", { as, body });
+      const { choices } = await response.json<{ choices: { message: { content: string } }[] }>();
+      messages.push({ role: "assistant", content: choices[0]?.message.content ?? "" });
+      // One that is known by its name may begin otherwise.
+      if (named) messages[0] = { role: "user", content: `${first}, once more: ${"x".repeat(turn + 1)}` };
+      messages.push({ role: "user", content: `And part ${"x".repeat(turn + 1)}?` });
+    }
+    const met = callsAt().map((calls, at) => calls - (before[at] ?? 0));
+    expect(met.filter((calls) => calls > 0)).toEqual([5]);
+    return met.indexOf(5);
+  };
+  const met = [];
+  for (let at = 0; at < 8; at += 1) met.push(await talk(`Tell me of sea ${"i".repeat(at + 1)}`));
+  expect(new Set(met).size).toBeGreaterThan(1);
+  await talk("Tell me of the hills", "hills");
+});
+
 test("[FLEET-3] [FLEET-5] [FLEET-7] a node that is killed under load fails no turn", async () => {
   const people = await loadFleet(house, as, {
     ...{ model: "again", people: 9, turns: 5, textChars: 400, random: seededRandom(2) },

@@ -71,6 +71,24 @@ test("[PREFIX-1] each prompt of a session begins with the whole one before it, i
   expect(third.messages.slice(0, second.messages.length)).toEqual(second.messages);
 });
 
+test("[PREFIX-4] a conversation without a session has a key of its own for OpenAI, and never its client's words", async () => {
+  const keyOf = async (tenant: Tenant, more: object = {}, path = "/v1/chat/completions") => {
+    const messages = [{ role: "user", content: "Tell me of secret seas" }];
+    const body = { model: "demo", messages, ...more };
+    const response = await house.call(path, { as: tenant, body, headers: { "cache-control": "no-store" } });
+    expect(response.status).toBe(200);
+    return (house.llm.stats().last_request as Prompt).prompt_cache_key; // as the stand-in was sent it
+  };
+  const [mine, stranger] = [await keyOf(as), await house.newTenant()];
+  expect(mine).toMatch(/^[\w-]{43}$/);
+  expect(await keyOf(as)).toBe(mine);
+  expect(await keyOf(as, {}, "/llm/generate")).toBe(mine);
+  const named = { prompt_cache_key: "support" };
+  const keys = [mine, await keyOf(stranger), await keyOf(as, named), await keyOf(stranger, named)];
+  expect(new Set(keys).size).toBe(4);
+  expect(keys.join(" ")).not.toMatch(/secret|support/);
+});
+
 test("[PREFIX-2] a session's prompts carry its key, so that OpenAI finds the cache that has them", async () => {
   const { sessionId, prompt } = await say("Hello");
   expect(prompt.prompt_cache_key).toBe(sessionId);

@@ -1090,6 +1090,10 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
     source: "docs/decisions/0043",
     text: "A window that is full is trimmed by half, not by a message each turn.",
   },
+  "PREFIX-4": {
+    source: "docs/decisions/0041",
+    text: "The calls of a conversation without a session go to one node and one cache of prompts; its key is its user's alone and tells nothing.",
+  },
   P13: {
     source: "budgets",
     text: "Over 40-turn sessions with trims and tools at least 0.90 of the possible prefix is reused.",

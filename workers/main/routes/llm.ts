@@ -14,6 +14,7 @@ import type { ResolvedChat } from "../../../contracts/session.ts";
 import type { Preferences } from "../../../contracts/users.ts";
 import { admitDirect, type AdmitDeps, type AdmittedCall } from "../chat/admit.ts";
 import { completeDirect, streamDirect } from "../chat/direct.ts";
+import { conversationKey } from "../chat/conversation-key.ts";
 import type { DirectCall, DirectDeps } from "../chat/direct-call.ts";
 import { asker, type Call, type Route, route } from "../http/route.ts";
 import { type Taken, takeAttachments } from "../media/take.ts";
@@ -128,20 +129,21 @@ export function admit(
   return admitDirect({ credential, requestId, preferences, plan }, deps);
 }
 
-/** A call on its client's behalf. It ends when the client leaves, and when its credential no longer holds. */
+/** A call on its client's behalf, of a conversation that the client may have named. It ends when the client leaves, and when its credential no longer holds. */
 export function callOf(
   deps: LlmRoutesDeps,
   call: Call,
-  { admitted, cache }: { admitted: AdmittedCall; cache: CacheVerdict },
+  { admitted, cache, named }: { admitted: AdmittedCall; cache: CacheVerdict; named?: string | null | undefined },
 ): DirectCall {
   const { user, raw } = call;
+  const sessionId = conversationKey(user.id, admitted.request.messages, named);
   const { meter } = deps;
   const cacheSalt = deps.cacheSalt(user.id);
   const startedAtMs = deps.now();
   const standing = deps.whileStanding(user.credential, raw.signal);
   return {
     ...{ admitted, request: admitted.request },
-    context: { ...asker(call), ...(cacheSalt !== undefined && { cacheSalt }) },
+    context: { ...asker(call), sessionId, ...(cacheSalt !== undefined && { cacheSalt }) },
     signal: standing.signal,
     onEnd() {
       standing.end();
