@@ -81,6 +81,17 @@ test("[F30] [P10] 100 identical requests at once, of several users in as many se
   ]);
 }, 60_000);
 
+test("[F30] [S15] identical requests that keep their answer to its user: one model call a user", async () => {
+  const own = { cache: { scope: "user" }, model: "demo:tokens.40.gap.100" };
+  const body = { ...own, prompt: unique("Tell me my own story") };
+  const before = calls();
+  const watched = await Promise.all([0, 1, 0, 1, 0, 1].map((at) => watch(tenant(at), body)));
+  const all = await Promise.all(watched.map(({ ended }) => ended));
+  expect(calls()).toBe(before + 2);
+  expect(all.map((events) => events.at(-1)?.event)).toEqual(all.map(() => "done"));
+  expect(watched.filter(({ headers }) => cacheReason(headers) === "joined")).toHaveLength(4);
+}, 60_000);
+
 test("[F30] those who share an answer stream its words while they come", async () => {
   const before = calls();
   const body = { prompt: unique("Tell me a slow story"), model: "demo:tokens.60.gap.100" };
