@@ -158,6 +158,7 @@ const EntryView = z.strictObject({
   /** Of each part of its key a digest, and whose it is. */
   parts: z.record(z.string(), z.string()),
   bytes: Count,
+  age_seconds: Count,
   created_at: z.iso.datetime(),
   expires_at: z.iso.datetime(),
 });

@@ -4,6 +4,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { CacheExplanation, CacheStats, EntryList, PurgeReply } from "../contracts/cache.ts";
 import { ChatReply } from "../contracts/chat.ts";
 import { ErrorBody } from "../contracts/errors.ts";
+import { LOCAL_REDIS_TOKEN } from "../dev/local.ts";
+import { PURGE_COUNT } from "../workers/main/cache/key.ts";
 import { hashedUser, type House, linesOf, openHouse, type Tenant } from "./house.ts";
 
 let house: House;
@@ -156,6 +158,29 @@ test("[B59] purges at the same time as chats and as each other: each answers, an
   await house.redis.until(({ in_flight }) => in_flight === 0);
 });
 
+test("[B59] each purge counts one more, and a dry run none", async () => {
+  const filters = ["/llm", "/intent", "/mcp", "/all", "/route/chat", `?user=${user.id}`, "?model=nobody"];
+  const counts = [await purgeCount()];
+  for (const filter of filters) {
+    await purge(admin, filter);
+    counts.push(await purgeCount());
+    await purge(admin, `${filter}${filter.startsWith("?") ? "&" : "?"}dry_run=true`);
+    expect([filter, await purgeCount()]).toEqual([filter, counts.at(-1)]);
+  }
+  const first = counts[0] ?? NaN;
+  expect(counts).toEqual(counts.map((_, at) => first + at));
+  await Promise.all(Array.from({ length: 10 }, () => purge(admin, "/llm")));
+  expect(await purgeCount()).toBe(first + filters.length + 10);
+});
+
+/** As Redis has it. */
+async function purgeCount(): Promise<number> {
+  const headers = { authorization: `Bearer ${LOCAL_REDIS_TOKEN}` };
+  const body = JSON.stringify(["GET", PURGE_COUNT]);
+  const { result } = await (await fetch(house.redis.url, { method: "POST", headers, body })).json<{ result: string }>();
+  return Number(result ?? 0);
+}
+
 test("[CACHE-9] entries are listed by tag, page by page, without what they hold", async () => {
   await purge(admin, "/all");
   const prompts = ["badgers", "foxes", "hares"].map((animal) => unique(`Tell me of ${animal}`));
@@ -189,6 +214,9 @@ test("[CACHE-10] explain says hit or miss, and which part of the key differs fro
   const hit = await explain({ prompt });
   expect(hit).toMatchObject({ verdict: "hit", nearest: null, entry: { layer: "llm", key: hit.key } });
   expect(hit.entry?.tags).toContain(`session:${session_id}`);
+  const { created_at, age_seconds } = hit.entry ?? {};
+  expect(age_seconds).toBeGreaterThanOrEqual(0);
+  expect(age_seconds).toBeLessThanOrEqual((Date.now() - Date.parse(String(created_at))) / 1_000);
   // White space around it is no difference.
   expect((await explain({ prompt: ` ${prompt}\n` })).verdict).toBe("hit");
   const differs: [Record<string, string>, string[]][] = [

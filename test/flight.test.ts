@@ -81,6 +81,17 @@ test("[F30] [P10] 100 identical requests at once, of several users in as many se
   ]);
 }, 60_000);
 
+test("[F30] [S15] identical requests that keep their answer to its user: one model call a user", async () => {
+  const own = { cache: { scope: "user" }, model: "demo:tokens.40.gap.100" };
+  const body = { ...own, prompt: unique("Tell me my own story") };
+  const before = calls();
+  const watched = await Promise.all([0, 1, 0, 1, 0, 1].map((at) => watch(tenant(at), body)));
+  const all = await Promise.all(watched.map(({ ended }) => ended));
+  expect(calls()).toBe(before + 2);
+  expect(all.map((events) => events.at(-1)?.event)).toEqual(all.map(() => "done"));
+  expect(watched.filter(({ headers }) => cacheReason(headers) === "joined")).toHaveLength(4);
+}, 60_000);
+
 test("[F30] those who share an answer stream its words while they come", async () => {
   const before = calls();
   const body = { prompt: unique("Tell me a slow story"), model: "demo:tokens.60.gap.100" };
@@ -165,15 +176,15 @@ test("[F30] the leader is stopped: one follower makes the answer anew, the other
   await expectOneMore(followers, before);
 });
 
-test("[F30] the leader's object dies: one follower makes the answer anew, the others follow it", async () => {
+test("[F30] the leader's object dies: one of a hundred followers makes the answer anew, the others follow it", async () => {
   const before = calls();
-  const body = { prompt: unique("Tell me a saga"), model: SLOW };
-  const [leader, ...followers] = await startFlight(body, 5);
+  const body = { prompt: unique("Tell me a saga"), model: "demo:tokens.80.gap.100" };
+  const [leader, ...followers] = await startFlight(body, 100);
   leader.ended.catch(() => undefined);
   // An object whose turn's end cannot be stored throws itself away.
   await house.querySession(leader.sessionId, "ALTER TABLE messages RENAME TO lost");
   await expectOneMore(followers, before);
-});
+}, 60_000);
 
 test("[F30] the leader's provider fails: the followers fail as it does, without a call each", async () => {
   const before = calls();

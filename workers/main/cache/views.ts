@@ -81,5 +81,14 @@ function toEntry([key, text, bytes, leftMs]: z.infer<typeof View>, nowMs: number
   if (!about.success) return undefined;
   const { created_at_ms: createdAtMs, ...rest } = about.data;
   const time = (ms: number): string => new Date(ms).toISOString();
-  return { key, ...rest, bytes, created_at: time(createdAtMs), expires_at: time(nowMs + leftMs) };
+  // Clocks of two machines differ.
+  const ageSeconds = Math.max(0, Math.floor((nowMs - createdAtMs) / 1_000));
+  return {
+    key,
+    ...rest,
+    bytes,
+    age_seconds: ageSeconds,
+    created_at: time(createdAtMs),
+    expires_at: time(nowMs + leftMs),
+  };
 }

@@ -26,6 +26,7 @@ const REQUEST: Omit<TurnRequest, "askFirst"> = {
 /** What was asked, in order; the two questions are answered when the test says so. */
 function setUp(sharesAnswers = true) {
   const asked: string[] = [];
+  const keys: string[] = [];
   const values = Promise.withResolvers<(string | null)[]>();
   const place = Promise.withResolvers<Place>();
   const note = <T>(what: string, answer: T): T => (asked.push(what), answer);
@@ -39,7 +40,7 @@ function setUp(sharesAnswers = true) {
     ping: () => Promise.resolve({ ok: true, value: undefined }),
   };
   const flights: Flights = {
-    announce: () => note("flight", place.promise),
+    announce: (key) => (keys.push(key), note("flight", place.promise)),
     confirm: () => Promise.resolve(),
     leave: () => Promise.resolve(),
     follow: () => note("leader", Promise.resolve(undefined)),
@@ -77,7 +78,7 @@ function setUp(sharesAnswers = true) {
   });
   const emit = { last: 0, spent: () => undefined, append: () => {}, text: () => {}, save: () => {} };
   const begin = () => runner.begin(REQUEST).run(emit, { ask: never }, new AbortController().signal);
-  return { asked, begin, values, place, runner };
+  return { asked, keys, begin, values, place, runner };
 }
 
 test("[F30] [P1] a turn asks who leads in the same moment as the cache, and waits for the two side by side", async () => {
@@ -113,13 +114,15 @@ test("[F30] after a landing the cache is asked once more before the model", asyn
   expect(asked).toEqual(["cache", "flight", "cache", "model"]);
 });
 
-test("[CACHE-5] [S15] a deployment that keeps answers to their users shares neither entries nor answers that are made", async () => {
-  const { asked, begin, values, runner } = setUp(false);
+test("[CACHE-5] [S15] a deployment that keeps answers to their users shares entries and answers that are made with nobody else", async () => {
+  const { asked, keys, begin, values, place, runner } = setUp(false);
   expect(runner.slots(REQUEST).answer.scope).toEqual({ userId: ID });
   expect(setUp().runner.slots(REQUEST).answer.scope).toEqual({ shared: true });
   values.resolve([null, null, null]);
+  place.resolve({ leads: true, recheck: false });
   await begin();
-  expect(asked).toEqual(["cache", "model"]);
+  expect(asked).toEqual(["cache", "flight", "model"]);
+  expect(keys).toEqual([expect.stringContaining(`user:${ID}`)]);
 });
 
 test("[CACHE-5] [S15] what has a history, or is to be the user's, is the user's", () => {

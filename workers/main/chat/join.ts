@@ -6,7 +6,7 @@ import type { CacheNote, TurnDeps, TurnOutcome, TurnRun } from "./turn.ts";
 import type { TurnRequest } from "./turn-request.ts";
 import { TurnFlight } from "./flight.ts";
 import { follow, type Followed } from "./follow.ts";
-import { type Found, isShared, lookUp, type TurnSlots, tokensOf } from "./reuse.ts";
+import { type Found, lookUp, type TurnSlots, tokensOf } from "./reuse.ts";
 import type { Member, Place } from "../flights/flight.ts";
 import type { Looked } from "../cache/counts.ts";
 
@@ -28,11 +28,11 @@ export interface Joined {
   events: ReadableStream;
 }
 
-/** Only what any other user may be given is made together. */
+/** The key says whose the answer is, so nobody else's turn is met. A later turn has a history, and nobody has the same now. */
 export function openFlight(deps: TurnDeps, request: TurnRequest, slots: TurnSlots): TurnFlight | undefined {
   const { read, write, onlyIfCached } = request.cache;
   if (deps.flights === undefined || request.resumed || !read || !write || onlyIfCached) return undefined;
-  if (!isShared(request, deps.sharesAnswers)) return undefined;
+  if (!request.firstTurn) return undefined;
   return new TurnFlight(deps.flights, slots.answer.key, request);
 }
 

@@ -1,6 +1,6 @@
 /**
  * What a turn can take from the cache and what it leaves there. Each slot's parts are everything that its value depends on;
- * an answer is shared between users only when nothing private went into it.
+ * an answer is shared between users only when nothing private went into it. What is a user's own is kept for that user.
  */
 import { isCacheable } from "../../../contracts/tools.ts";
 import type { Cache, CacheEntry, CacheRead, Slot } from "../cache/cache.ts";
@@ -138,7 +138,7 @@ function scopeOf(request: TurnRequest, sharesAnswers: boolean): Scope {
 }
 
 /** Nothing private goes into the answer, as far as it is known before the tools run. */
-export function isShared(request: TurnRequest, sharesAnswers: boolean): boolean {
+function isShared(request: TurnRequest, sharesAnswers: boolean): boolean {
   return sharesWith(request, sharesAnswers) && request.firstTurn && !request.context.some(hasAttachments);
 }
 
@@ -151,8 +151,8 @@ export function hasAttachments(message: ModelMessage): boolean {
   return message.role === "user" && message.attachments !== undefined;
 }
 
-/** The call's tool may be cached and is private to nobody. */
-export function isShareable(call: RequestedCall, request: TurnRequest): boolean {
+/** The call's tool may be cached, and what it gives is for all who may have the turn's entries. */
+export function isReusable(call: RequestedCall, request: TurnRequest, sharesAnswers: boolean): boolean {
   const tool = request.tools?.tools.find((offered) => offered.name === call.name);
-  return tool !== undefined && isCacheable(tool) && !tool.private;
+  return tool !== undefined && isCacheable(tool) && !(tool.private && isShared(request, sharesAnswers));
 }

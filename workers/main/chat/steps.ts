@@ -11,7 +11,7 @@ import type { ToolCall } from "../../../contracts/tools.ts";
 import { askToMend, findProblem, unusable, wantsJson } from "./answer-format.ts";
 import { modelRequest } from "./ask-model.ts";
 import { type Answer, Replies } from "./replies.ts";
-import { type Found, isShareable, type Reusable, tokensOf } from "./reuse.ts";
+import { type Found, isReusable, type Reusable, tokensOf } from "./reuse.ts";
 import { callSpan } from "./spans.ts";
 import { jsonBytes, MAX_CALLS_A_ROUND, type RequestedCall, runToolRound } from "./tool-round.ts";
 import type { TurnRun } from "./turn.ts";
@@ -78,11 +78,11 @@ export class TurnSteps {
       .flatMap((call) => ("malformed" in call || !askFirst.includes(call.name) ? [] : [call]));
   }
 
-  /** What these calls give must not be shown to those who follow this turn, unless everyone may have it. */
+  /** What these calls give must not be shown to those who follow this turn, unless all of them may have it. */
   keepFromFollowers(calls: RequestedCall[]): void {
-    const { request, flight } = this.#run;
+    const { request, flight, deps } = this.#run;
     const isForAll = (call: RequestedCall): boolean =>
-      isShareable(call, request) && !request.askFirst.includes(call.name) && !("malformed" in call);
+      isReusable(call, request, deps.sharesAnswers) && !request.askFirst.includes(call.name) && !("malformed" in call);
     if (!calls.every(isForAll)) flight?.close();
   }
 
@@ -100,7 +100,7 @@ export class TurnSteps {
     rounds.push(result.round);
     if (this.#run.signal.aborted) throw new AppError("cancelled", "the turn was stopped");
     reusable.toolEntries.push(...result.entries);
-    reusable.answer &&= result.shareable && decisions.length === 0;
+    reusable.answer &&= result.isReusable && decisions.length === 0;
     if (!reusable.answer) this.#run.flight?.close();
   }
 

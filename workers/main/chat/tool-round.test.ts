@@ -76,14 +76,34 @@ test("[TOOL-4] results that a turn has no room for are left out, and neither the
   const calls = ["a", "b"].map((id) => ({ id, name: "big", arguments: { id } }));
   const input = { content: "", calls, decisions: [], fromCache: false, usedBytes: 0, settled: undefined };
   const small = await runToolRound(runWith("x".repeat(1_000)), input);
-  expect([small.round.results.map(({ ok }) => ok), small.entries.length, small.shareable]).toEqual([
+  expect([small.round.results.map(({ ok }) => ok), small.entries.length, small.isReusable]).toEqual([
     [true, true],
     2,
     true,
   ]);
   const big = await runToolRound(runWith("x".repeat(300_000)), input);
-  expect([big.round.results.map(({ ok }) => ok), big.entries.length, big.shareable]).toEqual([[true, false], 1, false]);
+  expect([big.round.results.map(({ ok }) => ok), big.entries.length, big.isReusable]).toEqual([
+    [true, false],
+    1,
+    false,
+  ]);
   expect(JSON.stringify(big.round).length).toBeLessThan(600_000);
+});
+
+test("[CACHE-8] [S15] an answer made with a private tool is kept for its user, and for nobody where others would find it", async () => {
+  const run = runWith("fresh");
+  const input = { content: "", decisions: [], fromCache: false, usedBytes: 0, settled: undefined };
+  const made = async (tool: Partial<ToolDefinition>, more: object) => {
+    const request = { ...run.request, tools: { version: "1", tools: [{ ...TOOL, ...tool }] }, ...more };
+    const calls = [{ id: "a", name: "big", arguments: {} }];
+    const { isReusable, entries } = await runToolRound({ ...run, request }, { ...input, calls });
+    return [isReusable, entries[0]?.slot.scope];
+  };
+  const own = { cache: { ...run.request.cache, userScope: true } };
+  expect(await made({ private: true }, {})).toEqual([false, { userId: "u" }]);
+  expect(await made({ private: true }, own)).toEqual([true, { userId: "u" }]);
+  expect(await made({ private: true }, { firstTurn: false })).toEqual([true, { userId: "u" }]);
+  expect(await made({ private: true, idempotent: false }, own)).toEqual([false, undefined]);
 });
 
 test("[F26] a turn that found Redis away does not ask it for tools' results, and runs them", async () => {

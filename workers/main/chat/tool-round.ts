@@ -9,7 +9,7 @@ import type { ToolCall, ToolOutcome } from "../../../contracts/tools.ts";
 import type { ToolRound } from "../../../contracts/rounds.ts";
 import { untraced } from "../../../contracts/spans.ts";
 import { toolSpan } from "./spans.ts";
-import { isShareable, originOf, toolSlot } from "./reuse.ts";
+import { isReusable, originOf, toolSlot } from "./reuse.ts";
 import type { TurnRun } from "./turn.ts";
 import type { TurnRequest } from "./turn-request.ts";
 
@@ -23,8 +23,8 @@ export interface RoundResult {
   round: ToolRound;
   /** Results that this round may add to the cache. */
   entries: CacheEntry<"mcp">[];
-  /** Every tool that ran may be cached and is private to nobody, so an answer made from it may be kept for everyone. */
-  shareable: boolean;
+  /** Every tool that ran may be cached, so an answer made from it may be kept for those who may have the turn's entries. */
+  isReusable: boolean;
 }
 
 export interface RoundInput {
@@ -83,7 +83,8 @@ export async function runToolRound(run: TurnRun, input: RoundInput): Promise<Rou
   return {
     round: { content, calls: ran, results },
     entries,
-    shareable: results.every((result) => result.ok) && calls.every((call) => isShareable(call, request)),
+    isReusable:
+      results.every((result) => result.ok) && calls.every((call) => isReusable(call, request, deps.sharesAnswers)),
   };
 }
 
