@@ -7,7 +7,7 @@ import { count, GivenSessionOrTurnId } from "./params.ts";
 
 export const StatsQuery = z.strictObject({
   days: count(1, 365).default(30),
-  /** Of this session alone, also where it was deleted; one that is not the user's own has nothing. */
+  /** Of this session alone, also where it was deleted and something was used within the days. */
   session_id: GivenSessionOrTurnId.optional(),
 });
 

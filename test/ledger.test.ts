@@ -175,7 +175,8 @@ test("[LEDGER-16] statistics of one session, deleted or not, and nothing of anot
   expect(told).toMatchObject({ sessions: { total: 1 }, messages: { total: 4 } });
   expect(told.tokens.total_tokens).toBe(first.usage.total_tokens + second.usage.total_tokens);
   expect(told.cost_usd).toBeCloseTo(cost, 12);
-  expect((await statsOf(as, `?session_id=${first.session_id}`)).cost_usd).toBe(0);
+  const foreign = await house.call(`/history/users/${as.id}/stats?session_id=${first.session_id}`, { as });
+  expect([foreign.status, await foreign.json()]).toMatchObject([404, { error: { code: "not_found" } }]);
   await house.call(`/history/sessions/${first.session_id}`, { as: who, method: "DELETE" });
   const left = await statsOf(who, `?session_id=${first.session_id}`);
   expect([left.sessions.total, left.messages.total, left.cost_usd]).toEqual([0, 0, told.cost_usd]);

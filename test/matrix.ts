@@ -156,7 +156,10 @@ export const MATRIX: Readonly<Record<string, Row>> = {
   "GET /history/health": { gets: everyone() },
   "GET /history/retention": { gets: adminsAlone() },
   "GET /history/users/{user_id}/sessions": { gets: ownerAlone() },
-  "GET /history/users/{user_id}/stats": { gets: ownerAlone() },
+  "GET /history/users/{user_id}/stats": {
+    gets: ownerAlone(),
+    path: ({ user_id, session_id }) => `/history/users/${user_id}/stats?session_id=${session_id}`,
+  },
   "GET /history/search": {
     gets: ownerAlone(),
     path: ({ session_id }) => `/history/search?q=hello&session_id=${session_id}`,

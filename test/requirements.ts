@@ -1177,7 +1177,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   },
   "LEDGER-16": {
     source: "docs/decisions/0044",
-    text: "Statistics can be of one session, deleted or not; another user's is as one that is not there.",
+    text: "Statistics can be of one session, deleted or not; another user's is not found.",
   },
   "LEDGER-17": {
     source: "docs/decisions/0044",

@@ -2,15 +2,9 @@
  * /history from Postgres: a user's sessions, the search through their messages, statistics. A message comes there behind its reply, so
  * what was said a moment ago may be missing here. Shows nobody's but the caller's own.
  */
-import type { Archive, Page } from "../../../contracts/archive.ts";
+import type { Archive } from "../../../contracts/archive.ts";
 import { AppError, type ErrorCode, orThrow } from "../../../contracts/errors.ts";
-import {
-  type FoundMessage,
-  SearchQuery,
-  SearchResults,
-  SessionList,
-  SessionListQuery,
-} from "../../../contracts/lists.ts";
+import { SearchQuery, SearchResults, SessionList, SessionListQuery } from "../../../contracts/lists.ts";
 import { UserPath } from "../../../contracts/params.ts";
 import { StatsQuery, UserStats } from "../../../contracts/stats.ts";
 import type { Cursors } from "../http/cursor.ts";
@@ -64,33 +58,39 @@ function searchRoute(deps: ArchiveRoutesDeps): Route {
       const list = ["search", userId, text, sessionId, role, fromMs, toMs];
       const after = deps.cursors.read(list, cursor);
       const search = { userId, text, after, limit, sessionId, role, fromMs, toMs };
-      const found = orThrow(await deps.archive.search(search)) ?? (await searchUnknown(deps, call, sessionId ?? ""));
-      return Response.json({ results: found.items, next_cursor: deps.cursors.write(list, found.next) });
+      const found = orThrow(await deps.archive.search(search));
+      if (found === undefined) await requireSession(deps, call, sessionId ?? "");
+      return Response.json({ results: found?.items ?? [], next_cursor: deps.cursors.write(list, found?.next) });
     },
   );
 }
 
 /** A session that Postgres does not know may be a new one, or one that is kept out of it: its object knows whose it is. */
-async function searchUnknown({ send }: ArchiveRoutesDeps, call: Call, sessionId: string): Promise<Page<FoundMessage>> {
+async function requireSession({ send }: ArchiveRoutesDeps, call: Call, sessionId: string): Promise<void> {
   const asked = await send(sessionId, { kind: "messages", sessionId, limit: 1, ...asker(call) });
   await asked.body?.cancel();
   if (asked.status === 404) throw new AppError("not_found", "there is no such session");
   if (!asked.ok) throw new AppError("overloaded", "the session cannot be reached now", { retryAfterSeconds: 2 });
-  return { items: [], next: undefined };
 }
 
-function statsRoute({ archive, now }: ArchiveRoutesDeps): Route {
+function statsRoute(deps: ArchiveRoutesDeps): Route {
+  const { archive, now } = deps;
   return route(
     {
       ...{ method: "GET", path: "/history/users/{user_id}/stats", access: "user", others: "nobody" },
-      ...{ params: UserPath, query: StatsQuery, answers: { 200: UserStats }, fails: ["not_found", ...FAILS] },
+      ...{ params: UserPath, query: StatsQuery, answers: { 200: UserStats } },
+      fails: ["not_found", "overloaded", ...FAILS],
       summary: "What a user's chats took and saved: messages, tokens by model, cost, activity by day",
       description: "Of the last `days` days in UTC, today included; of all chats and calls, or of one session.",
     },
-    async ({ user, query: { days, session_id: sessionId } }) => {
+    async (call) => {
+      const { days, session_id: sessionId } = call.query;
       const toMs = now();
       const fromMs = toMs - (toMs % DAY_MS) - (days - 1) * DAY_MS;
-      return Response.json(orThrow(await archive.readStats(user.id, { fromMs, toMs, sessionId })));
+      const stats = orThrow(await archive.readStats(call.user.id, { fromMs, toMs, sessionId }));
+      const isKnown = stats.sessions.total > 0 || stats.models.length > 0;
+      if (sessionId !== undefined && !isKnown) await requireSession(deps, call, sessionId);
+      return Response.json(stats);
     },
   );
 }
