@@ -274,6 +274,7 @@ export interface ExplainTurn extends Asker {
   sessionId: string;
   create: boolean;
   request: ChatRequest;
+  said?: NonNullable<StartTurn["said"]>;
   preferences: Preferences;
 }
 

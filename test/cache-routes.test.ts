@@ -6,6 +6,7 @@ import { ChatReply } from "../contracts/chat.ts";
 import { ErrorBody } from "../contracts/errors.ts";
 import { LOCAL_REDIS_TOKEN } from "../dev/local.ts";
 import { PURGE_COUNT } from "../workers/main/cache/key.ts";
+import { RED_PIXEL } from "./stock-clients.ts";
 import { hashedUser, type House, linesOf, openHouse, type Tenant } from "./house.ts";
 
 let house: House;
@@ -233,6 +234,29 @@ test("[CACHE-10] explain says hit or miss, and which part of the key differs fro
   }
   // Nothing was started or kept by asking.
   expect((await explain({ prompt: `${prompt}!` })).verdict).toBe("miss");
+});
+
+test("[CACHE-10] explain takes whole requests of /chat, and keeps nothing of them", async () => {
+  const image = { type: "image_url", image_url: { url: RED_PIXEL } };
+  const format = { response_format: { type: "json_object" } };
+  const said = ["Tell me of crows", "They fly", "And of rooks?"].map((content, at) => ({
+    ...{ role: at === 1 ? "assistant" : "user", content: unique(content) },
+  }));
+  const requests: [object, string][] = [
+    [{ messages: said }, "history"],
+    [{ prompt: unique("Tell me of jays"), ...format }, "question"],
+    [{ parts: [{ type: "text", text: unique("What is it?") }, image] }, "question"],
+  ];
+  for (const [body, differs] of requests) {
+    const explain = async (more: object = {}) => {
+      const response = await house.call("/cache/explain", { as: admin, body: { ...body, ...more } });
+      return CacheExplanation.parse(await response.json()).llm;
+    };
+    expect((await explain()).nearest?.differs ?? [differs]).toContain(differs);
+    expect((await ask(admin, "", { prompt: undefined, ...body })).verdict).toBe("MISS");
+    expect(await explain()).toMatchObject({ verdict: "hit" });
+    expect((await explain({ temperature: 0.25 })).nearest?.differs).toEqual(["temperature"]);
+  }
 });
 
 test("[CACHE-10] explain knows the history of one's own session, and no other", async () => {

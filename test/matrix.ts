@@ -189,6 +189,7 @@ export const MATRIX: Readonly<Record<string, Row>> = {
     gets: adminsAlone(404),
     path: ({ session_id }) => `/cache/explain?prompt=Hello&session_id=${session_id}`,
   },
+  "POST /cache/explain": { gets: adminsAlone(404), body: ({ session_id }) => ({ ...turn, session_id }) },
   "DELETE /cache/invalidate/llm": { gets: adminsAlone() },
   "DELETE /cache/invalidate/intent": { gets: adminsAlone() },
   "DELETE /cache/invalidate/mcp": { gets: adminsAlone() },

@@ -66,7 +66,14 @@ describe("[S4] what a request may take", () => {
   const BOUND_INSIDE: Readonly<Record<string, object>> = {
     ...Object.fromEntries(
       [
-        ...["/chat", "/chat/stream", "/llm/generate", "/llm/generate/stream", "/history/chat/with-history"],
+        ...[
+          "/chat",
+          "/chat/stream",
+          "/llm/generate",
+          "/llm/generate/stream",
+          "/history/chat/with-history",
+          "/cache/explain",
+        ],
         ...["/chat/sessions/{session_id}/edit", "/chat/sessions/{session_id}/regenerate"],
       ].map((path) => [
         `POST ${path} body.response_format.json_schema.schema`,
@@ -140,7 +147,7 @@ describe("[S4] what a request may take", () => {
   test.for(Object.entries(BOUND_INSIDE))("[S4] %s is bound by a rule, inside another field", async ([field, body]) => {
     const [method = "", path = ""] = field.split(" ");
     const filled = path.replace("{session_id}", user.owned.session_id);
-    const response = await house.call(filled, { as: path.startsWith("/mcp") ? admin : user, method, body });
+    const response = await house.call(filled, { as: /^\/(mcp|cache)/.test(path) ? admin : user, method, body });
     expect([response.status, await response.text()]).toEqual([400, expect.stringMatching(/invalid/)]);
   });
 

@@ -18,9 +18,11 @@ import { count } from "../../../contracts/params.ts";
 import type { CacheAdmin } from "../cache/admin.ts";
 import { type FindLimiter, take } from "../http/limits.ts";
 import { asker, type Call, type Route, route } from "../http/route.ts";
-import type { SendToSession } from "./start-turn.ts";
+import { takeAttachments } from "../media/take.ts";
+import { type SendToSession, withoutInput } from "./start-turn.ts";
 
 export interface CacheRoutesDeps {
+  attachmentHosts: readonly string[];
   cache: CacheAdmin;
   findLimiter: FindLimiter;
   send: SendToSession;
@@ -33,6 +35,10 @@ const MAX_PAGE = 500;
 /** Of one user: each purge is work for Redis and a line of the audit. */
 const PURGES = { burst: 100, everyMs: 1_000 };
 const FAILS: ErrorCode[] = ["upstream_error", "not_configured"];
+const EXPLAIN_FAILS: ErrorCode[] = [
+  ...FAILS,
+  ...(["not_found", "model_not_found", "unsupported_modality", "context_length_exceeded", "overloaded"] as const),
+];
 const PURGE_FAILS: ErrorCode[] = [...FAILS, "rate_limited", "overloaded"];
 
 const Flag = z
@@ -43,7 +49,7 @@ const DryRun = z.strictObject({ dry_run: Flag });
 const { tool: ToolName } = CacheFilter.shape;
 
 export function cacheRoutes(deps: CacheRoutesDeps): Route[] {
-  return [...readRoutes(deps), explainRoute(deps), ...purgeRoutes(deps)];
+  return [...readRoutes(deps), explainRoute(deps), explainRequestRoute(deps), ...purgeRoutes(deps)];
 }
 
 function readRoutes({ cache }: CacheRoutesDeps): Route[] {
@@ -111,7 +117,7 @@ function explainRoute({ send, newId }: CacheRoutesDeps): Route {
         query: Question,
         answers: { 200: CacheExplanation },
       },
-      ...{ fails: [...FAILS, "not_found", "model_not_found", "overloaded"] },
+      fails: EXPLAIN_FAILS,
       summary:
         "Whether a message of one's own would be answered from the cache now, and if not, which part of its key is in the way",
     },
@@ -122,6 +128,26 @@ function explainRoute({ send, newId }: CacheRoutesDeps): Route {
       const sessionId = asked.session_id ?? newId();
       const create = asked.session_id === undefined;
       return send(sessionId, { kind: "explain", sessionId, create, request, preferences, ...asker(call) });
+    },
+  );
+}
+
+/** Any request of /chat: what is attached to it counts by its hash, and is not kept. */
+function explainRequestRoute({ send, newId, attachmentHosts }: CacheRoutesDeps): Route {
+  return route(
+    {
+      ...{ method: "POST", path: "/cache/explain", access: "admin", body: ChatRequest, takesAttachments: true },
+      answers: { 200: CacheExplanation },
+      fails: EXPLAIN_FAILS,
+      summary: "The same of a whole request of /chat: with messages, parts, response_format",
+    },
+    (call) => {
+      const { session_id: named } = call.body;
+      const said = takeAttachments(call.body, attachmentHosts)?.said;
+      const request = said === undefined ? call.body : withoutInput(call.body, said);
+      const command = { kind: "explain" as const, create: named === undefined, request, ...(said && { said }) };
+      const sessionId = named ?? newId();
+      return send(sessionId, { ...command, sessionId, preferences: call.user.preferences, ...asker(call) });
     },
   );
 }

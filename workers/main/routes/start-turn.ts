@@ -111,7 +111,7 @@ export function nearOf({ raw }: Call, residency: Residency | undefined): Durable
 }
 
 /** What is said goes apart from it: it may be more than a request holds. */
-function withoutInput(request: ChatRequest, [first]: SaidMessage[]): ChatRequest {
+export function withoutInput(request: ChatRequest, [first]: SaidMessage[]): ChatRequest {
   const { prompt: _prompt, parts: _parts, messages: _messages, ...options } = request;
   return { ...options, prompt: first?.content ?? "" };
 }
