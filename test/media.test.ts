@@ -342,7 +342,7 @@ test("[MEDIA-9] an upload stands for its bytes in a message's parts, as if they 
   ];
   expect((await chat({ parts, session_id })).status).toBe(200);
   expect(lastPrompt().at(-1)?.content).toEqual([
-    ...[text("See"), image(dataUrl("image/png", picture)), file("text/markdown", notes, "n.md"), audio(sound, "wav")],
+    ...[text("See"), image(dataUrl("image/png", picture)), text(`n.md:\n${notes}`), audio(sound, "wav")],
   ]);
   const [, question] = await messagesOf(session_id);
   expect(question?.attachments).toHaveLength(3);
