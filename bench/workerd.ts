@@ -40,6 +40,8 @@ export async function openWorkerd(workers: PlainWorker[]): Promise<PlainRuntime>
   await writeFile(join(folder, "config.capnp"), describe(workers));
   const args = ["serve", "--experimental", "--control-fd=3", "config.capnp"];
   const child = spawn(WORKERD, args, { cwd: folder, stdio: ["ignore", "ignore", "ignore", "pipe"] });
+  const end = (): void => void child.kill();
+  process.once("exit", end); // also where the benchmark throws
   const told = once(child.stdio[3] as Readable, "data") as Promise<[Buffer]>; // a pipe, as said above
   const ended = once(child, "exit");
   const [line] = await Promise.race([told, ended.then(() => Promise.reject(new Error("workerd did not start")))]);
@@ -49,7 +51,8 @@ export async function openWorkerd(workers: PlainWorker[]): Promise<PlainRuntime>
   return {
     ...{ url: new URL(`http://127.0.0.1:${port}`), pid },
     async close() {
-      child.kill();
+      process.off("exit", end);
+      end();
       await ended;
       await rm(folder, { recursive: true });
     },
