@@ -77,8 +77,8 @@ const IS_HIT = sql`${messages.cache} is not distinct from 'hit'`;
 type Said = Awaited<ReturnType<typeof sumMessages>>[number];
 type Spent = Awaited<ReturnType<typeof sumUsage>>[number];
 
-function sumMessages(db: Db, { userId, fromMs, toMs, sessionId }: StatsWindow) {
-  const { role, promptTokens, completionTokens, costUsd, createdAt } = messages;
+function sumMessages(db: Db, window: StatsWindow) {
+  const { role, promptTokens, completionTokens, costUsd } = messages;
   return db
     .select({
       by: sql<number>`grouping(${role}, ${SAID_DAY})`,
@@ -90,19 +90,12 @@ function sumMessages(db: Db, { userId, fromMs, toMs, sessionId }: StatsWindow) {
       savedUsd: sumIf(costUsd, IS_HIT),
     })
     .from(messages)
-    .where(
-      and(
-        eq(messages.userId, userId),
-        isSession(messages.sessionId, sessionId),
-        gte(createdAt, new Date(fromMs)),
-        lt(createdAt, new Date(toMs)),
-      ),
-    )
+    .where(isWithin(messages, window))
     .groupBy(sql`grouping sets ((), (${role}), (${SAID_DAY}))`);
 }
 
-function sumUsage(db: Db, { userId, fromMs, toMs, sessionId }: StatsWindow) {
-  const { model, promptTokens, completionTokens, costUsd, createdAt } = usage;
+function sumUsage(db: Db, window: StatsWindow) {
+  const { model, promptTokens, completionTokens, costUsd } = usage;
   const all = sql`true`;
   return db
     .select({
@@ -115,14 +108,7 @@ function sumUsage(db: Db, { userId, fromMs, toMs, sessionId }: StatsWindow) {
       costUsd: sumIf(costUsd, all),
     })
     .from(usage)
-    .where(
-      and(
-        eq(usage.userId, userId),
-        isSession(usage.sessionId, sessionId),
-        gte(createdAt, new Date(fromMs)),
-        lt(createdAt, new Date(toMs)),
-      ),
-    )
+    .where(isWithin(usage, window))
     .groupBy(sql`grouping sets ((), (${model}), (${SPENT_DAY}))`)
     .orderBy(model);
 }
@@ -134,6 +120,19 @@ function tokensOf(sums: Spent | undefined) {
 
 function isSession(column: AnyPgColumn, sessionId: string | undefined): SQL | undefined {
   return sessionId === undefined ? undefined : eq(column, sessionId);
+}
+
+function isWithin(
+  rows: Record<"userId" | "sessionId" | "createdAt", AnyPgColumn>,
+  window: StatsWindow,
+): SQL | undefined {
+  const { userId, sessionId, fromMs, toMs } = window;
+  return and(
+    eq(rows.userId, userId),
+    isSession(rows.sessionId, sessionId),
+    gte(rows.createdAt, new Date(fromMs)),
+    lt(rows.createdAt, new Date(toMs)),
+  );
 }
 
 function countIf(condition: SQL | undefined): SQL<number> {
