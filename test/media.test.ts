@@ -376,6 +376,11 @@ test("[MEDIA-9] it is its session's alone, and held to what a message may have",
   const { calls } = house.llm.stats();
   expect((await house.call("/llm/generate", { as, body: { parts: [image(url)] } })).status).toBe(400);
   expect(house.llm.stats().calls).toBe(calls);
+  const large = [
+    await upload(session_id, "image/png", largePng(1, 5_000_000)),
+    await upload(session_id, "image/png", largePng(2, 5_000_000)),
+  ];
+  await expectRefused({ parts: large.map((one) => image(one.url)), session_id }, 413, "payload_too_large");
   expect((await upload(session_id, "image/png", jpeg(3, 3))).status).toBe(400);
   expect((await upload(session_id, "image/svg+xml", "<svg/>")).status).toBe(415);
   expect((await upload(session_id, "text/plain", "a".repeat(8 * 1024 * 1024 + 1))).status).toBe(413);

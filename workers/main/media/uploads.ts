@@ -8,6 +8,7 @@ import { AppError } from "../../../contracts/errors.ts";
 import {
   type AttachedFile,
   type InputPart,
+  MAX_ATTACHED_BYTES,
   MAX_ATTACHMENTS,
   type StoredAttachment,
   uploadOf,
@@ -42,9 +43,16 @@ export async function fillUploads<T extends ChatInput>(input: T, read: ReadUploa
   if (named.length === 0) return input;
   if (named.length > MAX_ATTACHMENTS)
     throw new AppError("invalid_request", `a request may have ${MAX_ATTACHMENTS} attachments at most`);
-  const files = new Map(
-    await Promise.all([...new Set(named)].map(async (sha256) => [sha256, await read(sha256)] as const)),
-  );
+  const files = new Map<string, Awaited<ReturnType<ReadUpload>>>();
+  let total = 0;
+  // One after another: all of a session's files at once would be more than a Worker holds.
+  for (const sha256 of new Set(named)) {
+    const file = await read(sha256);
+    total += file.bytes.length;
+    if (total > MAX_ATTACHED_BYTES)
+      throw new AppError("payload_too_large", `attachments may have ${MAX_ATTACHED_BYTES} bytes at most together`);
+    files.set(sha256, file);
+  }
   const fill = (part: InputPart): InputPart => {
     const file = files.get(uploadOf(sourceOf(part)) ?? "");
     return file === undefined ? part : withBytes(part, file.mimeType, toBase64(file.bytes));
